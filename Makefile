@@ -1,0 +1,39 @@
+# Two commands are enough: `make run` (from nothing to labels in SQL) and `make test` (all checks and tests).
+# Python 3.11 and make are all they need; both build the environment in .venv from the lock first.
+
+SHELL  := /bin/bash
+PYTHON ?= python3.11
+BIN    := .venv/bin
+# pip finds torch where this machine is set up to find it. Without a GPU, TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# spares 3 GB of CUDA libraries.
+TORCH_INDEX ?=
+UV_VERSION  := 0.13.9
+# uv does not read pip's own variable for folders of wheels.
+export UV_FIND_LINKS := $(PIP_FIND_LINKS)
+
+.PHONY: help run up test check lock clean
+
+help: ## print this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+.venv/uv:
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet uv==$(UV_VERSION)
+	@touch $@
+
+.venv/run: .venv/uv requirements.txt pyproject.toml
+	$(BIN)/pip install --quiet --no-deps $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$$(grep '^torch==' requirements.txt)"
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --requirement requirements.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+.venv/test: .venv/run requirements-dev.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --requirement requirements-dev.txt
+	@touch $@
+
+lock: .venv/uv ## compile requirements.txt and requirements-dev.txt from pyproject.toml
+	$(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11 --upgrade-package torch pyproject.toml --output-file requirements.txt
+	# "torch==2.13.0+cpu" would lock out the CUDA build on a GPU host
+	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements.txt
+	$(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11 --group dev \
+	    --constraint requirements.txt --output-file requirements-dev.txt

@@ -1,0 +1,3 @@
+"""Reviews in, labels out, every night, in SQL."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,95 @@
+"""Where corpora and models lie: one folder each, named by what it holds, never changed once it is there.
+
+A folder's digest covers every file in it. It is recorded in the warehouse when the folder is stored, and checked before
+every load: a half-written, damaged or tampered folder is refused. The store is a local folder or anything fsspec reaches
+(S3, GCS); on a local disk a folder appears by an atomic rename, elsewhere the row in the warehouse is the commit.
+"""
+
+import hashlib
+import os
+import shutil
+import uuid
+from pathlib import Path
+
+from upath import UPath
+
+from senti_tasks.errors import ArtifactError
+
+
+def folder_digest(folder: Path) -> str:
+    """SHA-256 over the sorted (relative path, SHA-256 of the content) of every file below ``folder``; 64 hex digits."""
+    total = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        total.update(f"{path.relative_to(folder).as_posix()}\0{content}\n".encode())
+    return total.hexdigest()
+
+
+class ArtifactStore:
+    """The folders below ``root``. ``work`` is local scratch space, for copies of what lies on a remote store."""
+
+    def __init__(self, root: str, work: Path) -> None:
+        self.root = UPath(root)
+        self.work = work
+
+    @property
+    def _is_local(self) -> bool:
+        return self.root.protocol in ("", "file", "local")
+
+    def put(self, folder: Path, kind: str, name: str) -> tuple[str, str]:
+        """Stores a finished local ``folder`` as ``kind/name-DIGEST8``; returns that name and the whole digest.
+
+        Two attempts that produced the same bytes meet in one folder, and two that did not get a folder each.
+        """
+        digest = folder_digest(folder)
+        artifact = f"{kind}/{name}-{digest[:8]}"
+        target = self.root / artifact
+        if not self._is_local:
+            for path in folder.rglob("*"):
+                if path.is_file():
+                    (target / path.relative_to(folder).as_posix()).write_bytes(path.read_bytes())
+            return artifact, digest
+        final = Path(str(target))
+        if not (final.exists() and folder_digest(final) == digest):
+            final.parent.mkdir(parents=True, exist_ok=True)
+            staging = final.with_name(f".{final.name}-{uuid.uuid4().hex[:8]}")
+            shutil.copytree(folder, staging)
+            try:
+                os.rename(staging, final)  # fails, and changes nothing, if another attempt was first
+            except OSError:
+                shutil.rmtree(staging)
+                if folder_digest(final) != digest:
+                    raise ArtifactError(f"{final} exists and is damaged: remove it and run this step again") from None
+        return artifact, digest
+
+    def fetch(self, artifact: str, digest: str) -> Path:
+        """The local folder that holds ``artifact``, after checking every byte of it against ``digest``.
+
+        Raises ``ArtifactError`` when it is missing or not what was registered.
+        """
+        source = self.root / artifact
+        if not source.exists():
+            raise ArtifactError(
+                f"{source} is missing: expected the artifact registered with digest {digest[:12]}; "
+                "restore it, or point SENTI_ARTIFACTS to where it lies"
+            )
+        folder = Path(str(source)) if self._is_local else self._download(source, artifact)
+        if (found := folder_digest(folder)) != digest:
+            raise ArtifactError(
+                f"{source} was registered with digest {digest[:12]} and now has {found[:12]}: a file in it was changed, "
+                "added or lost since; restore it from a backup, or retrain (nothing was loaded from it)"
+            )
+        return folder
+
+    def _download(self, source: UPath, artifact: str) -> Path:
+        target = self.work / "fetched" / artifact
+        for path in source.rglob("*"):
+            if path.is_file():
+                local = target / path.relative_to(source).as_posix()
+                if not local.exists():
+                    local.parent.mkdir(parents=True, exist_ok=True)
+                    partial = local.with_name(f"{local.name}.{uuid.uuid4().hex[:8]}")
+                    partial.write_bytes(path.read_bytes())
+                    os.replace(partial, local)
+        return target

@@ -1,0 +1,49 @@
+"""Every error this project raises on purpose. Each says what was expected, what was found and what to do next."""
+
+
+class SentiError(Exception):
+    """Base of all of them: the command line prints it as one line and exits with 1."""
+
+
+class ConfigError(SentiError):
+    """A setting or a configuration has a value that cannot work."""
+
+
+class InputFileError(SentiError):
+    """A file of reviews cannot be read as what it is said to be. Nothing of it was imported."""
+
+
+class WarehouseError(SentiError):
+    """The database cannot be reached, is not migrated, or does not look as agreed."""
+
+
+class CorpusError(SentiError):
+    """The labelled reviews do not make a corpus that a model could be trained and judged on."""
+
+
+class BaseModelError(SentiError):
+    """A base model cannot be reached or is not one that can be fine-tuned here."""
+
+
+class ArtifactError(SentiError):
+    """A corpus or a model is missing, incomplete or not the one that was registered."""
+
+
+class RegistryError(SentiError):
+    """A model cannot be found, promoted or rolled back as asked."""
+
+
+class NoChampionError(RegistryError):
+    """Something needs the model in service, and no model was promoted yet."""
+
+
+class RunStateError(SentiError):
+    """A scoring run is not in the state that this step needs."""
+
+
+class ShardTakenError(RunStateError):
+    """Another attempt has claimed this shard since: this one must stop, and has written nothing since."""
+
+
+class AuditError(SentiError):
+    """A check on the staged labels found offenders. Nothing was published; the staged rows are kept."""

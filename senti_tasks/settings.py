@@ -1,0 +1,81 @@
+"""Where things are: the ``SENTI_*`` variables, or ``.env`` in the project's folder. What changes results: see config.
+
+Read only in jobs and on the command line; everything below gets values.
+"""
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from senti_tasks.errors import ConfigError
+
+ReviewIdType = Literal["bigint", "text", "uuid"]
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="SENTI_", env_ignore_empty=True, extra="ignore", frozen=True)
+
+    home: Path = Field(default_factory=Path.cwd)
+    """The folder that relative paths below start from, and that holds ``.env``; default: where the command runs."""
+    database_url: str = "sqlite:///var/warehouse.db"
+    """The warehouse: ``sqlite:///FILE`` or ``postgresql+psycopg://USER:PASSWORD@HOST/DATABASE``."""
+    artifacts: str = "var/artifacts"
+    """Where corpora and models lie: a folder, ``s3://…`` or ``gs://…``."""
+    work: Path = Path("var/work")
+    """Scratch space of this machine: checkpoints of a training under way, models fetched from the artifact store."""
+    reviews_table: str = "reviews"
+    """The team's own table or view of reviews (``schema.name`` works); ``senti migrate`` puts the view over it."""
+    review_id_type: ReviewIdType = "bigint"
+    """Type of ``review_id``, fixed by the first ``senti migrate``."""
+    timezone: str = "Asia/Shanghai"
+    """The time zone that decides which day a review belongs to."""
+    base_model: str = "google-bert/bert-base-chinese"
+    """What a training starts from: a hub name, a folder, ``scratch:tiny`` or ``scratch:small``."""
+    device: str = "auto"
+    """``auto`` (CUDA if there is one), ``cpu``, ``cuda`` or ``cuda:1``."""
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise ValueError(f"expected an IANA time zone such as Asia/Shanghai, found {name!r}") from None
+        return name
+
+    @cached_property
+    def url(self) -> str:
+        """``database_url`` with a relative SQLite file placed under ``home``."""
+        prefix = "sqlite:///"
+        path = self.database_url.removeprefix(prefix)
+        if self.database_url.startswith(prefix) and path and path != ":memory:":
+            return prefix + str(self.home / path)
+        return self.database_url
+
+    @cached_property
+    def artifacts_root(self) -> str:
+        return self.artifacts if "://" in self.artifacts else str(self.home / self.artifacts)
+
+    @cached_property
+    def work_folder(self) -> Path:
+        return self.home / self.work
+
+    @cached_property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
+
+def load() -> Settings:
+    """The settings in force. Raises ``ConfigError`` naming the variable, what it holds and what it may hold."""
+    home = Path(os.environ.get("SENTI_HOME") or Path.cwd())
+    try:
+        return Settings(_env_file=home / ".env", home=home)  # type: ignore[call-arg]
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "SENTI_" + str(first["loc"][0]).upper()
+        raise ConfigError(f"{name}={first.get('input')!r}: {first['msg'].removeprefix('Value error, ')}") from error

@@ -1,0 +1,51 @@
+"""What is done to a review's text, in one place: its identity, its clean form and its fitness to be scored."""
+
+import hashlib
+import re
+import unicodedata
+
+NORMALISER_VERSION = 1
+"""Recorded with every model: a model must be fed texts cleaned by the rule it was trained with."""
+
+_CONTROL = re.compile(r"[\u0000-\u0008\u000e-\u001f\u007f-\u0084\u0086-\u009f\u200b\u2060\ufeff]")
+_SPACE = re.compile(r"\s+")
+
+
+def normalise(text: str) -> str:
+    """``text`` without control and zero-width characters, each run of white space as one blank, ends stripped.
+
+    Everything else stays: Han characters, emoji (their joiners too) and punctuation carry sentiment. Case and
+    compatibility forms depend on the vocabulary, so the tokenizer saved with the model folds those.
+    """
+    return _SPACE.sub(" ", _CONTROL.sub("", text)).strip()
+
+
+def digest(text: str) -> str:
+    """Which text this is: the first 32 hex digits of SHA-256 over its UTF-8 bytes, as it stands in the database.
+
+    Over the raw text, so that other people's SQL can fill ``review_annotations.text_digest`` without us; PostgreSQL:
+    ``left(encode(sha256(convert_to(review_text, 'UTF8')), 'hex'), 32)``.
+    """
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def split_key(text: str) -> str:
+    """What decides a text's split: SHA-256 over its letters and digits, NFKC and case-folded; 64 hex digits.
+
+    Reviews that differ in punctuation, spacing, width or case alone share a key. A text with no letter and no digit
+    (emoji only) is its own key.
+    """
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    kept = "".join(character for character in folded if unicodedata.category(character)[0] in "LN")
+    return hashlib.sha256((kept or text).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def defect(text: str | None) -> str | None:
+    """Why ``text`` cannot be stored or scored, in words for a person; ``None`` when it can."""
+    if text is None or not normalise(text):
+        return "the text is blank"
+    if "\0" in text:
+        return "the text holds a NUL character, which PostgreSQL cannot store"
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        return "the text holds half of a surrogate pair, which is no character"
+    return None

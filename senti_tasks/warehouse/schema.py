@@ -1,0 +1,280 @@
+"""The tables, as the newest migration leaves them (a test compares the two). The schema states the rules.
+
+``reviews`` and ``review_annotations`` are the source side: the pipeline only reads them, and nothing refers to them by a
+foreign key, since ``reviews`` may be a view over the team's own table.
+"""
+
+import sqlalchemy as sa
+from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, MetaData, Table
+
+from senti_tasks.warehouse.types import ReviewId, UTCDateTime
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+metadata = MetaData(naming_convention=NAMING)
+
+Digest = sa.String(32)
+Counter = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+# --- the source side ---------------------------------------------------------------------------------------------
+
+reviews = Table(
+    "reviews",
+    metadata,
+    Column("review_id", ReviewId, primary_key=True),
+    Column("review_text", sa.Text, nullable=False),
+    Column("product", sa.Text),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("updated_at", UTCDateTime, nullable=False, index=True),  # changes when the text changes
+)
+
+review_annotations = Table(
+    "review_annotations",
+    metadata,
+    Column("review_id", ReviewId, primary_key=True),
+    Column("annotator", sa.Text, primary_key=True),
+    Column("annotated_at", UTCDateTime, primary_key=True),
+    Column("label", sa.SmallInteger, nullable=False),
+    Column("text_digest", Digest, nullable=False),  # of the text that was judged
+)
+
+import_sources = Table(
+    "import_sources",
+    metadata,
+    Column("source_id", Counter, primary_key=True),
+    Column("name", sa.Text, nullable=False, unique=True),
+)
+
+# --- what the warehouse knows about itself ------------------------------------------------------------------------
+
+warehouse_settings = Table(
+    "warehouse_settings",
+    metadata,
+    Column("name", sa.Text, primary_key=True),
+    Column("value", sa.Text, nullable=False),
+)
+
+publish_clock = Table(  # one row; updating it is the lock that makes publications follow one another
+    "publish_clock",
+    metadata,
+    Column("id", sa.SmallInteger, CheckConstraint("id = 1", name="one_row"), primary_key=True),
+    Column("publish_seq", Counter, nullable=False),
+)
+
+# --- learning ----------------------------------------------------------------------------------------------------
+
+text_splits = Table(  # append-only: a text's split is decided once and never moves
+    "text_splits",
+    metadata,
+    Column("split_key", sa.String(64), primary_key=True),
+    Column("split", sa.Text, CheckConstraint("split IN ('train', 'validation', 'test')", name="split"), nullable=False),
+    Column("first_seen", UTCDateTime, nullable=False),
+)
+
+corpora = Table(
+    "corpora",
+    metadata,
+    Column("corpus", sa.Text, primary_key=True),
+    Column("origin", sa.Text, nullable=False, unique=True),  # a retried task finds what it froze
+    Column("due", UTCDateTime, nullable=False),
+    Column("artifact", sa.Text, nullable=False),
+    Column("digest", sa.String(64), nullable=False),
+    Column("summary", sa.JSON, nullable=False),
+    Column("created_at", UTCDateTime, nullable=False),
+)
+
+models = Table(
+    "models",
+    metadata,
+    Column("version", sa.Text, primary_key=True),
+    Column("origin", sa.Text, nullable=False, unique=True),
+    Column("corpus", sa.Text, ForeignKey("corpora.corpus"), nullable=False),
+    Column("base_model", sa.Text, nullable=False),
+    Column("base_revision", sa.Text),
+    Column("config", sa.JSON, nullable=False),
+    Column("code_version", sa.Text, nullable=False),
+    Column("normaliser_version", sa.SmallInteger, nullable=False),
+    Column("artifact", sa.Text, nullable=False),
+    Column("digest", sa.String(64), nullable=False),
+    Column("training", sa.JSON, nullable=False),  # seconds, steps, loss history
+    Column("verdict", sa.Text, CheckConstraint("verdict IN ('promote', 'refuse')", name="verdict")),
+    Column("trained_at", UTCDateTime, nullable=False),
+)
+
+model_labels = Table(
+    "model_labels",
+    metadata,
+    Column("model_version", sa.Text, ForeignKey("models.version"), primary_key=True),
+    Column("label", sa.SmallInteger, primary_key=True),
+    Column("label_name", sa.Text, nullable=False),
+)
+
+model_forms = Table(  # what can serve: fp32, bf16, int8, each a folder of its own
+    "model_forms",
+    metadata,
+    Column("model_version", sa.Text, ForeignKey("models.version"), primary_key=True),
+    Column("form", sa.Text, primary_key=True),
+    Column("artifact", sa.Text, nullable=False),
+    Column("digest", sa.String(64), nullable=False),
+    Column("library", sa.Text, nullable=False),
+    Column("agreement", sa.Double, nullable=False),  # share of labels equal to fp32's
+    Column("temperature", sa.Double, nullable=False),
+    Column("serves", sa.Boolean, nullable=False),
+)
+
+model_metrics = Table(
+    "model_metrics",
+    metadata,
+    Column("model_version", sa.Text, ForeignKey("models.version"), primary_key=True),  # the candidate being judged
+    Column("subject", sa.Text, primary_key=True),  # candidate, champion or baseline, on the candidate's rows
+    Column("split", sa.Text, primary_key=True),
+    Column("metric", sa.Text, primary_key=True),
+    Column("value", sa.Double, nullable=False),
+)
+
+gate_results = Table(
+    "gate_results",
+    metadata,
+    Column("model_version", sa.Text, ForeignKey("models.version"), primary_key=True),
+    Column("position", sa.SmallInteger, primary_key=True),
+    Column("rule", sa.Text, nullable=False),
+    Column("reference", sa.Text),
+    Column("figure", sa.Double),
+    Column("threshold", sa.Double),
+    Column("passed", sa.Boolean, nullable=False),
+    Column("reason", sa.Text, nullable=False),
+)
+
+promotions = Table(  # append-only, but for serving_since, which is set once
+    "promotions",
+    metadata,
+    Column("seq", sa.Integer, primary_key=True, autoincrement=False),
+    Column("previous_seq", sa.Integer, nullable=False, unique=True),  # two promotions at once cannot both win
+    Column("model_version", sa.Text, ForeignKey("models.version"), nullable=False),
+    Column("kind", sa.Text, nullable=False),
+    Column("compared_with", sa.Text, ForeignKey("models.version")),  # the champion it was judged against
+    Column("actor", sa.Text, nullable=False),
+    Column("reason", sa.Text, nullable=False),
+    Column("at", UTCDateTime, nullable=False),
+    Column("serving_since", UTCDateTime),  # empty: waiting until every review has its label
+    CheckConstraint("seq = previous_seq + 1", name="chain"),
+    CheckConstraint("kind IN ('gate', 'person', 'overruling', 'rollback')", name="kind"),
+)
+
+# --- scoring -----------------------------------------------------------------------------------------------------
+
+scoring_runs = Table(
+    "scoring_runs",
+    metadata,
+    Column("run_id", Counter, primary_key=True),
+    Column("origin", sa.Text, nullable=False, unique=True),  # makes opening a run idempotent
+    Column("scope", sa.Text, nullable=False),
+    Column("model_version", sa.Text, ForeignKey("models.version"), nullable=False),
+    Column("form", sa.Text, nullable=False),
+    Column("due", UTCDateTime, nullable=False),
+    Column("state", sa.Text, nullable=False),
+    Column("opened_at", UTCDateTime, nullable=False),
+    Column("published_at", UTCDateTime),
+    Column("publish_seq", Counter, unique=True),
+    Column("planned", Counter),
+    Column("labelled", Counter),
+    Column("failed", Counter),
+    Column("superseded", Counter),
+    Column("truncated", Counter),
+    CheckConstraint("scope IN ('new', 'all', 'rescore')", name="scope"),
+    CheckConstraint("state IN ('open', 'planned', 'audited', 'published')", name="state"),
+    CheckConstraint("(state = 'published') = (publish_seq IS NOT NULL)", name="published"),
+)
+
+run_items = Table(  # the frozen plan: which version of which review, in which shard (contiguous in review_id)
+    "run_items",
+    metadata,
+    Column("run_id", Counter, primary_key=True),
+    Column("shard", sa.SmallInteger, primary_key=True),
+    Column("review_id", ReviewId, primary_key=True),
+    Column("review_updated_at", UTCDateTime, nullable=False),
+)
+
+run_shards = Table(
+    "run_shards",
+    metadata,
+    Column("run_id", Counter, ForeignKey("scoring_runs.run_id"), primary_key=True),
+    Column("shard", sa.SmallInteger, primary_key=True),
+    Column("planned", Counter, nullable=False),
+    Column("attempt", sa.Integer, nullable=False, server_default="0"),  # the fencing token: claiming raises it
+    Column("accepted_attempt", sa.Integer),  # set once, when every page is staged
+    Column("staged_through", ReviewId),  # the last review_id answered: where the next attempt goes on
+    CheckConstraint("accepted_attempt <= attempt", name="accepted"),
+)
+
+staged_labels = Table(  # append-only and without an index, so that it takes rows as fast as the database can
+    "staged_labels",
+    metadata,
+    Column("run_id", Counter, nullable=False),
+    Column("shard", sa.SmallInteger, nullable=False),
+    Column("attempt", sa.Integer, nullable=False),
+    Column("review_id", ReviewId, nullable=False),
+    Column("text_digest", Digest, nullable=False),
+    Column("label", sa.SmallInteger),
+    Column("score", sa.Double),
+    Column("confidence", sa.Double),
+    Column("truncated", sa.Boolean, nullable=False),
+    Column("local_day", sa.Date, nullable=False),
+    Column("scored_at", UTCDateTime, nullable=False),
+    Column("reason", sa.Text),  # why it could not be scored
+    CheckConstraint("(label IS NULL) = (reason IS NOT NULL)", name="answer"),
+)
+
+
+def _label_columns() -> list[Column[object]]:
+    return [
+        Column("text_digest", Digest, nullable=False),
+        Column("review_updated_at", UTCDateTime, nullable=False),  # the version of the text that was read
+        Column("label", sa.SmallInteger, nullable=False),
+        Column("score", sa.Double, nullable=False),
+        Column("confidence", sa.Double, nullable=False),
+        Column("truncated", sa.Boolean, nullable=False),
+        Column("form", sa.Text, nullable=False),
+        Column("run_id", Counter, nullable=False),
+        Column("scored_at", UTCDateTime, nullable=False),
+        Column("local_day", sa.Date, nullable=False),  # the day the review was written, in SENTI_TIMEZONE
+    ]
+
+
+review_labels = Table(
+    "review_labels",
+    metadata,
+    Column("model_version", sa.Text, primary_key=True),
+    Column("review_id", ReviewId, primary_key=True),
+    *_label_columns(),
+    Column("publish_seq", Counter, nullable=False),
+    Index("ix_review_labels_text_digest", "model_version", "text_digest"),
+    postgresql_partition_by="LIST (model_version)",
+)
+
+review_label_history = Table(  # labels of texts that were edited since
+    "review_label_history",
+    metadata,
+    Column("model_version", sa.Text, primary_key=True),
+    Column("review_id", ReviewId, primary_key=True),
+    *_label_columns(),
+    Column("publish_seq", Counter, primary_key=True),
+    Column("replaced_by", Counter, nullable=False),  # the publish_seq that replaced it
+)
+
+scoring_errors = Table(
+    "scoring_errors",
+    metadata,
+    Column("model_version", sa.Text, primary_key=True),
+    Column("review_id", ReviewId, primary_key=True),
+    Column("review_updated_at", UTCDateTime, primary_key=True),
+    Column("text_digest", Digest, nullable=False),
+    Column("reason", sa.Text, nullable=False),
+    Column("run_id", Counter, nullable=False),
+    Column("at", UTCDateTime, nullable=False),
+)

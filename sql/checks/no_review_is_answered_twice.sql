@@ -1,0 +1,6 @@
+-- Passes when it returns no rows: no review has two staged answers in the run.
+SELECT review_id, COUNT(*) AS answers
+FROM staged_labels
+WHERE run_id = :run_id
+GROUP BY review_id
+HAVING COUNT(*) > 1

@@ -1,0 +1,16 @@
+-- One row per labelled review that still exists: its text, product and dates beside its label.
+SELECT
+    review.review_id,
+    review.product,
+    review.created_at,
+    review.review_text,
+    sentiment.label,
+    sentiment.label_name,
+    sentiment.score,
+    sentiment.confidence,
+    sentiment.model_version,
+    sentiment.scored_at,
+    sentiment.stale,
+    sentiment.local_day
+FROM review_sentiment AS sentiment
+INNER JOIN reviews AS review ON review.review_id = sentiment.review_id
