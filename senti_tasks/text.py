@@ -8,6 +8,7 @@ NORMALISER_VERSION = 1
 """Recorded with every model: a model must be fed texts cleaned by the rule it was trained with."""
 
 _CONTROL = re.compile(r"[\u0000-\u0008\u000e-\u001f\u007f-\u0084\u0086-\u009f\u200b\u2060\ufeff]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _SPACE = re.compile(r"\s+")
 
 
@@ -46,6 +47,6 @@ def defect(text: str | None) -> str | None:
         return "the text is blank"
     if "\0" in text:
         return "the text holds a NUL character, which PostgreSQL cannot store"
-    if any("\ud800" <= character <= "\udfff" for character in text):
+    if _SURROGATE.search(text):
         return "the text holds half of a surrogate pair, which is no character"
     return None

@@ -109,7 +109,7 @@ def create_views(connection: Connection) -> list[str]:
         drop_views(connection)
     statements = view_statements()
     for name, body in statements.items():
-        connection.execute(sa.DDL(f"{replace} {name} AS\n{body.replace('%', '%%')}"))
+        connection.exec_driver_sql(f"{replace} {name} AS\n{body}")
     return list(statements)
 
 
@@ -117,4 +117,4 @@ def drop_views(connection: Connection) -> None:
     present = set(inspect(connection).get_view_names())
     for name in reversed(view_statements()):
         if name in present:
-            connection.execute(sa.DDL(f"DROP VIEW {name}"))
+            connection.exec_driver_sql(f"DROP VIEW {name}")

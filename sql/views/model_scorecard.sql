@@ -10,7 +10,7 @@ SELECT
     MAX(CASE WHEN metric.subject = 'candidate' AND metric.metric = 'accuracy' THEN metric.value END) AS accuracy,
     MAX(CASE WHEN metric.subject = 'candidate' AND metric.metric = 'macro_f1' THEN metric.value END) AS macro_f1,
     MAX(CASE WHEN metric.subject = 'candidate' AND metric.metric = 'roc_auc' THEN metric.value END) AS roc_auc,
-    MAX(CASE WHEN metric.subject = 'candidate' AND metric.metric = 'loss' THEN metric.value END) AS loss,
+    MAX(CASE WHEN metric.subject = 'candidate' AND metric.metric = 'log_loss' THEN metric.value END) AS log_loss,
     MAX(CASE WHEN metric.subject = 'champion' AND metric.metric = 'accuracy' THEN metric.value END)
     AS champion_accuracy,
     MAX(CASE WHEN metric.subject = 'baseline' AND metric.metric = 'accuracy' THEN metric.value END)

@@ -1,0 +1,3 @@
+from senti_tasks.cli import main
+
+main()

@@ -1,0 +1,104 @@
+"""``senti doctor``: one check per thing that must be in place, each with what was found and what to do about it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from senti_tasks.errors import SentiError
+from senti_tasks.jobs.workplace import enter
+
+
+def examine() -> list[dict[str, Any]]:
+    """Runs every check; none stops the others. Rows: name, ok (null when it is not needed here) and finding."""
+    checks: dict[str, Callable[[], tuple[bool | None, str]]] = {
+        "settings": _settings,
+        "database": _database,
+        "migrations": _migrations,
+        "artifact store": _store,
+        "base model": _base_model,
+        "device": _device,
+        "Airflow": _airflow,
+    }
+    rows = []
+    for name, check in checks.items():
+        try:
+            ok, finding = check()
+        except SentiError as error:
+            ok, finding = False, str(error)
+        rows.append({"name": name, "ok": ok, "finding": finding})
+    return rows
+
+
+def _settings() -> tuple[bool, str]:
+    from senti_tasks import settings
+
+    found = settings.load()
+    return True, f"read from {found.home / '.env' if (found.home / '.env').exists() else 'the environment'}"
+
+
+def _database() -> tuple[bool, str]:
+    import sqlalchemy as sa
+
+    from senti_tasks.warehouse import database
+
+    place = enter(migrated=False)
+    with database.reading(place.engine) as connection:
+        version = "sqlite_version()" if connection.dialect.name == "sqlite" else "current_setting('server_version')"
+        number = connection.scalar(sa.select(sa.literal_column(version)))
+    return True, f"{place.engine.dialect.name} {number} at {place.engine.url.render_as_string(hide_password=True)}"
+
+
+def _migrations() -> tuple[bool, str]:
+    from senti_tasks.warehouse import database, migrations
+
+    place = enter()
+    with database.reading(place.engine) as connection:
+        return True, f"at revision {migrations.current_revision(connection)}, the newest"
+
+
+def _store() -> tuple[bool, str]:
+
+    place = enter(migrated=False)
+    probe = place.store.root / f".doctor-{uuid.uuid4().hex[:8]}"
+    try:
+        place.store.root.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"senti")
+        probe.unlink()
+    except Exception as error:  # each store has errors of its own
+        return False, f"cannot write to {place.store.root} ({error}): is SENTI_ARTIFACTS right?"
+    return True, f"{place.store.root} can be written"
+
+
+def _base_model() -> tuple[bool, str]:
+    from senti_tasks.learning import base_models
+
+    place = enter(migrated=False)
+    name = place.settings.base_model
+    revision = base_models.revision_of(name)
+    return True, base_models.describe(name) + (f" at revision {revision[:12]}" if revision else "")
+
+
+def _device() -> tuple[bool, str]:
+    import torch
+
+    from senti_tasks.scoring.scorer import device_named
+
+    place = enter(migrated=False)
+    device = device_named(place.settings.device)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
+    return True, f"torch {torch.__version__} on {device} ({name})"
+
+
+def _airflow() -> tuple[bool | None, str]:
+    try:
+        version = importlib.metadata.version("apache-airflow")
+    except importlib.metadata.PackageNotFoundError:
+        return None, "not installed: only the command line works here"
+    home = Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser()
+    where = f"home {home}" if home.exists() else f"home {home} does not exist yet: `make up` uses one of its own"
+    return True, f"apache-airflow {version}, {where}"

@@ -1,0 +1,70 @@
+"""The registry as a person uses it: look at models, overrule the gate, roll back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from senti_tasks.jobs.workplace import enter, now
+
+
+def scorecards() -> list[dict[str, Any]]:
+    """One row of ``model_scorecard`` per model, newest first."""
+    from senti_tasks.warehouse import database, overview
+
+    place = enter()
+    with database.reading(place.engine) as connection:
+        return overview.view(connection, "model_scorecard", order_by="trained_at")
+
+
+def show(version: str) -> dict[str, Any]:
+    """Everything recorded of one model: lineage, corpus summary, training, metrics, the gate's rules, its promotions."""
+    from senti_tasks.warehouse import corpora, database, promotions, registry
+
+    place = enter()
+    with database.reading(place.engine) as connection:
+        model = registry.model(connection, version)
+        corpus = corpora.corpus(connection, model["corpus"])
+        return {
+            **model,
+            "corpus_summary": corpus["summary"] if corpus else None,
+            "forms": registry.forms(connection, version),
+            "metrics": registry.metrics(connection, version),
+            "gate": registry.judgement(connection, version),
+            "promotions": [row for row in promotions.history(connection) if row["model_version"] == version],
+        }
+
+
+def promote(version: str, reason: str, actor: str) -> dict[str, Any]:
+    """A person's promotion, recorded with its reason: an overruling unless the gate had let the model through."""
+    from senti_tasks.warehouse import database, promotions, registry
+
+    place = enter()
+    with database.writing(place.engine) as connection:
+        verdict = registry.model(connection, version)["verdict"]
+        row = promotions.promote(
+            connection,
+            version,
+            kind="person" if verdict == "promote" else "overruling",
+            compared_with=promotions.champion(connection),
+            actor=actor,
+            reason=reason,
+            at=now(),
+        )
+    return {"model": version, "verdict": verdict, **_answer(row)}
+
+
+def rollback(reason: str, actor: str) -> dict[str, Any]:
+    """Puts the model that served before the champion back into service, at once: its labels are still there."""
+    from senti_tasks.warehouse import database, promotions
+
+    place = enter()
+    with database.writing(place.engine) as connection:
+        champion, version = promotions.champion(connection), promotions.previous_champion(connection)
+        row = promotions.promote(
+            connection, version, kind="rollback", compared_with=champion, actor=actor, reason=reason, at=now()
+        )
+    return {"model": version, "instead_of": champion, **_answer(row)}
+
+
+def _answer(row: dict[str, Any]) -> dict[str, Any]:
+    return {"seq": row["seq"], "kind": row["kind"], "serves": row["serving_since"] is not None}

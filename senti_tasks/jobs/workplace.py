@@ -1,0 +1,54 @@
+"""What every job needs first: the settings, the warehouse (checked to be migrated) and the artifact store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from senti_tasks.artifacts import ArtifactStore
+    from senti_tasks.settings import Settings
+
+
+@dataclass(frozen=True)
+class Workplace:
+    settings: Settings
+    engine: Engine
+    store: ArtifactStore
+
+
+def enter(*, migrated: bool = True) -> Workplace:
+    """The workplace that the ``SENTI_*`` settings describe. Raises ``WarehouseError`` unless it is migrated."""
+    from senti_tasks import settings
+    from senti_tasks.artifacts import ArtifactStore
+    from senti_tasks.warehouse import database, migrations
+
+    found = settings.load()
+    engine = database.connect(found.url)
+    if migrated:
+        with database.reading(engine) as connection:
+            migrations.check_migrated(connection)
+    return Workplace(found, engine, ArtifactStore(found.artifacts_root, found.work_folder))
+
+
+def now() -> datetime:
+    """The clock, for columns that say when something happened; what a job computes never depends on it."""
+    return datetime.now(UTC)
+
+
+def instant(due: str) -> datetime:
+    """The aware time that ``due`` (ISO 8601, with a zone) spells."""
+    from senti_tasks.errors import ConfigError
+
+    try:
+        parsed = datetime.fromisoformat(due)
+    except ValueError:
+        raise ConfigError(
+            f"due must be ISO 8601 with a zone, such as 2026-11-22T02:00:00+08:00, found {due!r}"
+        ) from None
+    if parsed.tzinfo is None:
+        raise ConfigError(f"due must carry a zone, such as +08:00, found {due!r}")
+    return parsed

@@ -1,0 +1,178 @@
+"""What a training starts from: a model on the Hugging Face Hub, one in a local folder, or random weights."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BertConfig,
+    BertForSequenceClassification,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    set_seed,
+)
+
+from senti_tasks import labels
+from senti_tasks.config import TrainConfig
+from senti_tasks.errors import BaseModelError
+from senti_tasks.learning import hub
+from senti_tasks.learning.vocabulary import build_tokenizer, check_knows, fit_to_vocabulary
+
+SCRATCH: dict[str, dict[str, Any]] = {
+    "scratch:tiny": {
+        "num_hidden_layers": 2,
+        "hidden_size": 128,
+        "num_attention_heads": 2,
+        "intermediate_size": 512,
+    },
+    "scratch:small": {
+        "num_hidden_layers": 2,
+        "hidden_size": 256,
+        "num_attention_heads": 4,
+        "intermediate_size": 1024,
+    },
+}
+"""Shapes of the encoders with random weights; everything else is as in ``BertConfig``."""
+
+_LONGEST = 512  # tokens; longer reviews are cut
+_HEAD_DROPOUT = ("classifier_dropout", "seq_classif_dropout")  # what architectures call it
+
+
+def describe(base_model: str) -> str:
+    """One sentence on what ``base_model`` is, for model cards and every output that names it."""
+    if shape := SCRATCH.get(base_model):
+        return (
+            f"{base_model} is not a pretrained model: it is a BERT of {shape['num_hidden_layers']} layers, "
+            f"{shape['hidden_size']} wide, with random weights and a vocabulary built from the training texts."
+        )
+    kind = "the model in the local folder" if _is_folder(base_model) else "the Hugging Face Hub model"
+    return f"The base model is {kind} {base_model}."
+
+
+def revision_of(base_model: str) -> str | None:
+    """What pins ``base_model``: a hub model's commit, ``sha256:…`` over a folder's files, ``None`` for ``scratch:*``.
+
+    Raises ``BaseModelError`` when it does not exist or cannot be reached.
+    """
+    if base_model.startswith("scratch:"):
+        _shape_of(base_model)
+        return None
+    if not _is_folder(base_model):
+        return hub.newest_commit(base_model)
+    folder = Path(base_model).expanduser()
+    if not (folder / "config.json").is_file():
+        raise BaseModelError(f"{folder} holds no model: expected a folder with config.json, written by save_pretrained")
+    total = hashlib.sha256()
+    for path in sorted(path for path in folder.iterdir() if path.is_file()):
+        with path.open("rb") as file:
+            total.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return f"sha256:{total.hexdigest()}"
+
+
+def load_tokenizer(base_model: str, texts: Sequence[str], revision: str | None = None) -> PreTrainedTokenizerFast:
+    """The tokenizer of ``base_model``, fitted to its vocabulary, its ``model_max_length`` set (512 at most).
+
+    ``texts`` are those of the training split: ``scratch:*`` builds its vocabulary from them, and for every base model
+    they show whether the vocabulary knows their language. ``revision`` is what ``revision_of`` says; without it a hub
+    model is asked for its newest. Raises ``BaseModelError``.
+    """
+    if base_model.startswith("scratch:"):
+        _shape_of(base_model)
+        if not texts:
+            raise BaseModelError(f"{base_model} builds its vocabulary from the training texts, and there are none")
+        tokenizer = build_tokenizer(texts, _LONGEST)
+    else:
+        source = _source(base_model, revision)
+        with _BaseModelErrors(base_model):
+            tokenizer = AutoTokenizer.from_pretrained(**source, use_fast=True)
+            positions = getattr(AutoConfig.from_pretrained(**source), "max_position_embeddings", None) or _LONGEST
+        if not isinstance(tokenizer, PreTrainedTokenizerFast):
+            raise BaseModelError(
+                f"{base_model} has no fast tokenizer (tokenizer.json): save one with it, or take another"
+            )
+        tokenizer.model_max_length = min(_LONGEST, positions, tokenizer.model_max_length)
+    tokenizer = fit_to_vocabulary(tokenizer)
+    check_knows(tokenizer, texts, base_model)
+    return tokenizer
+
+
+def load_classifier(
+    base_model: str, tokenizer: PreTrainedTokenizerFast, config: TrainConfig, revision: str | None = None
+) -> PreTrainedModel:
+    """``base_model`` with a classification head for the label set, float32, on the CPU, in training's dropout.
+
+    Weights that start random, the head's and all of ``scratch:*``, come from ``config.seed``. Weights are read from
+    safetensors alone. Raises ``BaseModelError``.
+    """
+    names = {"id2label": dict(labels.NAMES), "label2id": dict(labels.NUMBERS)}
+    set_seed(config.seed)
+    if base_model.startswith("scratch:"):
+        return BertForSequenceClassification(
+            BertConfig(
+                **_shape_of(base_model),
+                **names,
+                vocab_size=len(tokenizer),
+                pad_token_id=tokenizer.pad_token_id,
+                classifier_dropout=config.dropout,
+            )
+        )
+    source = _source(base_model, revision)
+    with _BaseModelErrors(base_model):
+        shape = AutoConfig.from_pretrained(**source, **names)
+        for field in _HEAD_DROPOUT:
+            if hasattr(shape, field):
+                setattr(shape, field, config.dropout)
+        model = AutoModelForSequenceClassification.from_pretrained(
+            **source, config=shape, use_safetensors=True, ignore_mismatched_sizes=True, dtype="float32"
+        )
+    if len(tokenizer) > model.get_input_embeddings().num_embeddings:
+        raise BaseModelError(
+            f"{base_model} has {model.get_input_embeddings().num_embeddings} token embeddings and a tokenizer of "
+            f"{len(tokenizer)}: they do not belong together; take the folder as save_pretrained wrote it"
+        )
+    return model  # type: ignore[no-any-return]
+
+
+class _BaseModelErrors:
+    """Turns what transformers raises on a model that cannot be loaded into one ``BaseModelError``."""
+
+    def __init__(self, base_model: str) -> None:
+        self.base_model = base_model
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if not isinstance(error, OSError | ValueError | KeyError | RuntimeError | ImportError):
+            return
+        cause = str(error).strip().split("\n")[0][:200]
+        if "model.safetensors" in str(error):
+            raise BaseModelError(
+                f"{self.base_model} has no model.safetensors: its weights, if any, are pickled, and loading a pickle "
+                "runs the code in it; save it with save_pretrained (safetensors), or take another revision or base model"
+            ) from error
+        raise BaseModelError(
+            f"{self.base_model} cannot be loaded as a text classifier ({cause}): expected config.json, tokenizer.json "
+            "and model.safetensors; give another base model, a local folder, or scratch:small"
+        ) from error
+
+
+def _source(base_model: str, revision: str | None) -> dict[str, Any]:
+    """Where ``from_pretrained`` finds it. Nothing in a model folder is run as code."""
+    if _is_folder(base_model):
+        return {"pretrained_model_name_or_path": str(Path(base_model).expanduser()), "local_files_only": True}
+    return {"pretrained_model_name_or_path": base_model, "revision": revision or hub.newest_commit(base_model)}
+
+
+def _is_folder(base_model: str) -> bool:
+    return base_model.startswith(("/", "./", "../", "~")) or Path(base_model).is_dir()
+
+
+def _shape_of(base_model: str) -> dict[str, Any]:
+    if base_model not in SCRATCH:
+        raise BaseModelError(f"{base_model} is not a known shape: expected {' or '.join(SCRATCH)}")
+    return SCRATCH[base_model]

@@ -1,0 +1,102 @@
+"""The checkpoints of a training under way: which belong to it, which of them is whole, and stopping at one."""
+
+import hashlib
+import json
+import logging
+import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from senti_tasks.config import TrainConfig
+from senti_tasks.errors import SentiError
+
+log = logging.getLogger(__name__)
+
+_WHOLE = ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth")
+
+
+class TrainingStoppedError(SentiError):
+    """A signal ended a training before its time. Its checkpoint is kept: the next call goes on from there."""
+
+
+def folder_for(root: Path, corpus: Path, base_model: str, revision: str | None, config: TrainConfig) -> Path:
+    """The folder below ``root`` for checkpoints of exactly this training: same rows, base model and configuration.
+
+    So a training never goes on from weights that were on their way to something else.
+    """
+    total = hashlib.sha256(json.dumps([base_model, revision, config.to_json()]).encode())
+    for name in ("train.parquet", "validation.parquet"):
+        with (corpus / name).open("rb") as file:
+            total.update(hashlib.file_digest(file, "sha256").digest())
+    return root / total.hexdigest()[:16]
+
+
+def newest(folder: Path) -> Path | None:
+    """The newest whole checkpoint in ``folder``, ``None`` when there is none. Removes half-written ones.
+
+    A checkpoint is whole when its ``trainer_state.json``, which is written last, can be read and the rest is there.
+    """
+    whole: dict[int, Path] = {}
+    for path in sorted(folder.glob("checkpoint-*")):
+        try:
+            step = json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))["global_step"]
+            if not all((path / name).is_file() for name in _WHOLE):
+                raise FileNotFoundError(path)
+            whole[step] = path
+        except (OSError, ValueError, KeyError) as error:
+            log.warning("passing over the half-written checkpoint %s (%s)", path.name, error)
+            shutil.rmtree(path)
+    return whole[max(whole)] if whole else None
+
+
+def epochs_if_over(checkpoint: Path) -> int | None:
+    """The epochs run, when early stopping had ended the training that wrote ``checkpoint``; else ``None``.
+
+    Going on from it, the Trainer forgets that, and would train for another epoch.
+    """
+    state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    early_stopping = state.stateful_callbacks["EarlyStoppingCallback"]
+    waited = early_stopping["attributes"]["early_stopping_patience_counter"]
+    return round(state.epoch) if waited >= early_stopping["args"]["early_stopping_patience"] else None
+
+
+class StopAtCheckpoint(TrainerCallback):
+    """After SIGTERM: a checkpoint at the end of the present step, then ``TrainingStoppedError``.
+
+    A running evaluation is finished first. Stopping by the Trainer's own switch would evaluate in mid-epoch, and the
+    resumed training would choose its best epoch from other figures than an uninterrupted one.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> TrainerControl:
+        control.should_save = control.should_save or self.asked
+        return control
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if self.asked:
+            raise TrainingStoppedError(
+                f"the training was stopped by SIGTERM after step {state.global_step} of {state.max_steps}: "
+                "run it again with the same checkpoint folder, and it goes on from there"
+            )
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """SIGTERM asks for the stop while this is open; in a thread other than the main one it cannot, and does not."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = signal.signal(signal.SIGTERM, lambda number, frame: setattr(self, "asked", True))
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,175 @@
+"""A frozen corpus: the labelled reviews that one model was trained and judged on, as Parquet, with a summary."""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from transformers import PreTrainedTokenizerFast
+
+from senti_tasks import labels, text
+from senti_tasks.errors import CorpusError
+from senti_tasks.learning.splits import SPLITS
+
+_SCHEMA = pa.schema(
+    [
+        ("review_id", pa.string()),
+        ("text", pa.string()),
+        ("label", pa.int64()),
+        ("product", pa.string()),
+        ("created_at", pa.timestamp("us", tz="UTC")),
+        ("split_key", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledReview:
+    review_id: str
+    text: str
+    label: int
+    product: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    review_id: str
+    text: str
+    """Normalised by ``text.normalise``."""
+    label: int
+    product: str | None
+    created_at: datetime
+    split_key: str
+
+
+def clean(reviews: Iterable[LabelledReview]) -> tuple[list[Example], dict[str, int]]:
+    """The examples in ``reviews``, in order of (created_at, review_id), and how many rows were dropped per reason.
+
+    Dropped are rows that cannot be scored either ("blank"), every row of a text that was given different labels
+    ("contradicting labels"), and all but the first of the rows that share a split key ("duplicate").
+    """
+    dropped = {"blank": 0, "duplicate": 0, "contradicting labels": 0}
+    candidates: list[Example] = []
+    labels_of: dict[str, set[int]] = {}
+    for review in sorted(reviews, key=lambda review: (review.created_at, review.review_id)):
+        if text.defect(review.text):
+            dropped["blank"] += 1
+            continue
+        words, key = text.normalise(review.text), text.split_key(review.text)
+        candidates.append(Example(review.review_id, words, review.label, review.product, review.created_at, key))
+        labels_of.setdefault(key, set()).add(review.label)
+    examples: list[Example] = []
+    seen: set[str] = set()
+    for example in candidates:
+        if len(labels_of[example.split_key]) > 1:
+            dropped["contradicting labels"] += 1
+        elif example.split_key in seen:
+            dropped["duplicate"] += 1
+        else:
+            seen.add(example.split_key)
+            examples.append(example)
+    return examples, dropped
+
+
+def check(examples: Sequence[Example], splits: Mapping[str, str]) -> None:
+    """Raises ``CorpusError`` when no model could be trained and judged on ``examples`` (split key -> split).
+
+    That is: none, one class only, or a split without one of the classes.
+    """
+    per_label = Counter(example.label for example in examples)
+    if not examples:
+        raise CorpusError("there are no labelled reviews: import some with senti import FILE --label-column NAME")
+    if len(per_label) == 1:
+        raise CorpusError(
+            f"all {len(examples)} labelled reviews are {labels.NAMES[examples[0].label]}: "
+            "a classifier needs reviews of at least two labels"
+        )
+    present = Counter((splits[example.split_key], example.label) for example in examples)
+    missing = [(split, label) for split in SPLITS for label in sorted(per_label) if not present[split, label]]
+    if not missing:
+        return
+    rarest, rows = min(per_label.items(), key=lambda item: (item[1], item[0]))
+    # A tenth of the rows is held out twice. With 3 / (0.1 p) rows, a class of share p is missing from a tenth of them
+    # about once in twenty times ("rule of three").
+    needed = 10 * math.ceil(3 * len(examples) / rows)
+    where = ", ".join(f"the {split} split has no {labels.NAMES[label]} review" for split, label in missing)
+    if needed > len(examples):
+        enough = f"at least about {needed} are needed"
+    else:
+        enough = f"label some more {labels.NAMES[rarest]} ones (there are {rows})"
+    raise CorpusError(f"{len(examples)} labelled reviews: {enough} ({where})")
+
+
+def freeze(
+    examples: Sequence[Example],
+    splits: Mapping[str, str],
+    dropped: Mapping[str, int],
+    due: datetime,
+    base_model: str,
+    tokenizer: PreTrainedTokenizerFast,
+    folder: Path,
+    max_length: int = 512,
+) -> dict[str, Any]:
+    """Writes ``train``, ``validation`` and ``test.parquet`` and ``summary.json`` into ``folder``; returns the summary.
+
+    ``splits`` says each split key's split. The same input gives the same bytes. The summary's token figures are those
+    of ``tokenizer``, the one of ``base_model``, [CLS] and [SEP] included; ``max_length`` is the length that the
+    training will cut at. Raises ``CorpusError`` as ``check`` does, before anything is written.
+    """
+    check(examples, splits)
+    parts = {split: [example for example in examples if splits[example.split_key] == split] for split in SPLITS}
+    summary: dict[str, Any] = {
+        "due": due.astimezone(UTC).isoformat(),
+        "rows": {split: len(part) for split, part in parts.items()},
+        "labels": {
+            split: {labels.NAMES[label]: n for label, n in sorted(Counter(one.label for one in part).items())}
+            for split, part in parts.items()
+        },
+        "dropped": dict(dropped),
+        "base_model": base_model,
+        "tokens": _token_figures([example.text for example in examples], tokenizer, max_length),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, part in parts.items():
+        rows = pa.Table.from_pylist([asdict(example) for example in part], schema=_SCHEMA)
+        pq.write_table(rows, folder / f"{split}.parquet", compression="zstd")
+    (folder / "summary.json").write_text(json.dumps(summary, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    return summary
+
+
+def _token_figures(texts: list[str], tokenizer: PreTrainedTokenizerFast, max_length: int) -> dict[str, Any]:
+    encodings = tokenizer.backend_tokenizer.encode_batch_fast(texts)
+    lengths = np.array([len(encoding.ids) for encoding in encodings])
+    unknown = sum(encoding.ids.count(tokenizer.unk_token_id) for encoding in encodings)
+    quantiles = {f"p{q}": int(np.percentile(lengths, q, method="higher")) for q in (50, 90, 95, 99)}
+    return {
+        "lengths": {**quantiles, "max": int(lengths.max())},
+        "unknown_share": round(unknown / int(lengths.sum()), 6),
+        "max_length": max_length,
+        "over_max_length_share": round(float((lengths > max_length).mean()), 6),
+    }
+
+
+def load(folder: Path) -> datasets.DatasetDict:
+    """The corpus in ``folder``: ``train``, ``validation`` and ``test``, rows in the order they were frozen in.
+
+    Read into memory straight from Parquet: what ``datasets`` derives from it stays in memory too, so no cache on disk
+    can stand in for newer data. Raises ``CorpusError`` when a file is missing or unreadable.
+    """
+    parts = {}
+    for split in SPLITS:
+        path = folder / f"{split}.parquet"
+        try:
+            parts[split] = datasets.Dataset(pq.read_table(path, schema=_SCHEMA))
+        except (OSError, pa.ArrowException) as error:
+            raise CorpusError(f"{path} is not a part of a frozen corpus: freeze the corpus again ({error})") from error
+    return datasets.DatasetDict(parts)

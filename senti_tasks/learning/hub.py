@@ -1,0 +1,48 @@
+"""Which commit of a model on the Hugging Face Hub is meant, so that it can be pinned and recorded."""
+
+import os
+from pathlib import Path
+
+import huggingface_hub
+from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled, RepositoryNotFoundError
+
+from senti_tasks.errors import BaseModelError
+
+_TIMEOUT = 10.0  # seconds
+
+
+def newest_commit(name: str) -> str:
+    """The commit that hub model ``name`` is at: 40 hex digits.
+
+    Asked of the hub (``HF_ENDPOINT`` names a mirror). Where it does not answer, or ``HF_HUB_OFFLINE`` is set, it is the
+    commit in the local cache. Raises ``BaseModelError`` with what was tried and what can be done.
+    """
+    try:
+        found = huggingface_hub.HfApi().model_info(name, timeout=_TIMEOUT).sha
+    except (RepositoryNotFoundError, HFValidationError) as error:
+        raise BaseModelError(
+            f"{endpoint()} knows no model {name!r}, or keeps it private, and there is no such folder: "
+            "check the name (OWNER/NAME), set HF_TOKEN, or give a local folder or scratch:small"
+        ) from error
+    except OfflineModeIsEnabled as error:
+        return _cached_commit(name, "HF_HUB_OFFLINE is set", error)
+    except Exception as error:  # httpx, requests and the hub's client each have errors of their own for "no answer"
+        return _cached_commit(name, f"{endpoint()} did not answer ({type(error).__name__})", error)
+    if not found:
+        raise BaseModelError(f"{endpoint()} names no commit of {name!r}: give a local folder instead")
+    return found
+
+
+def _cached_commit(name: str, reason: str, error: Exception) -> str:
+    cached = huggingface_hub.try_to_load_from_cache(name, "config.json")
+    if isinstance(cached, str):
+        return Path(cached).parent.name
+    raise BaseModelError(
+        f"base model {name!r} cannot be loaded: {reason}, and it is not in the cache; "
+        "set HF_ENDPOINT to a mirror that this machine reaches, or give a local folder or scratch:small"
+    ) from error
+
+
+def endpoint() -> str:
+    """The address that models are asked of."""
+    return os.environ.get("HF_ENDPOINT") or huggingface_hub.constants.ENDPOINT

@@ -1,0 +1,64 @@
+"""The README.md in a model's folder."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from senti_tasks import labels
+from senti_tasks.config import TrainConfig
+from senti_tasks.learning.base_models import SCRATCH, describe
+
+_LIMITS = """\
+- It judges a review as a whole: of a mixed one it gives the label that weighs more, not one label per aspect.
+- It read reviews like those of its corpus. On other products, lengths or languages its figures do not hold.
+- Irony and comparisons ("as good as nothing") are where models of this kind err most.
+- Reviews longer than {max_length} tokens are cut at the end.
+- The figures above chose the best epoch, so they flatter. Those of the test split are in `model_metrics`.
+"""
+
+
+def model_card(
+    base_model: str,
+    revision: str | None,
+    config: TrainConfig,
+    corpus_name: str,
+    corpus_summary: Mapping[str, Any],
+    validation: Mapping[str, float],
+    history: Sequence[Mapping[str, float]],
+) -> str:
+    """The card as Markdown with YAML front matter. Holds no time and no path: the same training gives the same card.
+
+    ``history`` has one row per epoch, with the same keys in each.
+    """
+    front: dict[str, Any] = {
+        "language": "zh",
+        "pipeline_tag": "text-classification",
+        "library_name": "transformers",
+        "tags": ["sentiment-analysis"],
+    }
+    if base_model in SCRATCH:
+        front["license"] = "apache-2.0"
+    else:
+        front |= {"license": "other", "license_name": "that-of-the-base-model", "base_model": base_model}
+    rows = corpus_summary.get("rows", {})
+    sections = [
+        "---\n" + yaml.safe_dump(front, allow_unicode=True, sort_keys=False) + "---",
+        f"# Sentiment of reviews, from {base_model}",
+        describe(base_model) + (f" Its revision is `{revision}`." if revision else ""),
+        "Labels: " + ", ".join(f"{number} {name}" for number, name in labels.NAMES.items()) + ".",
+        f"## Corpus\n\n`{corpus_name}`: " + ", ".join(f"{n} {split}" for split, n in rows.items()) + " reviews.",
+        "## Validation\n\n" + _table([{"figure": name, "value": value} for name, value in validation.items()]),
+        "## Training\n\n" + _table([{"setting": name, "value": value} for name, value in config.to_json().items()]),
+        "## History\n\n" + _table(history),
+        "## Limits\n\n" + _LIMITS.format(max_length=config.max_length),
+    ]
+    return "\n\n".join(sections)
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    if not rows:
+        return ""
+    lines = [list(rows[0]), ["---"] * len(rows[0])]
+    lines += [[f"{value:.4g}" if isinstance(value, float) else str(value) for value in row.values()] for row in rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

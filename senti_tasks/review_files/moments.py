@@ -1,0 +1,49 @@
+"""Moments: when a review was written, in the spellings that files use."""
+
+import re
+from contextlib import suppress
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECONDS = re.compile(r"\d{9,10}(\.\d+)?")  # 1973 to 2286
+_MILLISECONDS = re.compile(r"\d{13}(\.\d+)?")  # 2001 to 2286; 12 digits may also be 202405011830
+_UNPADDED = ("%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S")
+
+
+def parse(value: object, timezone: ZoneInfo) -> datetime | None:
+    """``value`` as an aware moment in UTC; without a zone of its own it is in ``timezone``; ``None`` for a blank.
+
+    Takes dates and datetimes, ISO 8601, the same with slashes or without leading zeros (2024/5/1 8:03), and seconds
+    (9 or 10 digits) or milliseconds (13) since 1970. Raises ``ValueError`` with what was expected.
+    """
+    if value is None or value != value or not str(value).strip():
+        return None
+    try:
+        moment = _moment(value, timezone)
+        return (moment.replace(tzinfo=timezone) if moment.tzinfo is None else moment).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError(
+            f"created_at {str(value)[:40]!r} is no date: expected ISO 8601 (2024-05-01 18:30:00+08:00), 2024/05/01, "
+            "or seconds or milliseconds since 1970"
+        ) from None
+
+
+def _moment(value: object, timezone: ZoneInfo) -> datetime:
+    if isinstance(value, datetime):
+        return value
+    if isinstance(value, date):
+        return datetime.combine(value, time.min)
+    spelling = str(value).strip().replace("/", "-")
+    if _SECONDS.fullmatch(spelling):
+        return _EPOCH + timedelta(seconds=float(spelling))
+    if _MILLISECONDS.fullmatch(spelling):
+        return _EPOCH + timedelta(milliseconds=float(spelling))
+    if spelling.isdigit() and len(spelling) != len("20240501"):  # fromisoformat finds an hour in 20240501123
+        raise ValueError(spelling)
+    with suppress(ValueError):
+        return datetime.fromisoformat(spelling)
+    for layout in _UNPADDED:
+        with suppress(ValueError):
+            return datetime.strptime(spelling, layout).replace(tzinfo=timezone)
+    raise ValueError(spelling)

@@ -1,0 +1,1 @@
+"""A model and texts in, probabilities out. Knows no SQL, and imports on a machine that has torch and transformers only."""

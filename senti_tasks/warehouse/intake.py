@@ -1,0 +1,160 @@
+"""Puts reviews and their labels into the source side, for people who have no table of their own yet."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from senti_tasks.errors import InputFileError, WarehouseError
+from senti_tasks.text import digest
+from senti_tasks.warehouse.database import insert
+from senti_tasks.warehouse.schema import import_sources, review_annotations, reviews
+
+BATCH_ROWS = 2_000
+REFUSALS_SHOWN = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A review on its way in. ``line`` is where it stands in its file."""
+
+    line: int
+    review_id: int | str
+    text: str
+    label: int | None
+    product: str | None
+    created_at: datetime | None
+
+
+@dataclass
+class Intake:
+    """What became of a file's rows: each row is in exactly one of imported, already there, updated and refused."""
+
+    rows: int = 0
+    imported: int = 0
+    already_there: int = 0
+    updated: int = 0
+    refused: int = 0
+    labelled: int = 0
+    """Annotations written; not a fifth kind of row."""
+    refusals: list[dict[str, Any]] = field(default_factory=list)
+    """The first ``REFUSALS_SHOWN`` refused rows: line and reason."""
+
+    def refuse(self, line: int, reason: str) -> None:
+        self.refused += 1
+        if len(self.refusals) < REFUSALS_SHOWN:
+            self.refusals.append({"line": line, "reason": reason})
+
+
+def source_id(connection: Connection, name: str) -> int:
+    """The number of the source ``name``: the one it got when it was first imported, or the next."""
+    table = import_sources
+    connection.execute(insert(connection, table).values(name=name).on_conflict_do_nothing(index_elements=["name"]))
+    found: int = connection.execute(sa.select(table.c.source_id).where(table.c.name == name)).scalar_one()
+    return found
+
+
+def require_own_table(connection: Connection) -> None:
+    """Raises ``WarehouseError`` when ``reviews`` is a view: its rows belong to somebody else's table."""
+    if "reviews" in sa.inspect(connection).get_view_names():
+        raise WarehouseError(
+            "reviews is a view over your own table here, so there is nothing to import into: insert the rows there; "
+            "labels go into review_annotations"
+        )
+
+
+def store(
+    connection: Connection, rows: Iterable[Incoming], intake: Intake, *, source: str, has_ids: bool, at: datetime
+) -> None:
+    """Stores ``rows`` as of ``at`` and counts them in ``intake``. Storing them again changes nothing.
+
+    With an id column (``has_ids``) a row whose text or product differs from the stored one is an edit and updates it.
+    Without one the key is the row's number, and other text under a known number means another file, or one with rows put
+    in between: overwriting would lose reviews, so that raises ``InputFileError``.
+    """
+    seen: set[int | str] = set()
+    iterator = iter(rows)
+    while batch := list(islice(iterator, BATCH_ROWS)):
+        stored = _stored(connection, batch)
+        new: list[dict[str, Any]] = []
+        edited: list[dict[str, Any]] = []
+        annotated: list[Incoming] = []
+        for row in batch:
+            values = {"review_text": row.text, "product": row.product}
+            known = stored.get(row.review_id)
+            if row.review_id in seen:
+                if known == values:
+                    intake.already_there += 1
+                else:
+                    intake.refuse(row.line, f"id {row.review_id} stands in an earlier line with another text")
+                continue
+            seen.add(row.review_id)
+            if known is None:
+                created_at = row.created_at or at
+                new.append({"review_id": row.review_id, **values, "created_at": created_at, "updated_at": at})
+                intake.imported += 1
+            elif known == values:
+                intake.already_there += 1
+            elif has_ids:
+                edited.append({"key": row.review_id, **values, "updated_at": at})
+                intake.updated += 1
+            else:
+                raise InputFileError(
+                    f"line {row.line}: row {row.review_id} of source {source!r} was imported before with another text. "
+                    "Nothing was imported. If this is another file, name it with --source NAME; if rows were put in "
+                    "between, import it with --id-column so that each row keeps its key"
+                )
+            stored[row.review_id] = values
+            if row.label is not None:
+                annotated.append(row)
+        _write(connection, new, edited)
+        intake.labelled += _annotate(connection, annotated, annotator=f"import:{source}", at=at)
+
+
+def _stored(connection: Connection, batch: list[Incoming]) -> dict[int | str, dict[str, Any]]:
+    keys = [row.review_id for row in batch]
+    found = connection.execute(
+        sa.select(reviews.c.review_id, reviews.c.review_text, reviews.c.product).where(reviews.c.review_id.in_(keys))
+    )
+    return {_key(row.review_id): {"review_text": row.review_text, "product": row.product} for row in found}
+
+
+def _key(value: Any) -> int | str:
+    return value if isinstance(value, int) else str(value)  # psycopg answers with uuid.UUID
+
+
+def _write(connection: Connection, new: list[dict[str, Any]], edited: list[dict[str, Any]]) -> None:
+    if new:
+        connection.execute(sa.insert(reviews), new)
+    if edited:
+        changes: dict[str, Any] = {name: sa.bindparam(name) for name in ("review_text", "product", "updated_at")}
+        connection.execute(sa.update(reviews).where(reviews.c.review_id == sa.bindparam("key")).values(changes), edited)
+
+
+def _annotate(connection: Connection, rows: list[Incoming], *, annotator: str, at: datetime) -> int:
+    """Writes the labels that say something new: another label, or the same one of another text."""
+    table = review_annotations
+    newest: dict[int | str, tuple[int, str]] = {}
+    by_this_annotator = sa.select(table.c.review_id, table.c.label, table.c.text_digest).where(
+        table.c.annotator == annotator, table.c.review_id.in_([row.review_id for row in rows])
+    )
+    for found in connection.execute(by_this_annotator.order_by(table.c.annotated_at)):
+        newest[_key(found.review_id)] = (found.label, found.text_digest)
+    fresh = [
+        {
+            "review_id": row.review_id,
+            "annotator": annotator,
+            "annotated_at": at,
+            "label": row.label,
+            "text_digest": text,
+        }
+        for row in rows
+        if newest.get(row.review_id) != (row.label, text := digest(row.text))
+    ]
+    if fresh:
+        connection.execute(sa.insert(table), fresh)
+    return len(fresh)

@@ -1,0 +1,35 @@
+"""What a person asks of the warehouse: where things stand, and what the views say."""
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from senti_tasks.warehouse import promotions
+from senti_tasks.warehouse.runs import count_pending
+from senti_tasks.warehouse.schema import review_annotations, reviews, scoring_runs
+
+RUNS_SHOWN = 5
+
+
+def status(connection: Connection) -> dict[str, Any]:
+    """Reviews, how many have a label by a person, how many wait for one by the model, the models in use, last runs."""
+    champion = promotions.champion(connection)
+    serving = None if champion is None else promotions.in_service(connection)
+    total = connection.scalar(sa.select(sa.func.count()).select_from(reviews)) or 0
+    annotated = sa.select(sa.func.count(sa.distinct(review_annotations.c.review_id)))
+    newest = sa.select(scoring_runs).order_by(scoring_runs.c.run_id.desc()).limit(RUNS_SHOWN)
+    return {
+        "reviews": total,
+        "annotated": connection.scalar(annotated) or 0,
+        "pending": total if serving is None else count_pending(connection, serving),
+        "champion": champion,
+        "in_service": serving,
+        "runs": [dict(row) for row in connection.execute(newest).mappings()],
+    }
+
+
+def view(connection: Connection, name: str, *, order_by: str, limit: int | None = None) -> list[dict[str, Any]]:
+    """Rows of one of ``sql/views``, the largest ``order_by`` first."""
+    rows = sa.select(sa.text("*")).select_from(sa.table(name)).order_by(sa.column(order_by).desc())
+    return [dict(row) for row in connection.execute(rows.limit(limit)).mappings()]

@@ -1,0 +1,169 @@
+"""Audits a run's staged labels and publishes them in one transaction: analysts see all of a night, or none of it."""
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from senti_tasks.errors import AuditError, RunStateError
+from senti_tasks.warehouse.database import insert
+from senti_tasks.warehouse.migrations import SQL
+from senti_tasks.warehouse.runs import run
+from senti_tasks.warehouse.schema import (
+    publish_clock,
+    review_label_history,
+    review_labels,
+    run_items,
+    run_shards,
+    scoring_errors,
+    scoring_runs,
+    staged_labels,
+)
+
+OFFENDERS_SHOWN = 5
+
+
+def audit(connection: Connection, run_id: int) -> dict[str, Any]:
+    """Runs every check of ``sql/checks`` on the run's staged labels, and marks the run as audited when all pass.
+
+    Raises ``AuditError`` naming each failed check and its first offending rows. A published run is not audited again.
+    """
+    state = run(connection, run_id)["state"]
+    if state == "open":
+        raise RunStateError(f"run {run_id} has no plan yet: there is nothing to audit")
+    checks = sorted((SQL / "checks").glob("*.sql"))
+    if state != "published":
+        failures = []
+        for path in checks:
+            offenders = connection.execute(sa.text(path.read_text("utf-8")), {"run_id": run_id})
+            if rows := offenders.fetchmany(OFFENDERS_SHOWN + 1):
+                shown = "; ".join(str(dict(row._mapping)) for row in rows[:OFFENDERS_SHOWN])
+                more = ", and more" if len(rows) > OFFENDERS_SHOWN else ""
+                failures.append(f"{path.stem}: {shown}{more}")
+        if failures:
+            raise AuditError(
+                f"run {run_id} was not published, and yesterday's labels stand: {' | '.join(failures)}. "
+                "The staged rows are kept in staged_labels; each check is a query in sql/checks that returns offenders"
+            )
+        planned = sa.and_(scoring_runs.c.run_id == run_id, scoring_runs.c.state == "planned")
+        connection.execute(sa.update(scoring_runs).where(planned).values(state="audited"))
+    return {"run_id": run_id, "checks": [path.stem for path in checks]}
+
+
+def publish(connection: Connection, run_id: int, *, at: datetime) -> dict[str, Any]:
+    """Merges the run's accepted labels into ``review_labels`` and records the run as published; returns its row.
+
+    A label of a newer text is never replaced by one of an older text. What is replaced because the text was edited moves
+    to ``review_label_history``. Publishing twice changes nothing. Raises ``RunStateError`` unless the run was audited.
+    """
+    seq = _lock_clock(connection) + 1
+    found = run(connection, run_id)
+    if found["state"] == "published":
+        return found
+    if found["state"] != "audited":
+        raise RunStateError(f"run {run_id} is {found['state']}, and only an audited run can be published")
+    answers = _accepted(found)
+    _keep_history(connection, answers, seq)
+    _merge(connection, answers, found, seq)
+    _record_errors(connection, answers, at)
+    counts = _counts(connection, answers)
+    published = {
+        "state": "published",
+        "publish_seq": seq,
+        "published_at": at,
+        **counts,
+        "superseded": found["planned"] - counts["labelled"] - counts["failed"],
+    }
+    connection.execute(sa.update(scoring_runs).where(scoring_runs.c.run_id == run_id).values(published))
+    connection.execute(sa.update(publish_clock).values(publish_seq=seq))
+    return run(connection, run_id)
+
+
+def _lock_clock(connection: Connection) -> int:
+    """The newest publish_seq, with its row locked: publications follow one another from here to the commit."""
+    unchanged = sa.update(publish_clock).values(publish_seq=publish_clock.c.publish_seq)
+    newest: int = connection.execute(unchanged.returning(publish_clock.c.publish_seq)).scalar_one()
+    return newest
+
+
+def _accepted(found: dict[str, Any]) -> sa.Subquery:
+    """The run's answers from accepted shards, each with the version of the text that was planned and read."""
+    staged, item, shard = staged_labels, run_items, run_shards
+    return (
+        sa.select(
+            sa.literal(found["model_version"], sa.Text).label("model_version"),
+            sa.literal(found["form"], sa.Text).label("form"),
+            item.c.review_updated_at,
+            *(column for column in staged.c if column.name not in ("shard", "attempt")),
+        )
+        .join(
+            item,
+            sa.and_(
+                item.c.run_id == staged.c.run_id,
+                item.c.shard == staged.c.shard,
+                item.c.review_id == staged.c.review_id,
+            ),
+        )
+        .join(shard, sa.and_(shard.c.run_id == staged.c.run_id, shard.c.shard == staged.c.shard))
+        .where(staged.c.run_id == found["run_id"], shard.c.accepted_attempt.is_not(None))
+        .subquery("answers")
+    )
+
+
+def _keep_history(connection: Connection, answers: sa.Subquery, seq: int) -> None:
+    old = review_labels
+    replaced = (
+        sa.select(*old.c, sa.literal(seq, sa.BigInteger))
+        .join(answers, sa.and_(answers.c.model_version == old.c.model_version, answers.c.review_id == old.c.review_id))
+        .where(
+            answers.c.label.is_not(None),
+            answers.c.review_updated_at > old.c.review_updated_at,
+            answers.c.text_digest != old.c.text_digest,
+        )
+    )
+    names = [*old.c.keys(), "replaced_by"]
+    connection.execute(sa.insert(review_label_history).from_select(names, replaced))
+
+
+def _merge(connection: Connection, answers: sa.Subquery, found: dict[str, Any], seq: int) -> None:
+    names = [column.name for column in review_labels.c if column.name != "publish_seq"]
+    labels = sa.select(*(answers.c[name] for name in names), sa.literal(seq, sa.BigInteger)).where(
+        answers.c.label.is_not(None)
+    )
+    statement = insert(connection, review_labels).from_select([*names, "publish_seq"], labels)
+    newer = statement.excluded.review_updated_at > review_labels.c.review_updated_at
+    if found["scope"] == "all":  # somebody asked for this text to be scored again
+        newer = statement.excluded.review_updated_at >= review_labels.c.review_updated_at
+    keys = ["model_version", "review_id"]
+    changed = {column.name: statement.excluded[column.name] for column in review_labels.c if column.name not in keys}
+    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed, where=newer))
+
+
+def _record_errors(connection: Connection, answers: sa.Subquery, at: datetime) -> None:
+    names = ["model_version", "review_id", "review_updated_at", "text_digest", "reason", "run_id"]
+    failed = sa.select(*(answers.c[name] for name in names), sa.literal(at, scoring_errors.c.at.type)).where(
+        answers.c.reason.is_not(None)
+    )
+    connection.execute(insert(connection, scoring_errors).from_select([*names, "at"], failed).on_conflict_do_nothing())
+
+
+def _counts(connection: Connection, answers: sa.Subquery) -> dict[str, int]:
+    def share(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
+        return sa.func.coalesce(sa.func.sum(sa.case((condition, 1), else_=0)), 0)
+
+    row = connection.execute(
+        sa.select(
+            share(answers.c.label.is_not(None)).label("labelled"),
+            share(answers.c.reason.is_not(None)).label("failed"),
+            share(answers.c.truncated).label("truncated"),
+        )
+    ).one()
+    return {name: int(value) for name, value in row._mapping.items()}
+
+
+def sweep(connection: Connection) -> None:
+    """Deletes plans and staged rows of published runs: what they held stands in ``review_labels``."""
+    published = sa.select(scoring_runs.c.run_id).where(scoring_runs.c.state == "published")
+    for table in (staged_labels, run_items):
+        connection.execute(sa.delete(table).where(table.c.run_id.in_(published)))

@@ -1,0 +1,122 @@
+"""The models: what each was trained from, the forms of it that can serve, and how it was judged."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from senti_tasks.errors import RegistryError
+from senti_tasks.warehouse.database import insert
+from senti_tasks.warehouse.schema import (
+    gate_results,
+    model_forms,
+    model_labels,
+    model_metrics,
+    models,
+    review_labels,
+)
+
+
+def register(
+    connection: Connection, model: Mapping[str, Any], *, label_names: Mapping[int, str], form: Mapping[str, Any]
+) -> str:
+    """Registers a trained model with its label names and its first servable form; returns its version.
+
+    A model that this origin registered before stays as it is, and its version is returned: of two attempts of one
+    training, the first to arrive wins.
+    """
+    connection.execute(insert(connection, models).values(model).on_conflict_do_nothing())
+    registered = model_of_origin(connection, model["origin"])
+    if registered is None:
+        raise RegistryError(f"version {model['version']} was registered by another training: run this one again")
+    version: str = registered["version"]
+    names = [{"model_version": version, "label": label, "label_name": name} for label, name in label_names.items()]
+    connection.execute(insert(connection, model_labels).on_conflict_do_nothing(), names)
+    connection.execute(
+        insert(connection, model_forms).values({"model_version": version, **form}).on_conflict_do_nothing()
+    )
+    _make_room_for_labels(connection, version)
+    return version
+
+
+def _make_room_for_labels(connection: Connection, version: str) -> None:
+    """On PostgreSQL each model's labels are a partition of their own: dropping a model is dropping a table."""
+    if connection.dialect.name != "postgresql":
+        return
+    quote = connection.dialect.identifier_preparer.quote
+    partition, parent = quote(f"review_labels_{version}"), quote(review_labels.name)
+    bound = sa.literal(version).compile(dialect=connection.dialect, compile_kwargs={"literal_binds": True})
+    # Made aside and attached: creating it in place would lock analysts out of every label.
+    connection.exec_driver_sql(f"CREATE TABLE IF NOT EXISTS {partition} (LIKE {parent} INCLUDING ALL)")
+    if not connection.scalar(
+        sa.text("SELECT relispartition FROM pg_class WHERE oid = to_regclass(:name)"), {"name": partition}
+    ):
+        connection.exec_driver_sql(f"ALTER TABLE {parent} ATTACH PARTITION {partition} FOR VALUES IN ({bound})")
+
+
+def model_of_origin(connection: Connection, origin: str) -> dict[str, Any] | None:
+    row = connection.execute(sa.select(models).where(models.c.origin == origin)).mappings().one_or_none()
+    return None if row is None else dict(row)
+
+
+def model(connection: Connection, version: str) -> dict[str, Any]:
+    """The registered model ``version``. Raises ``RegistryError`` naming the newest ones when there is no such model."""
+    row = connection.execute(sa.select(models).where(models.c.version == version)).mappings().one_or_none()
+    if row is None:
+        newest = connection.execute(sa.select(models.c.version).order_by(models.c.trained_at.desc()).limit(3)).scalars()
+        known = ", ".join(newest) or "none yet: run `senti retrain`"
+        raise RegistryError(f"there is no model {version!r}; the newest are {known} (`senti models list` shows all)")
+    return dict(row)
+
+
+def serving_form(connection: Connection, version: str) -> dict[str, Any]:
+    """The form of ``version`` that serves: where it lies, its digest, its temperature."""
+    row = connection.execute(
+        sa.select(model_forms).where(model_forms.c.model_version == version, model_forms.c.serves)
+    ).mappings()
+    return dict(row.one())
+
+
+def record_metrics(connection: Connection, version: str, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Stores figures (subject, split, metric, value) of a candidate's evaluation, replacing earlier ones of it."""
+    values = [{"model_version": version, **row} for row in rows]
+    statement = insert(connection, model_metrics)
+    keys = ["model_version", "subject", "split", "metric"]
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=keys, set_={"value": statement.excluded.value}), values
+    )
+
+
+def record_judgement(
+    connection: Connection, version: str, *, promote: bool, rules: Iterable[Mapping[str, Any]]
+) -> None:
+    """Stores the gate's verdict on ``version`` and every rule's figure and reason. A verdict once given stands."""
+    stands = sa.select(models.c.verdict).where(models.c.version == version).with_for_update()
+    if connection.execute(stands).scalar_one() is not None:
+        return
+    connection.execute(
+        sa.insert(gate_results),
+        [{"model_version": version, "position": position, **rule} for position, rule in enumerate(rules)],
+    )
+    verdict = "promote" if promote else "refuse"
+    connection.execute(sa.update(models).where(models.c.version == version).values(verdict=verdict))
+
+
+def judgement(connection: Connection, version: str) -> list[dict[str, Any]]:
+    """The gate's rules on ``version``, in the order they were judged; empty before it was."""
+    ordered = sa.select(gate_results).where(gate_results.c.model_version == version).order_by(gate_results.c.position)
+    return [dict(row) for row in connection.execute(ordered).mappings()]
+
+
+def forms(connection: Connection, version: str) -> list[dict[str, Any]]:
+    """The servable forms of ``version``."""
+    found = sa.select(model_forms).where(model_forms.c.model_version == version).order_by(model_forms.c.form)
+    return [dict(row) for row in connection.execute(found).mappings()]
+
+
+def metrics(connection: Connection, version: str) -> list[dict[str, Any]]:
+    """Figures of ``version``'s evaluation: subject, split, metric, value."""
+    found = sa.select(model_metrics).where(model_metrics.c.model_version == version)
+    ordered = found.order_by(model_metrics.c.subject, model_metrics.c.metric)
+    return [dict(row) for row in connection.execute(ordered).mappings()]
