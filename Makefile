@@ -37,3 +37,23 @@ lock: .venv/uv ## compile requirements.txt and requirements-dev.txt from pyproje
 	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements.txt
 	$(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11 --group dev \
 	    --constraint requirements.txt --output-file requirements-dev.txt
+
+run: .venv/run ## from nothing to labels in SQL, through Airflow (REVIEWS=file TEXT=column LABEL=column BASE=model)
+	@$(BIN)/python -m local.demo --base "$(or $(BASE),scratch:tiny)" \
+	    $(if $(REVIEWS),--reviews "$(REVIEWS)") $(if $(TEXT),--text "$(TEXT)") $(if $(LABEL),--label "$(LABEL)")
+
+up: .venv/run ## Airflow with its UI, on the same warehouse
+	@SENTI_HOME="$(CURDIR)" $(BIN)/senti migrate
+	@$(BIN)/python -m local.up
+
+test: check ## all checks and tests
+	$(BIN)/pytest
+
+check: .venv/test ## formatting, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy .
+	$(BIN)/lint-imports
+
+clean: ## remove what was made here: the environment, the warehouse, Airflow's home
+	rm -rf .venv var

@@ -1,15 +1,15 @@
 """
 ### Label every review with a newly promoted model
 
-After a promotion, and every six hours: labels the whole table with the model that was promoted, at low priority, while the
-old one goes on serving. When every review is covered, the new model's labels become what analysts see, in one row. Where no
-model waits, the run ends at its first task, and that is a good run. (It looks by time too, since a promotion typed at a
-shell tells Airflow nothing.)
+After a promotion, and every six hours: labels the whole table with the model that was promoted, at low priority, while
+the old one goes on serving. When every review is covered, the new model's labels become what analysts see, in one row.
+Where no model waits, the run ends at its first task, and that is a good run. (It looks by time too, since a promotion
+typed at a shell tells Airflow nothing.)
 
 **Safe to clear or retry at any time**, as `score_reviews` is.
 
-**If it fails:** fix the cause named at the end of the task's log, then clear the task, or leave it: the next run goes on with
-what is missing. To give the promotion up instead: `senti models rollback`.
+**If it fails:** fix the cause named at the end of the task's log, then clear the task, or leave it: the next run goes
+on with what is missing. To give the promotion up instead: `senti models rollback`.
 
 **By hand:** `senti score --scope rescore`.
 """
@@ -19,7 +19,9 @@ from conventions import CHAMPION, DEFAULTS, DUE, GPU, LABELS, ORIGIN
 
 from senti_tasks.jobs import scoring
 
-SCHEDULE = AssetOrTimeSchedule(timetable=CronTriggerTimetable("0 */6 * * *", timezone="Asia/Shanghai"), assets=[CHAMPION])
+SCHEDULE = AssetOrTimeSchedule(
+    timetable=CronTriggerTimetable("0 */6 * * *", timezone="Asia/Shanghai"), assets=[CHAMPION]
+)
 
 
 @dag(schedule=SCHEDULE, doc_md=__doc__, tags=["sentiment", "scoring"], **DEFAULTS)

@@ -1,15 +1,15 @@
 """
 ### Label new reviews
 
-Every night: labels every review that has no label of its present text yet, with the model in service. Analysts see all of a
-night or none of it: labels are staged, audited against the night's frozen plan, and published in one transaction.
+Every night: labels every review that has no label of its present text yet, with the model in service. Analysts see all
+of a night or none of it: labels are staged, audited against the night's frozen plan, and published in one transaction.
 
 **Safe to clear or retry at any time.** A shard goes on from its last staged page; a second attempt of a shard locks the
 first one out; publishing twice changes nothing. A missed night needs no catching up: the next one labels it all.
 
 **If it fails:** fix the cause named at the end of the task's log, then clear the task; no clean-up is needed.
-`NoChampionError` means that no model was promoted yet (`retrain_sentiment`). `AuditError` names the check of `sql/checks`
-that found offenders and shows some: nothing was published then.
+`NoChampionError` means that no model was promoted yet (`retrain_sentiment`). `AuditError` names the check of
+`sql/checks` that found offenders and shows some: nothing was published then.
 
 **By hand:** `senti score`.
 """

@@ -1,12 +1,12 @@
 """Where corpora and models lie: one folder each, named by what it holds, never changed once it is there.
 
 A folder's digest covers every file in it. It is recorded in the warehouse when the folder is stored, and checked before
-every load: a half-written, damaged or tampered folder is refused. The store is a local folder or anything fsspec reaches
-(S3, GCS); on a local disk a folder appears by an atomic rename, elsewhere the row in the warehouse is the commit.
+every load: a half-written, damaged or tampered folder is refused. The store is a local folder or anything fsspec
+reaches (S3, GCS); on a local disk a folder appears by an atomic rename, elsewhere the row in the warehouse is the
+commit.
 """
 
 import hashlib
-import os
 import shutil
 import uuid
 from pathlib import Path
@@ -56,7 +56,7 @@ class ArtifactStore:
             staging = final.with_name(f".{final.name}-{uuid.uuid4().hex[:8]}")
             shutil.copytree(folder, staging)
             try:
-                os.rename(staging, final)  # fails, and changes nothing, if another attempt was first
+                staging.rename(final)  # fails, and changes nothing, if another attempt was first
             except OSError:
                 shutil.rmtree(staging)
                 if folder_digest(final) != digest:
@@ -77,8 +77,8 @@ class ArtifactStore:
         folder = Path(str(source)) if self._is_local else self._download(source, artifact)
         if (found := folder_digest(folder)) != digest:
             raise ArtifactError(
-                f"{source} was registered with digest {digest[:12]} and now has {found[:12]}: a file in it was changed, "
-                "added or lost since; restore it from a backup, or retrain (nothing was loaded from it)"
+                f"{source} was registered with digest {digest[:12]} and now has {found[:12]}: a file in it was "
+                "changed, added or lost since; restore it from a backup, or retrain (nothing was loaded from it)"
             )
         return folder
 
@@ -91,5 +91,5 @@ class ArtifactStore:
                     local.parent.mkdir(parents=True, exist_ok=True)
                     partial = local.with_name(f"{local.name}.{uuid.uuid4().hex[:8]}")
                     partial.write_bytes(path.read_bytes())
-                    os.replace(partial, local)
+                    partial.replace(local)
         return target

@@ -27,7 +27,8 @@ class _Config:
 
 @dataclass(frozen=True)
 class TrainConfig(_Config):
-    """How a classifier is fine-tuned. The defaults are the usual recipe for a pretrained BERT (Devlin et al. 2019, A.3)."""
+    """How a classifier is fine-tuned. The defaults are the usual recipe for a pretrained BERT (Devlin et al. 2019,
+    A.3)."""
 
     learning_rate: float = 5e-5
     """Peak learning rate of AdamW, in (0, 1)."""

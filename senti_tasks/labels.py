@@ -8,7 +8,14 @@ NUMBERS: dict[str, int] = {name: number for number, name in NAMES.items()}
 _SPELLINGS: dict[str, int] = {
     **{str(number): number for number in NAMES},
     **NUMBERS,
-    **{"neg": 0, "pos": 1, "负面": 0, "正面": 1, "负": 0, "正": 1, "差评": 0, "好评": 1},
+    "neg": 0,
+    "pos": 1,
+    "负": 0,
+    "正": 1,
+    "负面": 0,
+    "正面": 1,
+    "差评": 0,
+    "好评": 1,
 }
 
 

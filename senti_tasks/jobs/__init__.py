@@ -1,6 +1,6 @@
 """One function per task: JSON in, JSON out. DAGs and the command line call these and nothing below them.
 
-Heavy libraries are imported inside the functions, here and nowhere else: Airflow reads every DAG file all day long, and a
-CUDA context must not exist before a task's own process. A job opens its transactions itself, holds none while a model
-computes, and can be killed, retried or run twice.
+Heavy libraries are imported inside the functions, here and nowhere else: Airflow reads every DAG file all day long,
+and a CUDA context must not exist before a task's own process. A job opens its transactions itself, holds none while a
+model computes, and can be killed, retried or run twice.
 """

@@ -77,8 +77,8 @@ def train(
 ) -> dict[str, Any]:
     """Fine-tunes ``base_model`` on a frozen corpus and registers the model; returns its version.
 
-    A killed training goes on from its last checkpoint on the same machine. Of two attempts at once the second waits, and
-    then finds the first one's model.
+    A killed training goes on from its last checkpoint on the same machine. Of two attempts at once the second waits,
+    and then finds the first one's model.
     """
     from filelock import FileLock
 

@@ -17,7 +17,8 @@ def scorecards() -> list[dict[str, Any]]:
 
 
 def show(version: str) -> dict[str, Any]:
-    """Everything recorded of one model: lineage, corpus summary, training, metrics, the gate's rules, its promotions."""
+    """Everything recorded of one model: lineage, corpus summary, training, metrics, the gate's rules, its
+    promotions."""
     from senti_tasks.warehouse import corpora, database, promotions, registry
 
     place = enter()

@@ -92,8 +92,8 @@ def unfinished_run(scope: str, origin_prefix: str) -> int | None:
 def score_shard(run: int, shard: int, progress: Callable[[int], None] | None = None) -> dict[str, Any]:
     """Labels one shard page by page, from where an earlier attempt stopped; a finished shard is left as it is.
 
-    ``progress`` is called with the number of reviews answered so far. Returns shard and rows answered by this attempt.
-    Raises ``ShardTakenError`` when a later attempt claimed the shard meanwhile.
+    ``progress`` is called with the number of reviews in each page, once it is staged. Returns shard and rows answered
+    by this attempt. Raises ``ShardTakenError`` when a later attempt claimed the shard meanwhile.
     """
     from senti_tasks.config import ScoreConfig
     from senti_tasks.warehouse import database, runs
@@ -117,7 +117,7 @@ def score_shard(run: int, shard: int, progress: Callable[[int], None] | None = N
                 runs.stage(connection, claim, answers, through=through)
             answered += len(page)
             if progress is not None:
-                progress(answered)
+                progress(len(page))
         with database.writing(place.engine) as connection:
             runs.accept(connection, claim)
     return {"shard": shard, "answered": answered}
@@ -203,10 +203,14 @@ def start_service(run: int) -> dict[str, Any]:
 
 def predict(texts: Sequence[str]) -> list[dict[str, Any]]:
     """Label, its name, score, confidence and truncation of each text, from the champion, in the order given."""
-    from senti_tasks.errors import NoChampionError
+    from senti_tasks.errors import ConfigError, NoChampionError
     from senti_tasks.labels import NAMES
+    from senti_tasks.text import defect
     from senti_tasks.warehouse import database, promotions
 
+    for text in texts:
+        if (reason := defect(text)) is not None:
+            raise ConfigError(f"cannot label {text[:20]!r}: {reason}")
     place = enter()
     with database.reading(place.engine) as connection:
         model = promotions.champion(connection)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from senti_tasks.review_files import Columns, Refusal, Row
+    from senti_tasks.review_files import Refusal, Row
     from senti_tasks.warehouse.intake import Incoming, Intake
 
 
@@ -26,12 +26,13 @@ def migrate() -> dict[str, Any]:
 
 
 def import_reviews(
-    path: Path, columns: Columns, *, source: str | None = None, file_format: str | None = None
+    path: Path, columns: dict[str, str | None], *, source: str | None = None, file_format: str | None = None
 ) -> dict[str, Any]:
     """Imports a file in one transaction: all of its good rows, or, when it cannot be read to its end, none.
 
     ``source`` names the file for good (default: its name): with the row's number it is a row's key where there is no id
-    column. Returns the counts of ``Intake``, with the first refused rows. Raises ``InputFileError``.
+    column. ``columns`` names those of text, label, product, id and created_at; ``None`` looks for usual names. Returns
+    the counts of ``Intake``, with the first refused rows. Raises ``InputFileError``.
     """
     from dataclasses import asdict
 
@@ -41,13 +42,14 @@ def import_reviews(
     place = enter()
     source = source or path.name
     counts = intake.Intake()
-    rows = review_files.read(path, columns, file_format, timezone=place.settings.zone)
+    named = review_files.Columns(**columns)
+    rows = review_files.read(path, named, file_format, timezone=place.settings.zone)
     with database.writing(place.engine) as connection:
         intake.require_own_table(connection)
         id_type = migrations.recorded_setting(connection, "review_id_type")
         number = intake.source_id(connection, source)
         incoming = _incoming(rows, counts, id_type, number, source)
-        intake.store(connection, incoming, counts, source=source, has_ids=columns.id is not None, at=now())
+        intake.store(connection, incoming, counts, source=source, has_ids=named.id is not None, at=now())
     return {"source": source, **asdict(counts)}
 
 

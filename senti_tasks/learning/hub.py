@@ -1,10 +1,10 @@
 """Which commit of a model on the Hugging Face Hub is meant, so that it can be pinned and recorded."""
 
 import os
-from pathlib import Path
+from contextlib import suppress
 
 import huggingface_hub
-from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled, RepositoryNotFoundError
+from huggingface_hub.errors import CacheNotFound, HFValidationError, OfflineModeIsEnabled, RepositoryNotFoundError
 
 from senti_tasks.errors import BaseModelError
 
@@ -15,7 +15,7 @@ def newest_commit(name: str) -> str:
     """The commit that hub model ``name`` is at: 40 hex digits.
 
     Asked of the hub (``HF_ENDPOINT`` names a mirror). Where it does not answer, or ``HF_HUB_OFFLINE`` is set, it is the
-    commit in the local cache. Raises ``BaseModelError`` with what was tried and what can be done.
+    newest commit in the local cache. Raises ``BaseModelError`` with what was tried and what can be done.
     """
     try:
         found = huggingface_hub.HfApi().model_info(name, timeout=_TIMEOUT).sha
@@ -34,9 +34,10 @@ def newest_commit(name: str) -> str:
 
 
 def _cached_commit(name: str, reason: str, error: Exception) -> str:
-    cached = huggingface_hub.try_to_load_from_cache(name, "config.json")
-    if isinstance(cached, str):
-        return Path(cached).parent.name
+    with suppress(CacheNotFound):
+        for repository in huggingface_hub.scan_cache_dir().repos:
+            if (repository.repo_type, repository.repo_id) == ("model", name) and repository.revisions:
+                return max(repository.revisions, key=lambda revision: revision.last_modified).commit_hash
     raise BaseModelError(
         f"base model {name!r} cannot be loaded: {reason}, and it is not in the cache; "
         "set HF_ENDPOINT to a mirror that this machine reaches, or give a local folder or scratch:small"

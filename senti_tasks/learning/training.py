@@ -8,8 +8,9 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import torch
 from transformers import (
     DataCollatorWithPadding,
@@ -24,6 +25,7 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
+from transformers.utils.logging import disable_progress_bar
 
 from senti_tasks.config import TrainConfig
 from senti_tasks.errors import ConfigError
@@ -63,6 +65,8 @@ def train(
     ``TrainingStoppedError`` after a SIGTERM, once a checkpoint is written.
     """
     started = time.monotonic()
+    if not sys.stderr.isatty():
+        disable_progress_bar()  # type: ignore[no-untyped-call]
     data = corpora.load(corpus)
     revision = revision_of(base_model)
     texts = {split: list(data[split]["text"]) for split in ("train", "validation")}
@@ -122,7 +126,7 @@ class _Trainer(Trainer):
     """The library's, with an order of rows that a resumed training repeats, and rows evaluated as they stand."""
 
     def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedSampler:
-        rows: Rows = self.train_dataset
+        rows = cast(Rows, self.train_dataset)
         batch_size = self.args.train_batch_size
         steps = math.ceil(len(rows) / batch_size)
         lengths = [len(row["input_ids"]) for row in rows]
@@ -183,7 +187,7 @@ def _confusions(entry: dict[str, float]) -> list[str]:
 
 def _figures(prediction: EvalPrediction) -> dict[str, float]:
     logits = torch.as_tensor(prediction.predictions, dtype=torch.float64)  # (n, n_labels)
-    return measure(prediction.label_ids, torch.softmax(logits, dim=-1).numpy())
+    return measure(np.asarray(prediction.label_ids), torch.softmax(logits, dim=-1).numpy())
 
 
 def _encode(tokenizer: PreTrainedTokenizerFast, texts: list[str], labels: list[int]) -> Rows:

@@ -5,6 +5,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cache
+from typing import Any
 
 from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors
 from tokenizers.models import WordPiece
@@ -18,7 +19,8 @@ _PLAIN = {
     **dict.fromkeys("‘’‚‛", "'"),
     **dict.fromkeys("‐‑‒–—―⸺⸻", "-"),
 }
-_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+_SPECIAL = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
+_INPUTS = ["input_ids", "token_type_ids", "attention_mask"]  # as for every BERT
 _SEEN_CHARACTER, _SEEN_WORD = 2, 5  # how often a character, a Latin word or a number occurs to have a token of its own
 
 
@@ -41,8 +43,8 @@ def fit_to_vocabulary(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizer
         if table := _replacements(backend):
             backend.normalizer = normalizers.Sequence([normalizers.Precompiled(compile_charsmap(table)), *lower, *own])
     special = {name: token for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)}
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend,
+    return _wrap(
+        backend,
         model_max_length=tokenizer.model_max_length,
         model_input_names=tokenizer.model_input_names,
         padding_side="right",
@@ -122,8 +124,8 @@ def build_tokenizer(texts: Iterable[str], max_length: int) -> PreTrainedTokenize
     counts = {character: n for character, n in characters.items() if n >= _SEEN_CHARACTER}
     counts |= {word: n for word, n in words.items() if n >= _SEEN_WORD}
     frequent = sorted(counts.keys() - set(spell), key=lambda token: (-counts[token], token))
-    vocabulary = {token: number for number, token in enumerate([*_SPECIAL, *spell, *frequent])}
-    backend = Tokenizer(WordPiece(vocabulary, unk_token="[UNK]"))
+    vocabulary = {token: number for number, token in enumerate([*_SPECIAL.values(), *spell, *frequent])}
+    backend = Tokenizer(WordPiece(vocabulary, unk_token=_SPECIAL["unk_token"]))
     backend.normalizer = normaliser
     backend.pre_tokenizer = splitter
     backend.decoder = decoders.WordPiece(prefix="##")
@@ -132,12 +134,8 @@ def build_tokenizer(texts: Iterable[str], max_length: int) -> PreTrainedTokenize
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
         special_tokens=[(token, vocabulary[token]) for token in ("[CLS]", "[SEP]")],
     )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend,
-        model_max_length=max_length,
-        pad_token="[PAD]",
-        unk_token="[UNK]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-        mask_token="[MASK]",
-    )
+    return _wrap(backend, model_max_length=max_length, model_input_names=_INPUTS, **_SPECIAL)
+
+
+def _wrap(backend: Tokenizer, **fields: Any) -> PreTrainedTokenizerFast:
+    return PreTrainedTokenizerFast(tokenizer_object=backend, **fields)  # type: ignore[no-untyped-call]

@@ -45,8 +45,8 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # A transaction that reads first and writes later fails at once when another one wrote in between; one that takes the
-    # write lock at its start waits instead.
+    # A transaction that reads first and writes later fails at once when another one wrote in between; one that takes
+    # the write lock at its start waits instead.
     read_only = connection.get_execution_options().get("postgresql_readonly")
     connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
@@ -70,11 +70,13 @@ def _translated(engine: Engine) -> Iterator[None]:
     """Database failures that a person can mend become a ``WarehouseError`` that says how."""
     try:
         yield
-    except (sa.exc.OperationalError, sa.exc.ProgrammingError) as error:
+    except sa.exc.DatabaseError as error:
         where = engine.url.render_as_string(hide_password=True)
         cause = str(error.orig).strip().splitlines()[0]
         if "no such table" in cause or ("relation" in cause and "does not exist" in cause):
             raise WarehouseError(f"the warehouse at {where} is not migrated ({cause}): run `senti migrate`") from error
+        if "unable to open database file" in cause:
+            raise WarehouseError(f"there is no warehouse at {where} yet: run `senti migrate`") from error
         if error.connection_invalidated or _is_unreachable(error, cause):
             raise WarehouseError(
                 f"cannot reach the warehouse at {where} ({cause}): is SENTI_DATABASE_URL right, and the server running?"
@@ -83,7 +85,7 @@ def _translated(engine: Engine) -> Iterator[None]:
 
 
 def _is_unreachable(error: sa.exc.DBAPIError, cause: str) -> bool:
-    return "unable to open database file" in cause or (error.statement is None and "locked" not in cause)
+    return error.statement is None and "locked" not in cause
 
 
 def make_room(engine: Engine) -> None:

@@ -73,8 +73,8 @@ def store(
     """Stores ``rows`` as of ``at`` and counts them in ``intake``. Storing them again changes nothing.
 
     With an id column (``has_ids``) a row whose text or product differs from the stored one is an edit and updates it.
-    Without one the key is the row's number, and other text under a known number means another file, or one with rows put
-    in between: overwriting would lose reviews, so that raises ``InputFileError``.
+    Without one the key is the row's number, and other text under a known number means another file, or one with rows
+    put in between: overwriting would lose reviews, so that raises ``InputFileError``.
     """
     seen: set[int | str] = set()
     iterator = iter(rows)

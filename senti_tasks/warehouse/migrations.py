@@ -66,7 +66,8 @@ def check_migrated(connection: Connection) -> None:
     if found != expected:
         where = connection.engine.url.render_as_string(hide_password=True)
         raise WarehouseError(
-            f"the warehouse at {where} is at revision {found or 'none'} and this code needs {expected}: run `senti migrate`"
+            f"the warehouse at {where} is at revision {found or 'none'}, and this code needs {expected}: "
+            "run `senti migrate`"
         )
 
 
@@ -108,8 +109,9 @@ def create_views(connection: Connection) -> list[str]:
     if connection.dialect.name == "sqlite":
         drop_views(connection)
     statements = view_statements()
+    as_it_stands = {"no_parameters": True}  # psycopg would take a per-cent sign in a comment for a placeholder
     for name, body in statements.items():
-        connection.exec_driver_sql(f"{replace} {name} AS\n{body}")
+        connection.exec_driver_sql(f"{replace} {name} AS\n{body}", execution_options=as_it_stands)
     return list(statements)
 
 

@@ -112,7 +112,8 @@ def previous_champion(connection: Connection) -> str:
 
 
 def start_service(connection: Connection, seq: int, *, at: datetime) -> bool:
-    """Lets promotion ``seq`` serve, unless a later promotion was appended or it serves already; returns whether it did."""
+    """Lets promotion ``seq`` serve, unless a later promotion was appended or it serves already; returns whether it
+    did."""
     later = sa.select(promotions.c.seq).where(promotions.c.seq > seq).exists()
     updated = connection.execute(
         sa.update(promotions)

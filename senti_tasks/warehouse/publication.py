@@ -54,8 +54,9 @@ def audit(connection: Connection, run_id: int) -> dict[str, Any]:
 def publish(connection: Connection, run_id: int, *, at: datetime) -> dict[str, Any]:
     """Merges the run's accepted labels into ``review_labels`` and records the run as published; returns its row.
 
-    A label of a newer text is never replaced by one of an older text. What is replaced because the text was edited moves
-    to ``review_label_history``. Publishing twice changes nothing. Raises ``RunStateError`` unless the run was audited.
+    A label of a newer text is never replaced by one of an older text. What is replaced because the text was edited
+    moves to ``review_label_history``. Publishing twice changes nothing. Raises ``RunStateError`` unless the run was
+    audited.
     """
     seq = _lock_clock(connection) + 1
     found = run(connection, run_id)

@@ -219,8 +219,8 @@ def _hold(connection: Connection, claim: Claim, **values: Any) -> None:
     )
     if connection.execute(sa.update(run_shards).where(mine).values(values)).rowcount != 1:
         raise ShardTakenError(
-            f"shard {claim.shard} of run {claim.run_id} was claimed again after attempt {claim.attempt}: this attempt stops "
-            "here, and the later one goes on from the last page that was staged"
+            f"shard {claim.shard} of run {claim.run_id} was claimed again after attempt {claim.attempt}: "
+            "this attempt stops here, and the later one goes on from the last page that was staged"
         )
 
 

@@ -1,7 +1,7 @@
 """The tables, as the newest migration leaves them (a test compares the two). The schema states the rules.
 
-``reviews`` and ``review_annotations`` are the source side: the pipeline only reads them, and nothing refers to them by a
-foreign key, since ``reviews`` may be a view over the team's own table.
+``reviews`` and ``review_annotations`` are the source side: the pipeline only reads them, and nothing refers to them by
+a foreign key, since ``reviews`` may be a view over the team's own table.
 """
 
 import sqlalchemy as sa

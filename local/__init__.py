@@ -1,0 +1,1 @@
+"""The product on one machine, without servers: Airflow embedded, and the walk that `make run` takes."""

@@ -1,0 +1,63 @@
+"""
+Airflow's four components as children of one process, which has paid for the imports once: they are most of what a
+start costs. `local/airflow.py` runs this file as a process of its own; the folder of the logs is its argument.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+from airflow import settings
+from airflow.__main__ import main
+from airflow.cli.commands import api_server_command, dag_processor_command, scheduler_command, triggerer_command
+from airflow.models.pool import Pool
+from airflow.utils.db import initdb
+
+COMMANDS = {
+    "api-server": ["api-server"],
+    "scheduler": ["scheduler", "--skip-serve-logs"],  # the API server reads the log files: it is the same machine
+    "dag-processor": ["dag-processor"],
+    "triggerer": ["triggerer", "--skip-serve-logs"],
+}
+IMPORTED_FOR_THE_CHILDREN = (api_server_command, dag_processor_command, scheduler_command, triggerer_command)
+
+
+def initialise() -> None:
+    """Creates or migrates the metadata database, and the pool; safe to repeat. Leaves no connection to inherit."""
+    initdb()
+    Pool.create_or_update_pool("gpu", slots=1, description="one task on the GPU at a time", include_deferred=False)
+    settings.get_engine().dispose()  # type: ignore[no-untyped-call]
+
+
+def start(name: str, log: Path) -> int:
+    """Forks the component, in a session of its own, and gives its pid."""
+    if pid := os.fork():
+        return pid
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.setsid()
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    sys.argv = ["airflow", *COMMANDS[name]]
+    main()  # type: ignore[no-untyped-call]
+    sys.exit(0)
+
+
+def supervise(logs: Path) -> None:
+    """Runs the components until SIGTERM, or until one ends by itself: then says which one, and what it said last."""
+    stopping: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, frame: stopping.append(number))
+    names = {start(name, logs / f"{name}.log"): name for name in COMMANDS}
+    while names:
+        pid, status = os.wait()
+        name = names.pop(pid, "")
+        if name and not stopping:
+            log = logs / f"{name}.log"
+            end = "\n".join(log.read_text(errors="replace").splitlines()[-25:])
+            sys.exit(f"the {name} ended with {os.waitstatus_to_exitcode(status)}; the end of {log}:\n{end}")
+
+
+if __name__ == "__main__":
+    initialise()
+    supervise(Path(sys.argv[1]))

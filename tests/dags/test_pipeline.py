@@ -1,0 +1,104 @@
+"""The three DAGs, run by a real Airflow on the reviews that the project ships: a week in the life, with one murder."""
+
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.airflow import LocalAirflow
+from local.demo import SAMPLE
+from senti_tasks.jobs import models, scoring, upkeep
+
+ROOT = Path(__file__).resolve().parents[2]
+QUICK = {"base_model": "scratch:tiny", "config": {"epochs": 1}}
+LENIENT = {**QUICK, "gate": {"min_test_rows": 10, "margin": 0.99}}
+COLUMNS = dict.fromkeys(("text", "label", "product", "id", "created_at"))
+
+
+@pytest.fixture(scope="module")
+def dags(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project's DAG files, but that a retry comes after one second."""
+    folder = Path(shutil.copytree(ROOT / "dags", tmp_path_factory.mktemp("pipeline") / "dags"))
+    conventions = folder / "conventions.py"
+    patient = '"retry_delay": timedelta(minutes=2)'
+    assert patient in conventions.read_text()
+    conventions.write_text(conventions.read_text().replace(patient, '"retry_delay": timedelta(seconds=1)'))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def airflow(dags: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
+    home = tmp_path_factory.mktemp("senti")
+    environment = {"SENTI_HOME": str(home), "PYTHONPATH": str(ROOT)}
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("SENTI_")]:
+            patch.delenv(name)
+        patch.setenv("SENTI_HOME", str(home))
+        upkeep.migrate()
+        upkeep.import_reviews(SAMPLE, COLUMNS)
+        with LocalAirflow(home / "airflow", dags, environment) as running:
+            yield running
+
+
+def run(airflow: LocalAirflow, dag: str, conf: dict[str, Any] | None = None) -> dict[str, str | None]:
+    """Runs the DAG to success; gives the final state of each of its tasks."""
+    run_id = airflow.trigger(dag, conf)
+    return finish(airflow, dag, run_id)
+
+
+def finish(airflow: LocalAirflow, dag: str, run_id: str) -> dict[str, str | None]:
+    assert airflow.wait(dag, run_id, timeout=240) == "success", airflow.failure(dag, run_id)
+    return {task.name: task.state for task in airflow.task_states(dag, run_id)}
+
+
+def test_the_gate_refuses_a_hasty_model_although_its_training_was_killed_on_the_way(airflow: LocalAirflow) -> None:
+    run_id = airflow.trigger("retrain_sentiment", QUICK)
+    training = airflow.running("retrain_sentiment", run_id, "train", timeout=120)
+    assert training.pid
+    os.kill(training.pid, signal.SIGKILL)
+    states = finish(airflow, "retrain_sentiment", run_id)
+    assert [task.try_number for task in airflow.task_states("retrain_sentiment", run_id) if task.name == "train"] == [2]
+    assert states["judge"] == "success"
+    assert states["promote"] == "skipped"
+    (card,) = models.scorecards()
+    assert card["verdict"] == "refuse"
+    assert upkeep.status()["champion"] is None
+
+
+def test_a_person_overrules_the_gate_and_a_night_labels_every_review(airflow: LocalAirflow) -> None:
+    (card,) = models.scorecards()
+    assert models.promote(card["model_version"], "to have one to test with", actor="a test")["kind"] == "overruling"
+    assert run(airflow, "score_reviews")["publish"] == "success"
+    status = upkeep.status()
+    assert (status["reviews"], status["pending"]) == (604, 0)
+    assert status["in_service"] == card["model_version"]
+
+
+def test_a_night_with_nothing_to_do_is_published_as_empty(airflow: LocalAirflow) -> None:
+    states = run(airflow, "score_reviews")
+    assert set(states.values()) == {"success"}
+    newest = upkeep.status()["runs"][0]
+    assert (newest["state"], newest["planned"], newest["labelled"]) == ("published", 0, 0)
+
+
+def test_a_deserving_model_is_promoted_and_its_asset_alone_rescores_every_review_before_it_serves(airflow: LocalAirflow) -> None:
+    airflow.unpause("rescore_reviews")
+    before = set(airflow.runs("rescore_reviews"))
+    incumbent = upkeep.status()["in_service"]
+    assert run(airflow, "retrain_sentiment", LENIENT)["promote"] == "success"
+    assert scoring.has_incoming()
+    rescored = airflow.until_new_run("rescore_reviews", before)
+    assert finish(airflow, "rescore_reviews", rescored)["start_service"] == "success"
+    status = upkeep.status()
+    assert status["in_service"] == status["champion"] != incumbent
+    assert status["pending"] == 0
+
+
+def test_a_rescoring_with_no_model_waiting_ends_green_at_its_first_task(airflow: LocalAirflow) -> None:
+    states = run(airflow, "rescore_reviews")
+    assert states.pop("has_incoming") == "success"
+    assert set(states.values()) == {"skipped"}

@@ -1,0 +1,94 @@
+"""docker-compose.yml as far as it can be judged without a Docker engine."""
+
+import importlib.util
+import json
+import re
+import runpy
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "docker-compose.yml").read_text()
+COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+REQUIRED = re.compile(r"\$\{(\w+):\?")
+
+
+def test_the_file_fits_the_compose_specification() -> None:
+    schema = json.loads((ROOT / "tests" / "compose-spec.json").read_text())
+    jsonschema.Draft202012Validator(schema).validate(COMPOSE)
+
+
+def test_every_variable_that_must_be_set_stands_in_the_example() -> None:
+    example = re.findall(r"^(\w+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    assert set(REQUIRED.findall(TEXT)) - set(example) == set()
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_no_secret_is_written_in_the_file(name: str) -> None:
+    secret = re.compile("PASSWORD|SECRET|FERNET|TOKEN|AUTH$")
+    values = SERVICES[name].get("environment", {})
+    literal = [key for key, value in values.items() if secret.search(key) and not REQUIRED.match(value)]
+    in_urls = [key for key, value in values.items() if re.search(r"://\w*:(?!\$\{\w+:\?)[^/]*@", value)]
+    assert [*literal, *in_urls] == []
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_has_a_health_check_unless_others_wait_for_its_end(name: str) -> None:
+    awaited = {
+        other
+        for service in SERVICES.values()
+        for other, wait in service.get("depends_on", {}).items()
+        if wait["condition"] == "service_completed_successfully"
+    }
+    assert ("healthcheck" in SERVICES[name]) != (name in awaited)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_an_image_is_pinned(name: str) -> None:
+    _, _, tag = SERVICES[name]["image"].partition(":")
+    assert re.search(r"\d+\.\d+", tag)
+    assert "latest" not in tag
+
+
+def test_workers_finish_their_task_before_they_stop() -> None:
+    workers = {name for name, service in SERVICES.items() if "worker" in service.get("command", [])}
+    assert workers == {"worker", "gpu-worker"}
+    assert all("stop_grace_period" in SERVICES[name] for name in workers)
+
+
+def test_a_machine_without_a_gpu_serves_both_queues_with_one_worker() -> None:
+    assert "${SENTI_WORKER_QUEUES:-default,gpu}" in SERVICES["worker"]["command"]
+    assert "profiles" not in SERVICES["worker"]
+    assert SERVICES["gpu-worker"]["profiles"] == ["gpu"]
+
+
+def test_every_airflow_setting_in_the_file_is_one_that_this_airflow_knows() -> None:
+    known = _settings("airflow", "config_templates/config.yml") | _settings(
+        "airflow", "providers/celery/get_provider_info.py"
+    )
+    used = {
+        tuple(key.lower().removeprefix("airflow__").split("__"))
+        for service in SERVICES.values()
+        for key in service.get("environment", {})
+        if key.startswith("AIRFLOW__")
+    }
+    assert used - known == set()
+
+
+def _settings(package: str, file: str) -> set[tuple[str, ...]]:
+    """(section, option) of all that the installed package's own list of settings names; nothing is imported."""
+    spec = importlib.util.find_spec(package)
+    assert spec
+    assert spec.submodule_search_locations
+    path = Path(spec.submodule_search_locations[0]) / file
+    sections = (
+        yaml.safe_load(path.read_text())
+        if path.suffix == ".yml"
+        else runpy.run_path(str(path))["get_provider_info"]()["config"]
+    )
+    return {(name, option) for name, section in sections.items() for option in section["options"]}
