@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from senti_tasks.jobs.workplace import Workplace, enter, instant, now
@@ -102,6 +102,7 @@ def score_shard(run: int, shard: int, progress: Callable[[int], None] | None = N
     with database.writing(place.engine) as connection:
         model = runs.run(connection, run)["model_version"]
         claim = runs.claim(connection, run, shard)
+    scorer = cache(lambda: scorer_of(place, model))  # checked and loaded once, and not for a shard without a text
     answered = 0
     if claim is not None:
         through = claim.staged_through
@@ -111,7 +112,7 @@ def score_shard(run: int, shard: int, progress: Callable[[int], None] | None = N
                 page = runs.read_page(connection, run, shard, after=through, limit=rows)
             if not page:
                 break
-            answers = _answers(lambda: scorer_of(place, model), page, place.settings.zone)
+            answers = _answers(scorer, page, place.settings.zone)
             through = page[-1].review_id
             with database.writing(place.engine) as connection:
                 runs.stage(connection, claim, answers, through=through)
