@@ -28,7 +28,7 @@ DEFAULTS = {
     "default_args": {
         "retries": 3,
         "retry_delay": timedelta(minutes=2),
-        "retry_exponential_backoff": True,
+        "retry_exponential_backoff": 2.0,
         "max_retry_delay": timedelta(minutes=30),
         "execution_timeout": timedelta(hours=6),
         "retry_policy": ExceptionRetryPolicy(
