@@ -74,22 +74,27 @@ class ArtifactStore:
                 f"{source} is missing: expected the artifact registered with digest {digest[:12]}; "
                 "restore it, or point SENTI_ARTIFACTS to where it lies"
             )
-        folder = Path(str(source)) if self._is_local else self._download(source, artifact)
-        if (found := folder_digest(folder)) != digest:
+        folder = Path(str(source)) if self._is_local else self.work / "fetched" / artifact
+        found = folder_digest(folder)
+        if found != digest and not self._is_local:  # not fetched before, or only half of it
+            self._download(source, folder)
+            found = folder_digest(folder)
+        if found != digest:
             raise ArtifactError(
                 f"{source} was registered with digest {digest[:12]} and now has {found[:12]}: a file in it was "
                 "changed, added or lost since; restore it from a backup, or retrain (nothing was loaded from it)"
             )
         return folder
 
-    def _download(self, source: UPath, artifact: str) -> Path:
-        target = self.work / "fetched" / artifact
-        for path in source.rglob("*"):
-            if path.is_file():
-                local = target / path.relative_to(source).as_posix()
-                if not local.exists():
-                    local.parent.mkdir(parents=True, exist_ok=True)
-                    partial = local.with_name(f"{local.name}.{uuid.uuid4().hex[:8]}")
-                    partial.write_bytes(path.read_bytes())
-                    partial.replace(local)
-        return target
+    def _download(self, source: UPath, target: Path) -> None:
+        """Makes ``target`` hold the files of ``source`` and no others. Each appears whole, whoever else is at it."""
+        names = {path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file()}
+        for name in names:
+            partial = self.work / "fetched" / f"{uuid.uuid4().hex}.partial"
+            for file in (partial, target / name):
+                file.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_bytes((source / name).read_bytes())
+            partial.replace(target / name)
+        for path in target.rglob("*"):
+            if path.is_file() and path.relative_to(target).as_posix() not in names:
+                path.unlink(missing_ok=True)

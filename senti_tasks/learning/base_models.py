@@ -78,10 +78,10 @@ def load_tokenizer(base_model: str, texts: Sequence[str], revision: str | None =
             raise BaseModelError(f"{base_model} builds its vocabulary from the training texts, and there are none")
         tokenizer = build_tokenizer(texts, _LONGEST)
     else:
-        source = _source(base_model, revision)
+        folder = _folder_of(base_model, revision)
         with _BaseModelErrors(base_model):
-            loaded = AutoTokenizer.from_pretrained(**source)
-            positions = getattr(AutoConfig.from_pretrained(**source), "max_position_embeddings", None) or _LONGEST
+            loaded = AutoTokenizer.from_pretrained(folder)
+            positions = getattr(AutoConfig.from_pretrained(folder), "max_position_embeddings", None) or _LONGEST
         if not isinstance(loaded, PreTrainedTokenizerFast):
             raise BaseModelError(
                 f"{base_model} has no fast tokenizer (tokenizer.json): save one with it, or take another"
@@ -113,14 +113,14 @@ def load_classifier(
                 classifier_dropout=config.dropout,
             )
         )
-    source = _source(base_model, revision)
+    folder = _folder_of(base_model, revision, weights=True)
     with _BaseModelErrors(base_model):
-        shape = AutoConfig.from_pretrained(**source, **names)
+        shape = AutoConfig.from_pretrained(folder, **names)
         for field in _HEAD_DROPOUT:
             if hasattr(shape, field):
                 setattr(shape, field, config.dropout)
         model = AutoModelForSequenceClassification.from_pretrained(
-            **source, config=shape, use_safetensors=True, ignore_mismatched_sizes=True, dtype="float32"
+            folder, config=shape, use_safetensors=True, ignore_mismatched_sizes=True, dtype="float32"
         )
     if len(tokenizer) > model.get_input_embeddings().num_embeddings:
         raise BaseModelError(
@@ -154,11 +154,11 @@ class _BaseModelErrors:
         ) from error
 
 
-def _source(base_model: str, revision: str | None) -> dict[str, Any]:
+def _folder_of(base_model: str, revision: str | None, weights: bool = False) -> Path:
     """Where ``from_pretrained`` finds it. Nothing in a model folder is run as code."""
     if _is_folder(base_model):
-        return {"pretrained_model_name_or_path": str(Path(base_model).expanduser()), "local_files_only": True}
-    return {"pretrained_model_name_or_path": base_model, "revision": revision or hub.newest_commit(base_model)}
+        return Path(base_model).expanduser()
+    return hub.fetch(base_model, revision or hub.newest_commit(base_model), weights)
 
 
 def _is_folder(base_model: str) -> bool:

@@ -16,8 +16,8 @@ _HAS_VALUE = 1 << 8  # marks a unit at which a key ends
 def compile_charsmap(replacements: Mapping[str, str]) -> bytes:
     """The map that replaces each single character by its text. No character may be NUL, no text hold one.
 
-    The same ``replacements`` give the same bytes. The library looks up graphemes: accents that follow a replaced character
-    within five bytes go with it.
+    The same ``replacements`` give the same bytes. The library looks up graphemes: an accent that follows a replaced
+    character within five bytes goes with it.
     """
     texts = bytearray()
     trie: dict[int, Any] = {}

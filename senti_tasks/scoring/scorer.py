@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from transformers import AutoModelForSequenceClassification
 
@@ -19,27 +20,27 @@ from senti_tasks.scoring.tokens import Encoder
 class Predictions:
     """What a scorer thinks of n texts, in the order they were given."""
 
-    probabilities: np.ndarray
+    probabilities: npt.NDArray[np.float32]
     """(n, n_labels), float32; rows sum to 1."""
-    truncated: np.ndarray
+    truncated: npt.NDArray[np.bool_]
     """(n,), bool: the text was longer than the model reads."""
 
     @property
-    def labels(self) -> np.ndarray:
+    def labels(self) -> npt.NDArray[np.int64]:
         """(n,), int64: the most probable label."""
-        return self.probabilities.argmax(axis=1)
+        return np.argmax(self.probabilities, axis=1).astype(np.int64)
 
     @property
-    def confidences(self) -> np.ndarray:
+    def confidences(self) -> npt.NDArray[np.float32]:
         """(n,), float32: the probability of ``labels``."""
-        return self.probabilities.max(axis=1)
+        return np.max(self.probabilities, axis=1).astype(np.float32)
 
     @property
-    def scores(self) -> np.ndarray:
+    def scores(self) -> npt.NDArray[np.float32]:
         """(n,), float32 in [0, 1]: P(positive); with more than two classes the expected label, scaled."""
         n_labels = self.probabilities.shape[1]
         steps = np.arange(n_labels, dtype=np.float32) / (n_labels - 1)
-        return np.clip(self.probabilities @ steps, 0.0, 1.0)
+        return np.clip(self.probabilities @ steps, 0.0, 1.0).astype(np.float32)
 
 
 class Scorer(Protocol):

@@ -43,7 +43,9 @@ def test_reading_a_dag_file_loads_nothing_heavy(file: Path, tmp_path: Path) -> N
 
 
 def test_each_task_retries_with_backoff_and_a_timeout_and_models_run_in_the_gpu_pool(tmp_path: Path) -> None:
-    lines = [line.split(",") for line in python(SETTINGS, str(DAGS), home=tmp_path).splitlines() if line.count(",") == 8]
+    lines = [
+        line.split(",") for line in python(SETTINGS, str(DAGS), home=tmp_path).splitlines() if line.count(",") == 8
+    ]
     assert {line[0] for line in lines} == {path.stem for path in FILES}
     on_gpu = {(dag, task) for dag, task, gpu, *_ in lines if gpu == "True"}
     assert {task for _, task in on_gpu} == {"train", "evaluate", "score_shard"}

@@ -85,7 +85,9 @@ def test_a_night_with_nothing_to_do_is_published_as_empty(airflow: LocalAirflow)
     assert (newest["state"], newest["planned"], newest["labelled"]) == ("published", 0, 0)
 
 
-def test_a_deserving_model_is_promoted_and_its_asset_alone_rescores_every_review_before_it_serves(airflow: LocalAirflow) -> None:
+def test_a_deserving_model_is_promoted_and_its_asset_alone_rescores_every_review_before_it_serves(
+    airflow: LocalAirflow,
+) -> None:
     airflow.unpause("rescore_reviews")
     before = set(airflow.runs("rescore_reviews"))
     incumbent = upkeep.status()["in_service"]

@@ -1,0 +1,181 @@
+"""Scoring that dies in the middle: the next call goes on, and the tables end as if nothing had happened."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import Engine
+
+from senti_tasks.config import ScoreConfig
+from senti_tasks.errors import ShardTakenError
+from senti_tasks.jobs import scoring, upkeep
+from senti_tasks.warehouse import database
+from senti_tasks.warehouse.schema import review_label_history, review_labels, run_shards, scoring_runs, staged_labels
+from tests.situations import PHRASES, add_reviews, count, deploy, edit, rows
+
+ROOT = Path(__file__).parents[2]
+PAGES = 2
+REVIEWS = PAGES * ScoreConfig().page_rows - 10
+DUE = "2026-11-04T02:00:00+08:00"
+DEADLINE_S = 120
+
+
+class Databases(Protocol):
+    def migrated(self) -> str: ...
+
+
+def fill(engine: Engine) -> None:
+    """Texts of two to four phrases, of many lengths and with many scores."""
+    texts = {key: "".join(PHRASES[key * step % 12] for step in range(1, 3 + key % 3)) for key in range(1, REVIEWS + 1)}
+    with database.writing(engine) as connection:
+        add_reviews(connection, texts)
+
+
+def start(*arguments: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "senti_tasks", *arguments]
+    return subprocess.Popen(
+        command, cwd=ROOT, env=os.environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def kill_when(process: "subprocess.Popen[str]", happened: Callable[[], bool]) -> None:
+    """SIGKILL as soon as ``happened``; fails when the process ends before."""
+    for _ in range(DEADLINE_S * 20):
+        if happened():
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+            return
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(0.05)
+            raise AssertionError(f"it ended before it could be killed: {process.communicate()[0]}")
+    raise AssertionError("nothing happened")
+
+
+def labels(engine: Engine) -> dict[int, tuple[int, str]]:
+    return {row["review_id"]: (row["label"], row["model_version"]) for row in rows(engine, review_labels)}
+
+
+def scores(engine: Engine) -> list[float]:
+    return [row["score"] for row in rows(engine, review_labels, order_by="review_id")]
+
+
+def test_a_killed_scoring_is_finished_by_the_next_call(
+    engine: Engine,
+    champion: str,
+    databases: Databases,
+    home: Path,
+    model_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fill(engine)
+    kill_when(start("score", "--shards", "1"), lambda: rows_staged(engine) > 0)
+    assert 0 < rows_staged(engine) < REVIEWS, "it was not killed in the middle"
+    assert count(engine, review_labels) == 0
+    staged_before = rows_staged(engine)
+
+    resumed = start("score")
+    said, _ = resumed.communicate(timeout=DEADLINE_S)
+    assert resumed.returncode == 0, said
+    assert "going on with run" in said
+    (run,) = rows(engine, scoring_runs)
+    assert (run["state"], run["planned"], run["labelled"], run["failed"]) == ("published", REVIEWS, REVIEWS, 0)
+    (shard,) = rows(engine, run_shards)
+    assert (shard["attempt"], shard["accepted_attempt"]) == (2, 2)
+    assert staged_before % ScoreConfig().page_rows == 0
+
+    other = database.connect(databases.migrated())
+    fill(other)
+    deploy(other, model_folder, home)
+    monkeypatch.setenv("SENTI_DATABASE_URL", other.url.render_as_string(hide_password=False))
+    uninterrupted(scoring.open_run("uninterrupted", DUE))
+    assert labels(engine) == labels(other)
+    assert len(labels(engine)) == REVIEWS
+    assert {label for label, _ in labels(engine).values()} == {0, 1}
+    assert scores(engine) == pytest.approx(scores(other), abs=1e-3)
+    assert count(engine, review_label_history) == 0
+    other.dispose()
+
+
+def rows_staged(engine: Engine) -> int:
+    with database.reading(engine) as connection:
+        return connection.scalar(sa.select(sa.func.count()).select_from(staged_labels)) or 0
+
+
+def uninterrupted(run: int) -> dict[str, Any]:
+    for shard in scoring.plan(run, 1):
+        scoring.score_shard(run, shard)
+    scoring.audit(run)
+    return scoring.publish(run)
+
+
+def test_each_step_can_be_done_twice(engine: Engine, champion: str) -> None:
+    with database.writing(engine) as connection:
+        add_reviews(connection, dict(enumerate(PHRASES)))
+    run = scoring.open_run("night", DUE)
+    assert scoring.open_run("night", DUE) == run
+    assert scoring.plan(run, 2) == scoring.plan(run, 3) == [0, 1]
+    assert [scoring.score_shard(run, shard)["answered"] for shard in (0, 0, 1, 1)] == [6, 0, 6, 0]
+    assert scoring.audit(run) == scoring.audit(run)
+    assert scoring.publish(run) == scoring.publish(run)
+    assert scoring.plan(run, 2) == [0, 1]
+    assert scoring.score_shard(run, 0)["answered"] == 0
+    assert scoring.audit(run)["run_id"] == run
+    assert count(engine, review_labels) == len(PHRASES)
+
+
+def test_an_attempt_that_was_presumed_dead_stops_when_another_took_its_shard(engine: Engine, champion: str) -> None:
+    pages = 2 * ScoreConfig().page_rows
+    with database.writing(engine) as connection:
+        add_reviews(connection, dict.fromkeys(range(pages), "味道不错"))
+    run = scoring.open_run("night", DUE)
+    scoring.plan(run, 1)
+    answered: list[int] = []
+
+    def another_attempt_takes_over(_rows: int) -> None:
+        answered.append(scoring.score_shard(run, 0)["answered"])
+
+    with pytest.raises(ShardTakenError):
+        scoring.score_shard(run, 0, progress=another_attempt_takes_over)
+    assert answered == [pages // 2]
+    scoring.audit(run)
+    assert scoring.publish(run)["labelled"] == pages
+
+
+def test_a_review_edited_between_reading_and_publishing_is_labelled_anew(engine: Engine, champion: str) -> None:
+    with database.writing(engine) as connection:
+        add_reviews(connection, dict(enumerate(PHRASES)))
+    run = scoring.open_run("night", DUE)
+    scoring.plan(run)
+    scoring.score_shard(run, 0)
+    with database.writing(engine) as connection:
+        edit(connection, 3, "完全不是这么回事")
+    scoring.audit(run)
+    assert scoring.publish(run)["labelled"] == len(PHRASES)
+    assert upkeep.status()["pending"] == 1
+    assert [row["review_id"] for row in rows(engine, "review_sentiment") if row["stale"]] == [3]
+    assert uninterrupted(scoring.open_run("next night", DUE))["labelled"] == 1
+    assert upkeep.status()["pending"] == 0
+    assert not [row for row in rows(engine, "review_sentiment") if row["stale"]]
+    assert [row["review_id"] for row in rows(engine, review_label_history)] == [3]
+
+
+def test_a_review_edited_between_plan_and_reading_waits_for_the_next_night(engine: Engine, champion: str) -> None:
+    with database.writing(engine) as connection:
+        add_reviews(connection, dict(enumerate(PHRASES)))
+    run = scoring.open_run("night", DUE)
+    scoring.plan(run)
+    with database.writing(engine) as connection:
+        edit(connection, 3, "完全不是这么回事")
+    scoring.score_shard(run, 0)
+    scoring.audit(run)
+    found = scoring.publish(run)
+    assert (found["labelled"], found["superseded"]) == (len(PHRASES) - 1, 1)
+    assert upkeep.status()["pending"] == 1
+    assert 3 not in labels(engine)

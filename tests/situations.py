@@ -1,0 +1,205 @@
+"""Small known situations, built through the project's own functions: reviews, labels by people, models, nights."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import Connection, Engine
+
+from senti_tasks.artifacts import ArtifactStore
+from senti_tasks.labels import NAMES
+from senti_tasks.text import digest
+from senti_tasks.warehouse import corpora, database, promotions, publication, registry, runs
+from senti_tasks.warehouse.schema import models, review_annotations, reviews
+
+on_sqlite = pytest.mark.parametrize("dialect", ["sqlite"], indirect=True)
+on_postgresql = pytest.mark.parametrize("dialect", ["postgresql"], indirect=True)
+
+MONDAY = datetime(2026, 11, 2, 12, tzinfo=UTC)
+TUESDAY = MONDAY + timedelta(days=1)
+WEDNESDAY = MONDAY + timedelta(days=2)
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+MODEL_LENGTH = 64
+"""Tokens that the tiny classifier reads."""
+
+PHRASES = (
+    "这家酒店很好，下次还来。", "房间太小，隔音很差！", "味道不错", "物流慢得离谱", "屏幕清晰，电池耐用",
+    "客服不理人", "孩子很喜欢这本书", "用了两天就坏了", "性价比高", "早餐一般，位置倒是方便", "再也不买了", "值得推荐",
+)  # fmt: skip
+
+
+def build_model(folder: Path) -> Path:
+    """Saves a BERT classifier with 1 layer of 32 to ``folder``; its weights are random and always the same."""
+    import torch
+    from transformers import BertConfig, BertForSequenceClassification
+
+    from senti_tasks.learning.vocabulary import build_tokenizer
+
+    tokenizer = build_tokenizer([*PHRASES, *PHRASES], MODEL_LENGTH)
+    shape: dict[str, Any] = {
+        "hidden_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 64,
+    }
+    config = BertConfig(
+        **shape,
+        vocab_size=len(tokenizer),
+        max_position_embeddings=MODEL_LENGTH,
+        pad_token_id=tokenizer.pad_token_id,
+        id2label=NAMES,
+        label2id={name: label for label, name in NAMES.items()},
+        initializer_range=0.5,  # wide enough that texts get both labels, and no two the same score
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(2026)
+        model = BertForSequenceClassification(config)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def deploy(engine: Engine, folder: Path, home: Path, version: str = "2026-11-02-tiny") -> str:
+    """Stores the classifier in ``folder`` under ``home``, registers it and promotes it; returns its version."""
+    artifact, checksum = ArtifactStore(str(home / "var/artifacts"), home / "var/work").put(folder, "models", version)
+    with database.writing(engine) as connection:
+        add_model(connection, version, artifact=artifact, checksum=checksum)
+        promote(connection, version)
+    return version
+
+
+def add_model(
+    connection: Connection,
+    version: str,
+    *,
+    artifact: str = "models/none",
+    checksum: str = "0" * 64,
+    verdict: str | None = "promote",
+) -> str:
+    """Registers a model and the corpus it came from; no promotion."""
+    frozen = {"corpus": "2026-11-01-demo", "origin": "demo", "due": MONDAY, "artifact": "corpora/none"}
+    corpora.record_corpus(connection, {**frozen, "digest": "0" * 64, "summary": {"rows": {}}, "created_at": MONDAY})
+    lineage = {"version": version, "origin": f"training {version}", "corpus": "2026-11-01-demo"}
+    built: dict[str, Any] = {"base_model": "scratch:tiny", "base_revision": None, "config": {}, "code_version": "0.1.0"}
+    stored = {"artifact": artifact, "digest": checksum, "training": {"history": [{"epoch": 1, "train_loss": 0.5}]}}
+    form = {"form": "fp32", "artifact": artifact, "digest": checksum, "library": "torch", "agreement": 1.0}
+    registry.register(
+        connection,
+        {**lineage, **built, **stored, "normaliser_version": 1, "trained_at": MONDAY},
+        label_names=NAMES,
+        form={**form, "temperature": 1.0, "serves": True},
+    )
+    connection.execute(sa.update(models).where(models.c.version == version).values(verdict=verdict))
+    return version
+
+
+def promote(connection: Connection, version: str, *, kind: str = "gate", at: datetime = MONDAY) -> dict[str, Any]:
+    """Promotes ``version`` over whatever the champion is."""
+    return promotions.promote(
+        connection,
+        version,
+        kind=kind,
+        compared_with=promotions.champion(connection),
+        actor="小李",
+        reason="演示",
+        at=at,
+    )
+
+
+def add_reviews(
+    connection: Connection,
+    texts: Mapping[Any, str],
+    *,
+    product: str | None = None,
+    at: datetime = MONDAY,
+    created_at: datetime | None = None,
+) -> None:
+    """Writes reviews (review_id to text) as a shop's own software would."""
+    row = {"product": product, "created_at": created_at or at, "updated_at": at}
+    connection.execute(
+        sa.insert(reviews), [{"review_id": key, "review_text": text, **row} for key, text in texts.items()]
+    )
+
+
+def edit(connection: Connection, review_id: Any, text: str, *, at: datetime = TUESDAY) -> None:
+    edited = sa.update(reviews).where(reviews.c.review_id == review_id)
+    connection.execute(edited.values(review_text=text, updated_at=at))
+
+
+def delete(connection: Connection, review_id: Any) -> None:
+    connection.execute(sa.delete(reviews).where(reviews.c.review_id == review_id))
+
+
+def annotate(
+    connection: Connection, review_id: Any, label: int, text: str, *, annotator: str = "小王", at: datetime = MONDAY
+) -> None:
+    """A person's label of ``text``, whatever the review says by now."""
+    row = {"review_id": review_id, "annotator": annotator, "annotated_at": at, "label": label}
+    connection.execute(sa.insert(review_annotations).values(**row, text_digest=digest(text)))
+
+
+def open_night(connection: Connection, origin: str = "night", *, scope: str = "new", model: str | None = None) -> int:
+    """A run for ``model``, or the one in service; planned into one shard."""
+    run = runs.open_run(
+        connection,
+        origin=origin,
+        scope=scope,
+        model_version=model or promotions.in_service(connection),
+        form="fp32",
+        due=WEDNESDAY,
+        at=WEDNESDAY,
+    )
+    runs.plan(connection, run["run_id"], shards=1)
+    return int(run["run_id"])
+
+
+def judge(item: runs.Item) -> dict[str, Any]:
+    """An answer as a scorer gives it: negative where it reads 差, unsure where 一般, an error where nothing."""
+    text = item.text or ""
+    answer = {"review_id": item.review_id, "text_digest": digest(text), "truncated": False, "scored_at": WEDNESDAY}
+    answer["local_day"] = (item.created_at or WEDNESDAY).astimezone(SHANGHAI).date()
+    if not text.strip():
+        return {**answer, "label": None, "score": None, "confidence": None, "reason": "the text is blank"}
+    score = 0.2 if "差" in text else 0.6 if "一般" in text else 0.9
+    return {**answer, "label": int(score > 0.5), "score": score, "confidence": max(score, 1 - score), "reason": None}
+
+
+def answer(connection: Connection, run: int, shard: int = 0) -> None:
+    """Scores a shard to its end with ``judge`` in place of a model."""
+    claim = runs.claim(connection, run, shard)
+    assert claim is not None
+    page = runs.read_page(connection, run, shard, after=claim.staged_through, limit=1_000)
+    if page:
+        answers = [judge(item) for item in page if not item.superseded]
+        runs.stage(connection, claim, answers, through=page[-1].review_id)
+    runs.accept(connection, claim)
+
+
+def night(engine: Engine, origin: str = "night", *, scope: str = "new", model: str | None = None) -> dict[str, Any]:
+    """A whole run, each step in a transaction of its own; returns its row."""
+    with database.writing(engine) as connection:
+        run = open_night(connection, origin, scope=scope, model=model)
+    with database.writing(engine) as connection:
+        answer(connection, run)
+    with database.writing(engine) as connection:
+        publication.audit(connection, run)
+    with database.writing(engine) as connection:
+        return publication.publish(connection, run, at=WEDNESDAY)
+
+
+def rows(engine: Engine, table: sa.Table | str, *, order_by: str | None = None) -> list[dict[str, Any]]:
+    """Every row of a table or view."""
+    source = sa.table(table) if isinstance(table, str) else table
+    statement = sa.select(sa.text("*")).select_from(source) if isinstance(table, str) else sa.select(table)
+    if order_by is not None:
+        statement = statement.order_by(sa.column(order_by))
+    with database.reading(engine) as connection:
+        return [dict(row) for row in connection.execute(statement).mappings()]
+
+
+def count(engine: Engine, table: sa.Table) -> int:
+    return len(rows(engine, table))

@@ -1,0 +1,101 @@
+"""Labelled reviews as a corpus sees them, and the ledger of splits."""
+
+from datetime import timedelta
+
+from sqlalchemy import Engine
+
+from senti_tasks.warehouse import corpora, database
+from tests.situations import MONDAY, TUESDAY, WEDNESDAY, add_reviews, annotate, edit
+
+
+def labelled(engine: Engine, due: object = WEDNESDAY) -> list[tuple[str, int]]:
+    with database.reading(engine) as connection:
+        return [(row["review_id"], row["label"]) for row in corpora.labelled_reviews(connection, due=due)]  # type: ignore[arg-type]
+
+
+def test_the_newest_label_that_fits_the_present_text_counts(engine: Engine) -> None:
+    with database.writing(engine) as connection:
+        add_reviews(connection, {1: "很好", 2: "太差"})
+        annotate(connection, 1, 0, "很好", annotator="小王", at=MONDAY)
+        annotate(connection, 1, 1, "很好", annotator="小李", at=TUESDAY)
+        annotate(connection, 2, 0, "太差", at=MONDAY)
+    assert labelled(engine) == [("1", 1), ("2", 0)]
+
+
+def test_a_label_of_an_earlier_text_says_nothing_of_the_present_one(engine: Engine) -> None:
+    with database.writing(engine) as connection:
+        add_reviews(connection, {1: "很好", 2: "一般"})
+        annotate(connection, 1, 1, "很好", at=MONDAY)
+        annotate(connection, 2, 0, "一般", at=MONDAY)
+        annotate(connection, 2, 1, "从前的话", at=TUESDAY)
+        edit(connection, 1, "用坏了")
+    assert labelled(engine) == [("2", 0)]
+
+
+def test_labels_given_after_the_due_time_wait_for_the_next_corpus(engine: Engine) -> None:
+    with database.writing(engine) as connection:
+        add_reviews(connection, {1: "很好"})
+        annotate(connection, 1, 1, "很好", at=MONDAY)
+        annotate(connection, 1, 0, "很好", at=WEDNESDAY)
+    assert labelled(engine, MONDAY - timedelta(seconds=1)) == []
+    assert labelled(engine, MONDAY) == labelled(engine, TUESDAY) == [("1", 1)]
+    assert labelled(engine, WEDNESDAY) == [("1", 0)]
+
+
+def test_a_labelled_review_comes_with_what_a_corpus_needs(engine: Engine) -> None:
+    with database.writing(engine) as connection:
+        add_reviews(connection, {1: "很好"}, product="面馆")
+        annotate(connection, 1, 1, "很好")
+        found = list(corpora.labelled_reviews(connection, due=WEDNESDAY))
+    assert found == [{"review_id": "1", "text": "很好", "label": 1, "product": "面馆", "created_at": MONDAY}]
+
+
+def test_more_reviews_than_a_page_come_in_order(engine: Engine) -> None:
+    texts = {key: f"第{key}条" for key in range(1, corpora.PAGE_ROWS + 3)}
+    with database.writing(engine) as connection:
+        add_reviews(connection, texts)
+        for key in (1, corpora.PAGE_ROWS, corpora.PAGE_ROWS + 2):
+            annotate(connection, key, 1, texts[key])
+    assert [key for key, _ in labelled(engine)] == ["1", str(corpora.PAGE_ROWS), str(corpora.PAGE_ROWS + 2)]
+
+
+def test_a_split_once_decided_never_moves(engine: Engine) -> None:
+    with database.writing(engine) as connection:
+        corpora.record_splits(connection, {"a" * 64: "test", "b" * 64: "train"}, at=MONDAY)
+        corpora.record_splits(connection, {"a" * 64: "train", "c" * 64: "validation"}, at=TUESDAY)
+        assert corpora.splits_of(connection, ["a" * 64, "b" * 64, "c" * 64, "d" * 64]) == {
+            "a" * 64: "test",
+            "b" * 64: "train",
+            "c" * 64: "validation",
+        }
+
+
+def test_no_keys_no_splits(engine: Engine) -> None:
+    with database.writing(engine) as connection:
+        corpora.record_splits(connection, {}, at=MONDAY)
+        assert corpora.splits_of(connection, []) == {}
+
+
+def test_more_keys_than_a_page_are_found(engine: Engine) -> None:
+    splits = {f"{number:064x}": "train" for number in range(corpora.PAGE_ROWS + 1)}
+    with database.writing(engine) as connection:
+        corpora.record_splits(connection, splits, at=MONDAY)
+        assert corpora.splits_of(connection, list(splits)) == splits
+
+
+def test_an_origin_freezes_one_corpus(engine: Engine) -> None:
+    values = {
+        "origin": "weekly",
+        "due": MONDAY,
+        "artifact": "corpora/x",
+        "digest": "0" * 64,
+        "summary": {"rows": {"train": 3}},
+    }
+    with database.writing(engine) as connection:
+        corpora.record_corpus(connection, {**values, "corpus": "first", "created_at": MONDAY})
+        corpora.record_corpus(connection, {**values, "corpus": "second", "created_at": TUESDAY})
+        found = corpora.corpus_of_origin(connection, "weekly")
+        assert found is not None
+        assert (found["corpus"], found["summary"], found["due"]) == ("first", {"rows": {"train": 3}}, MONDAY)
+        assert corpora.corpus(connection, "second") is None
+        assert list(corpora.corpus_names(connection)) == ["first"]

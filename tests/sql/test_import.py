@@ -1,0 +1,193 @@
+"""Files into the warehouse: counted, repeatable, and in whole or not at all."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from senti_tasks.errors import InputFileError
+from senti_tasks.jobs import scoring, upkeep
+from senti_tasks.text import digest
+from senti_tasks.warehouse import intake
+from senti_tasks.warehouse.schema import import_sources, review_annotations, reviews
+from tests.situations import count, on_sqlite, rows
+
+COUNTS = ("rows", "imported", "already_there", "updated", "refused", "labelled")
+
+
+@pytest.fixture
+def csv(home: Path) -> Path:
+    return home / "reviews.csv"
+
+
+def load(
+    file: Path, content: str, columns: Mapping[str, str] | None = None, source: str | None = None
+) -> dict[str, Any]:
+    file.write_text(content, "utf-8", newline="")
+    return upkeep.import_reviews(file, dict(columns or {}), source=source)
+
+
+def counts(found: Mapping[str, Any]) -> tuple[int, ...]:
+    return tuple(found[name] for name in COUNTS)
+
+
+def texts(engine: Engine) -> list[str]:
+    return [row["review_text"] for row in rows(engine, reviews, order_by="review_id")]
+
+
+# Counting and repeating
+
+
+def test_each_row_is_counted_once(engine: Engine, csv: Path) -> None:
+    found = load(csv, "review,label\n很好,1\n太差,0\n没人看过,\n ,1\n怪,5\n")
+    assert counts(found) == (5, 3, 0, 0, 2, 2)
+    assert [refusal["line"] for refusal in found["refusals"]] == [5, 6]
+    assert texts(engine) == ["很好", "太差", "没人看过"]
+
+
+def test_importing_again_changes_nothing(engine: Engine, csv: Path) -> None:
+    content = "review,label,product\n很好,1,面馆\n太差,0,\n"
+    assert counts(load(csv, content)) == (2, 2, 0, 0, 0, 2)
+    before = [rows(engine, table) for table in (reviews, review_annotations)]
+    assert counts(load(csv, content)) == (2, 0, 2, 0, 0, 0)
+    assert [rows(engine, table) for table in (reviews, review_annotations)] == before
+
+
+def test_a_file_that_grew_at_its_end_brings_what_is_new(engine: Engine, csv: Path) -> None:
+    load(csv, "review\n很好\n")
+    assert counts(load(csv, "review\n很好\n太差\n")) == (2, 1, 1, 0, 0, 0)
+
+
+def test_files_of_two_names_do_not_meet(engine: Engine, csv: Path) -> None:
+    load(csv, "review\n很好\n")
+    assert load(csv.with_name("more.csv"), "review\n太差\n")["imported"] == 1
+    assert load(csv, "review\n很好\n", source="again")["imported"] == 1
+    assert [row["review_id"] for row in rows(engine, reviews, order_by="review_id")] == [
+        1_000_000_001, 2_000_000_001, 3_000_000_001,
+    ]  # fmt: skip
+    assert sorted(row["name"] for row in rows(engine, import_sources)) == ["again", "more.csv", "reviews.csv"]
+
+
+def test_a_batch_boundary_is_no_boundary(engine: Engine, csv: Path) -> None:
+    size = intake.BATCH_ROWS + 1
+    content = "id,review\n" + "".join(f"{number},第{number}条\n" for number in range(size)) + "0,第0条\n"
+    assert counts(load(csv, content, {"id": "id"})) == (size + 1, size, 1, 0, 0, 0)
+    assert counts(load(csv, content, {"id": "id"})) == (size + 1, 0, size + 1, 0, 0, 0)
+
+
+def test_what_was_already_there_is_there_for_every_kind_of_file(engine: Engine, home: Path) -> None:
+    file = home / "reviews.jsonl"
+    lines = [{"text": "很好", "label": 1, "created_at": "2026-11-01T08:00:00+08:00"}, {"text": "太差"}]
+    file.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), "utf-8")
+    assert counts(upkeep.import_reviews(file, {})) == (2, 2, 0, 0, 0, 1)
+    assert counts(upkeep.import_reviews(file, {})) == (2, 0, 2, 0, 0, 0)
+    assert rows(engine, reviews, order_by="review_id")[0]["created_at"].isoformat() == "2026-11-01T00:00:00+00:00"
+
+
+# With ids, and without
+
+
+def test_with_ids_another_text_is_an_edit(engine: Engine, csv: Path) -> None:
+    load(csv, "id,review,label\n7,很好,1\n8,太差,0\n", {"id": "id"})
+    first = rows(engine, reviews, order_by="review_id")
+    assert counts(load(csv, "id,review,label\n7,其实一般,0\n8,太差,0\n", {"id": "id"})) == (2, 0, 1, 1, 0, 1)
+    edited, untouched = rows(engine, reviews, order_by="review_id")
+    assert edited["review_text"] == "其实一般"
+    assert edited["updated_at"] > first[0]["updated_at"]
+    assert edited["created_at"] == first[0]["created_at"]
+    assert untouched == first[1]
+
+
+def test_a_changed_label_is_written_beside_the_earlier_one(engine: Engine, csv: Path) -> None:
+    load(csv, "id,review,label\n7,很好,1\n", {"id": "id"})
+    assert counts(load(csv, "id,review,label\n7,很好,0\n", {"id": "id"})) == (1, 0, 1, 0, 0, 1)
+    labelled = rows(engine, review_annotations, order_by="annotated_at")
+    assert [(row["label"], row["annotator"], row["text_digest"]) for row in labelled] == [
+        (1, "import:reviews.csv", digest("很好")),
+        (0, "import:reviews.csv", digest("很好")),
+    ]
+
+
+def test_without_ids_another_text_refuses_the_whole_file(engine: Engine, csv: Path) -> None:
+    load(csv, "review\n很好\n太差\n")
+    with pytest.raises(
+        InputFileError, match=r"line 3: row .* of source 'reviews.csv' was imported before with another"
+    ):
+        load(csv, "review\n很好\n插进来的\n太差\n又一条\n")
+    assert texts(engine) == ["很好", "太差"]
+
+
+def test_an_id_that_comes_twice_with_two_texts_is_refused_the_second_time(engine: Engine, csv: Path) -> None:
+    found = load(csv, "id,review\n7,很好\n7,太差\n7,很好\n", {"id": "id"})
+    assert counts(found) == (3, 1, 1, 0, 1, 0)
+    assert found["refusals"] == [{"line": 3, "reason": "id 7 stands in an earlier line with another text"}]
+    assert texts(engine) == ["很好"]
+
+
+@pytest.mark.parametrize("spelling", ["abc", "1.5", str(2**63)])
+def test_an_id_that_is_no_bigint_is_refused_with_its_line(spelling: str, csv: Path) -> None:
+    found = load(csv, f"id,review\n7,很好\n{spelling},太差\n", {"id": "id"})
+    assert counts(found) == (2, 1, 0, 0, 1, 0)
+    assert found["refusals"][0]["line"] == 3
+    assert "SENTI_REVIEW_ID_TYPE is bigint" in found["refusals"][0]["reason"]
+
+
+# What cannot be imported
+
+
+def test_a_file_that_breaks_off_leaves_nothing(engine: Engine, csv: Path) -> None:
+    csv.write_bytes("review\n很好\n".encode() + b"\xff\xff\xff\n")
+    with pytest.raises(InputFileError, match=r"expected UTF-8 or GB18030"):
+        upkeep.import_reviews(csv, {})
+    assert count(engine, reviews) == 0
+    assert count(engine, import_sources) == 0
+
+
+def test_a_label_outside_the_set_is_refused_with_its_line(csv: Path) -> None:
+    found = load(csv, "review,label\n很好,1\n还行,中性\n")
+    assert found["refusals"] == [{"line": 3, "reason": "label '中性' is not one of 0 (negative), 1 (positive)"}]
+
+
+def test_nul_is_refused_with_its_line(engine: Engine, csv: Path) -> None:
+    found = load(csv, "review\n很好\n坏\0了\n")
+    assert found["refusals"] == [{"line": 3, "reason": "the text holds a NUL character, which PostgreSQL cannot store"}]
+    assert texts(engine) == ["很好"]
+
+
+def test_only_the_first_refusals_are_listed_and_all_are_counted(csv: Path) -> None:
+    found = load(csv, "review,label\n" + "很好,9\n" * 60)
+    assert found["refused"] == 60
+    assert len(found["refusals"]) == intake.REFUSALS_SHOWN
+
+
+# What can
+
+
+def test_texts_of_every_kind_are_imported_as_they_are_and_scored(engine: Engine, champion: str, csv: Path) -> None:
+    strange = ["😡" * 40, "很好" * 50_000, "a'b\"c; DROP TABLE reviews --", "％_\\", "ＡＢＣ　１２３", "👨‍👩‍👧很满意"]
+    quoted = [text.replace('"', '""') for text in strange]
+    assert load(csv, "review\n" + "".join(f'"{text}"\n' for text in quoted))["imported"] == len(strange)
+    assert texts(engine) == strange
+    run = scoring.open_run("night", "2026-11-04T02:00:00+08:00")
+    scoring.plan(run)
+    scoring.score_shard(run, 0)
+    scoring.audit(run)
+    found = scoring.publish(run)
+    assert (found["labelled"], found["failed"], found["truncated"]) == (len(strange), 0, 1)
+    shown = rows(engine, "review_sentiment", order_by="review_id")
+    assert [bool(row["truncated"]) for row in shown] == [False, True, False, False, False, False]
+
+
+@on_sqlite
+def test_a_uuid_is_known_in_every_spelling(empty_url: str, bare_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SENTI_DATABASE_URL", empty_url)
+    monkeypatch.setenv("SENTI_REVIEW_ID_TYPE", "uuid")
+    upkeep.migrate()
+    key = "0b0e2a5c-4d52-4c5e-9d8e-aaaaaaaaaaaa"
+    assert load(bare_home / "a.csv", f"id,review\n{key},很好\n", {"id": "id"})["imported"] == 1
+    found = load(bare_home / "a.csv", f"id,review\n{key.upper()},很好\n七,太差\n", {"id": "id"})
+    assert counts(found) == (2, 0, 1, 0, 1, 0)
+    assert found["refusals"] == [{"line": 3, "reason": "id '七' is not a UUID (SENTI_REVIEW_ID_TYPE is uuid)"}]

@@ -1,0 +1,277 @@
+"""Scoring runs: frozen plans, claimed shards, pages staged exactly once."""
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from senti_tasks.config import ScoreConfig
+from senti_tasks.errors import RunStateError, ShardTakenError
+from senti_tasks.warehouse import database, runs
+from senti_tasks.warehouse.schema import run_items, run_shards, staged_labels
+from tests.situations import (
+    TUESDAY,
+    WEDNESDAY,
+    add_model,
+    add_reviews,
+    count,
+    delete,
+    edit,
+    judge,
+    night,
+    promote,
+    rows,
+)
+
+
+@pytest.fixture
+def shop(engine: Engine) -> Engine:
+    """Seven reviews and a model in service."""
+    with database.writing(engine) as connection:
+        add_model(connection, "m1")
+        promote(connection, "m1")
+        add_reviews(connection, {key: f"第{key}条，不错" for key in range(1, 8)})
+    return engine
+
+
+def opened(engine: Engine, origin: str = "night", scope: str = "new") -> int:
+    with database.writing(engine) as connection:
+        run = runs.open_run(
+            connection, origin=origin, scope=scope, model_version="m1", form="fp32", due=WEDNESDAY, at=WEDNESDAY
+        )
+    return int(run["run_id"])
+
+
+def planned(engine: Engine, shards: int = 1, origin: str = "night") -> int:
+    run = opened(engine, origin)
+    with database.writing(engine) as connection:
+        runs.plan(connection, run, shards=shards)
+    return run
+
+
+def plan_of(engine: Engine) -> list[tuple[int, Any]]:
+    return sorted((row["shard"], row["review_id"]) for row in rows(engine, run_items))
+
+
+# Opening and planning
+
+
+def test_an_origin_opens_one_run(shop: Engine) -> None:
+    assert opened(shop) == opened(shop)
+    assert opened(shop, "another") != opened(shop)
+
+
+def test_an_unknown_run_says_so(shop: Engine) -> None:
+    with database.reading(shop) as connection, pytest.raises(RunStateError, match=r"there is no scoring run 99"):
+        runs.run(connection, 99)
+
+
+def test_shards_are_contiguous_and_of_like_size(shop: Engine) -> None:
+    planned(shop, shards=3)
+    assert plan_of(shop) == [(0, 1), (0, 2), (0, 3), (1, 4), (1, 5), (2, 6), (2, 7)]
+    assert [row["planned"] for row in rows(shop, run_shards, order_by="shard")] == [3, 2, 2]
+
+
+def test_more_shards_than_reviews_make_a_shard_per_review(shop: Engine) -> None:
+    run = opened(shop)
+    with database.writing(shop) as connection:
+        assert runs.plan(connection, run, shards=500) == list(range(7))
+
+
+def test_five_hundred_shards_are_planned(shop: Engine) -> None:
+    with database.writing(shop) as connection:
+        add_reviews(connection, {key: f"第{key}条" for key in range(101, 1101)})
+    run = opened(shop)
+    with database.writing(shop) as connection:
+        assert ScoreConfig(shard_rows=1).shards_for(runs.rows_to_plan(connection, run)) == 500
+        assert runs.plan(connection, run, shards=500) == list(range(500))
+    assert {row["planned"] for row in rows(shop, run_shards)} == {2, 3}
+
+
+def test_a_night_with_nothing_to_do_has_one_empty_shard(engine: Engine) -> None:
+    with database.writing(engine) as connection:
+        add_model(connection, "m1")
+    run = opened(engine)
+    with database.writing(engine) as connection:
+        assert runs.plan(connection, run, shards=1) == [0]
+        assert runs.run(connection, run)["planned"] == 0
+        assert runs.read_page(connection, run, 0, after=None, limit=10) == []
+
+
+def test_a_plan_is_made_once(shop: Engine) -> None:
+    run = planned(shop, shards=2)
+    with database.writing(shop) as connection:
+        add_reviews(connection, {8: "来晚了"})
+        assert runs.plan(connection, run, shards=5) == [0, 1]
+    assert len(plan_of(shop)) == 7
+
+
+def test_of_two_planners_at_once_one_plans(shop: Engine) -> None:
+    run = opened(shop)
+    start = Barrier(2)
+
+    def plan(shards: int) -> list[int]:
+        start.wait()
+        with database.writing(shop) as connection:
+            return runs.plan(connection, run, shards=shards)
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(plan, (2, 3))
+    assert first == second
+    assert len(plan_of(shop)) == 7
+
+
+def test_a_night_plans_what_has_no_label_and_a_full_run_everything(shop: Engine) -> None:
+    night(shop, "yesterday")
+    with database.writing(shop) as connection:
+        add_reviews(connection, {8: "新来的"}, at=TUESDAY)
+        new = runs.rows_to_plan(connection, opened_in(connection, "tonight", "new"))
+        everything = runs.rows_to_plan(connection, opened_in(connection, "again", "all"))
+    assert (new, everything) == (1, 8)
+
+
+def opened_in(connection: Any, origin: str, scope: str) -> int:
+    run = runs.open_run(
+        connection, origin=origin, scope=scope, model_version="m1", form="fp32", due=WEDNESDAY, at=WEDNESDAY
+    )
+    return int(run["run_id"])
+
+
+def test_the_oldest_unfinished_run_of_its_kind_is_found(shop: Engine) -> None:
+    night(shop, "senti score/new/1")
+    older, _newer, _other = (
+        planned(shop, 1, "senti score/new/2"),
+        opened(shop, "senti score/new/3"),
+        opened(shop, "airflow/1"),
+    )
+    with database.reading(shop) as connection:
+        found = runs.unfinished_run(connection, scope="new", origin_prefix="senti score/new/")
+        assert found is not None
+        assert found["run_id"] == older
+        assert runs.unfinished_run(connection, scope="all", origin_prefix="senti score/") is None
+        assert runs.unfinished_run(connection, scope="new", origin_prefix="senti%") is None
+
+
+# Claiming
+
+
+def test_each_claim_raises_the_attempt(shop: Engine) -> None:
+    run = planned(shop)
+    with database.writing(shop) as connection:
+        claims = [runs.claim(connection, run, 0) for _ in range(2)]
+    assert [claim and claim.attempt for claim in claims] == [1, 2]
+
+
+def test_claims_at_the_same_moment_get_attempts_of_their_own(shop: Engine) -> None:
+    run = planned(shop)
+    start = Barrier(4)
+
+    def claim(_worker: int) -> int:
+        start.wait()
+        with database.writing(shop) as connection:
+            taken = runs.claim(connection, run, 0)
+        assert taken is not None
+        return taken.attempt
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(claim, range(4))) == [1, 2, 3, 4]
+
+
+def test_an_earlier_attempt_writes_nothing_once_the_shard_is_claimed_again(shop: Engine) -> None:
+    run = planned(shop)
+    with database.writing(shop) as connection:
+        earlier = runs.claim(connection, run, 0)
+        later = runs.claim(connection, run, 0)
+        page = runs.read_page(connection, run, 0, after=None, limit=3)
+    assert earlier is not None
+    assert later is not None
+    with (
+        pytest.raises(ShardTakenError, match=r"shard 0 of run .* was claimed again"),
+        database.writing(shop) as connection,
+    ):
+        runs.stage(connection, earlier, [judge(item) for item in page], through=3)
+    with pytest.raises(ShardTakenError), database.writing(shop) as connection:
+        runs.accept(connection, earlier)
+    assert count(shop, staged_labels) == 0
+    with database.writing(shop) as connection:
+        runs.stage(connection, later, [judge(item) for item in page], through=3)
+    assert count(shop, staged_labels) == 3
+
+
+def test_the_next_attempt_goes_on_where_the_last_one_staged(shop: Engine) -> None:
+    run = planned(shop)
+    with database.writing(shop) as connection:
+        first = runs.claim(connection, run, 0)
+        assert first is not None
+        assert first.staged_through is None
+        page = runs.read_page(connection, run, 0, after=None, limit=3)
+        runs.stage(connection, first, [judge(item) for item in page], through=page[-1].review_id)
+        second = runs.claim(connection, run, 0)
+        assert second is not None
+        assert second.staged_through == 3
+        rest = runs.read_page(connection, run, 0, after=second.staged_through, limit=10)
+    assert [item.review_id for item in rest] == [4, 5, 6, 7]
+
+
+def test_a_finished_shard_cannot_be_claimed_or_staged(shop: Engine) -> None:
+    run = planned(shop)
+    with database.writing(shop) as connection:
+        claim = runs.claim(connection, run, 0)
+        assert claim is not None
+        runs.accept(connection, claim)
+        assert runs.claim(connection, run, 0) is None
+        with pytest.raises(ShardTakenError):
+            runs.stage(connection, claim, [], through=7)
+
+
+def test_a_shard_that_was_never_planned_says_so(shop: Engine) -> None:
+    run = opened(shop)
+    with database.writing(shop) as connection, pytest.raises(RunStateError, match=r"has no shard 0: plan it first"):
+        runs.claim(connection, run, 0)
+
+
+def test_a_page_and_its_mark_are_written_together(shop: Engine) -> None:
+    run = planned(shop)
+    with pytest.raises(RuntimeError), database.writing(shop) as connection:
+        claim = runs.claim(connection, run, 0)
+        assert claim is not None
+        page = runs.read_page(connection, run, 0, after=None, limit=3)
+        runs.stage(connection, claim, [judge(item) for item in page], through=3)
+        raise RuntimeError
+    assert count(shop, staged_labels) == 0
+    assert rows(shop, run_shards)[0]["staged_through"] is None
+
+
+# Reading
+
+
+def test_pages_follow_one_another_without_gap_or_overlap(shop: Engine) -> None:
+    run = planned(shop)
+    seen: list[int] = []
+    with database.reading(shop) as connection:
+        while page := runs.read_page(connection, run, 0, after=seen[-1] if seen else None, limit=3):
+            assert len(page) <= 3
+            seen += [item.review_id for item in page]
+    assert seen == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_a_shard_reads_its_own_reviews(shop: Engine) -> None:
+    run = planned(shop, shards=3)
+    with database.reading(shop) as connection:
+        assert [item.review_id for item in runs.read_page(connection, run, 1, after=None, limit=9)] == [4, 5]
+
+
+def test_what_was_edited_or_deleted_since_the_plan_is_superseded(shop: Engine) -> None:
+    run = planned(shop)
+    with database.writing(shop) as connection:
+        edit(connection, 2, "改主意了，太差")
+        delete(connection, 3)
+        page = runs.read_page(connection, run, 0, after=None, limit=4)
+    assert [(item.review_id, item.superseded, item.text) for item in page] == [
+        (1, False, "第1条，不错"),
+        (2, True, None),
+        (3, True, None),
+        (4, False, "第4条，不错"),
+    ]

@@ -1,0 +1,140 @@
+import json
+import os
+import shutil
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.numpy import load_file
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from senti_tasks.config import TrainConfig
+from senti_tasks.errors import ConfigError
+from senti_tasks.learning.checkpoints import TrainingStoppedError
+from senti_tasks.learning.training import train
+
+pytestmark = pytest.mark.usefixtures("small_encoder")
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def run(frozen: Path, config: TrainConfig, folder: Path, **more: Any) -> dict[str, Any]:
+    return train(frozen, "scratch:tiny", config, folder / "checkpoints", folder / "output", device="cpu", **more)
+
+
+def test_a_trained_model_is_a_folder_that_any_tool_opens(
+    frozen: Path, tiny_config: TrainConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="senti_tasks")
+    reported: list[dict[str, Any]] = []
+    summary = run(frozen, tiny_config, tmp_path, report=reported.append)
+    output = tmp_path / "output"
+    assert sorted(files_of(output)) == [
+        "README.md",
+        "config.json",
+        "history.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ]
+    model = AutoModelForSequenceClassification.from_pretrained(output, use_safetensors=True)
+    assert model.config.id2label == {0: "negative", 1: "positive"}
+    assert model.config.classifier_dropout == tiny_config.dropout
+    assert AutoTokenizer.from_pretrained(output).model_max_length == tiny_config.max_length
+    assert (summary["base_revision"], summary["steps"]) == (None, 24)
+    assert summary["epochs_run"] == len(summary["history"]) == 3
+    assert summary["validation"]["rows"] == 20
+    assert summary["validation"]["macro_f1"] == max(row["macro_f1"] for row in summary["history"])
+    assert reported == summary["history"] == json.loads((output / "history.json").read_text(encoding="utf-8"))
+    assert len([record for record in caplog.records if record.message.startswith("epoch")]) == 3
+
+
+def test_the_card_says_what_the_model_is(frozen: Path, tiny_config: TrainConfig, tmp_path: Path) -> None:
+    run(frozen, replace(tiny_config, epochs=1), tmp_path)
+    card = (tmp_path / "output" / "README.md").read_text(encoding="utf-8")
+    assert card.startswith("---\nlanguage: zh\n")
+    assert "scratch:tiny is not a pretrained model" in card
+    assert "`first`: 60 train, 20 validation, 20 test reviews." in card
+    assert "| learning_rate | 0.001 |" in card
+    assert str(tmp_path) not in card
+
+
+def test_seed_and_corpus_decide_every_byte_also_after_kills(
+    frozen: Path, tiny_config: TrainConfig, tmp_path: Path
+) -> None:
+    """Uninterrupted; broken off while epoch 2 is evaluated; asked to stop in mid-epoch, half a checkpoint left."""
+    run(frozen, tiny_config, tmp_path / "whole")
+
+    def crash(row: dict[str, Any]) -> None:
+        if row["epoch"] == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(frozen, tiny_config, tmp_path / "crashed", report=crash)
+    again = run(frozen, tiny_config, tmp_path / "crashed")
+    assert again["epochs_run"] == 3
+
+    def terminate(row: dict[str, Any]) -> None:
+        if row["epoch"] == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(TrainingStoppedError, match=r"stopped by SIGTERM after step (16|17) of 24"):
+        run(frozen, tiny_config, tmp_path / "stopped", report=terminate)
+    assert signal.getsignal(signal.SIGTERM) is before
+    (checkpoints,) = (tmp_path / "stopped" / "checkpoints").iterdir()
+    newest = max(checkpoints.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    half = checkpoints / "checkpoint-20"
+    shutil.copytree(newest, half)
+    (half / "trainer_state.json").write_text('{"global_step": 20, "log_hi', encoding="utf-8")
+    run(frozen, tiny_config, tmp_path / "stopped")
+    whole = files_of(tmp_path / "whole" / "output")
+    assert files_of(tmp_path / "crashed" / "output") == whole
+    stopped = files_of(tmp_path / "stopped" / "output")
+    assert stopped["model.safetensors"] == whole["model.safetensors"]
+    assert stopped["tokenizer.json"] == whole["tokenizer.json"]
+
+
+def test_another_seed_gives_other_weights(frozen: Path, tiny_config: TrainConfig, tmp_path: Path) -> None:
+    for seed in (1, 2):
+        run(frozen, replace(tiny_config, epochs=1, seed=seed), tmp_path / str(seed))
+    one, two = (files_of(tmp_path / name / "output")["model.safetensors"] for name in "12")
+    assert one != two
+
+
+def test_early_stopping_keeps_the_best_epoch_and_stays_stopped(
+    frozen: Path, tiny_config: TrainConfig, tmp_path: Path
+) -> None:
+    config = replace(tiny_config, learning_rate=1e-9, epochs=5, patience=1)
+    first = run(frozen, config, tmp_path)
+    assert (first["epochs_run"], first["best_epoch"]) == (2, 1)
+    before = files_of(tmp_path / "output")
+    second = run(frozen, config, tmp_path)  # as after a kill between the last checkpoint and the output
+    assert second["epochs_run"] == 2
+    assert files_of(tmp_path / "output") == before
+
+
+def test_checkpoints_of_another_configuration_are_not_used(
+    frozen: Path, tiny_config: TrainConfig, tmp_path: Path
+) -> None:
+    run(frozen, replace(tiny_config, epochs=2), tmp_path)
+    summary = run(frozen, replace(tiny_config, epochs=2, learning_rate=1e-4), tmp_path)
+    assert summary["history"][0]["learning_rate"] < 1e-4
+    assert len(list((tmp_path / "checkpoints").iterdir())) == 2
+
+
+def test_a_frozen_encoder_keeps_its_weights(frozen: Path, tiny_config: TrainConfig, tmp_path: Path) -> None:
+    for rate in (1e-3, 1e-2):
+        run(frozen, replace(tiny_config, epochs=1, freeze_encoder=True, learning_rate=rate), tmp_path / str(rate))
+    one, two = (load_file(tmp_path / name / "output" / "model.safetensors") for name in ("0.001", "0.01"))
+    changed = {name for name in one if (one[name] != two[name]).any()}
+    assert changed == {"bert.pooler.dense.weight", "bert.pooler.dense.bias", "classifier.weight", "classifier.bias"}
+
+
+def test_a_device_that_is_not_there_is_an_error(frozen: Path, tiny_config: TrainConfig, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot train on device 'cuda:7'"):
+        train(frozen, "scratch:tiny", tiny_config, tmp_path, tmp_path, device="cuda:7")

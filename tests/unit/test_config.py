@@ -1,0 +1,90 @@
+"""Configurations: frozen, validated, and the same after a journey through JSON."""
+
+import json
+from dataclasses import FrozenInstanceError
+from typing import Any
+
+import pytest
+
+from senti_tasks.config import RECIPES, GateConfig, ScoreConfig, TrainConfig
+from senti_tasks.errors import ConfigError
+
+CONFIGS = (TrainConfig, GateConfig, ScoreConfig)
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_a_configuration_survives_json(config: Any) -> None:
+    assert config.from_json(json.loads(json.dumps(config().to_json()))) == config()
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_a_configuration_cannot_be_changed(config: Any) -> None:
+    frozen, name = config(), next(iter(config().to_json()))
+    with pytest.raises(FrozenInstanceError):
+        setattr(frozen, name, 1)
+
+
+def test_an_unknown_field_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match=r"TrainConfig has no field lr: its fields are batch_size, .*, weight_decay"):
+        TrainConfig.from_json({"lr": 1e-4})
+
+
+@pytest.mark.parametrize(
+    ("config", "field", "value", "expected"),
+    [
+        (TrainConfig, "learning_rate", 0.0, r"in \(0, 1\)"),
+        (TrainConfig, "learning_rate", 5.0, r"in \(0, 1\)"),
+        (TrainConfig, "batch_size", 0, "1 or more"),
+        (TrainConfig, "epochs", 0, "1 or more"),
+        (TrainConfig, "max_length", 513, r"in \[8, 512\]"),
+        (TrainConfig, "max_length", 7, r"in \[8, 512\]"),
+        (TrainConfig, "dropout", 1.0, r"in \[0, 1\)"),
+        (TrainConfig, "dropout", float("nan"), r"in \[0, 1\)"),
+        (TrainConfig, "weight_decay", -0.1, "0 or more"),
+        (TrainConfig, "warmup_fraction", 1.0, r"in \[0, 1\)"),
+        (TrainConfig, "patience", 0, "1 or more"),
+        (GateConfig, "min_test_rows", 0, "1 or more"),
+        (GateConfig, "margin", 1.0, r"in \[0, 1\)"),
+        (GateConfig, "confidence", 0.5, r"in \(0.5, 1\)"),
+        (ScoreConfig, "page_rows", 0, "1 or more"),
+        (ScoreConfig, "token_budget", 511, "512 or more"),
+        (ScoreConfig, "shard_rows", 0, "1 or more"),
+        (ScoreConfig, "max_shards", 501, r"in \[1, 500\]"),
+    ],
+)
+def test_a_value_that_cannot_work_is_refused(config: Any, field: str, value: float, expected: str) -> None:
+    with pytest.raises(ConfigError, match=rf"{config.__name__}\.{field} must be {expected}.*, found "):
+        config(**{field: value})
+
+
+def test_the_default_is_the_usual_recipe_for_a_pretrained_bert() -> None:
+    config = TrainConfig.for_base_model("google-bert/bert-base-chinese")
+    assert (config.learning_rate, config.batch_size, config.epochs) == (5e-5, 16, 3)
+    assert (config.max_length, config.dropout) == (512, 0.3)
+
+
+@pytest.mark.parametrize("base_model", RECIPES)
+def test_an_encoder_from_scratch_has_a_recipe_of_its_own(base_model: str) -> None:
+    assert TrainConfig.for_base_model(base_model).learning_rate > 1e-4
+
+
+def test_what_somebody_asks_for_overrules_the_recipe() -> None:
+    config = TrainConfig.for_base_model("scratch:small", {"epochs": 1, "dropout": None})
+    assert (config.epochs, config.learning_rate, config.dropout) == (1, 4e-4, 0.3)
+
+
+@pytest.mark.parametrize(
+    ("rows", "shards"), [(0, 1), (1, 1), (20_000, 1), (20_001, 2), (10_000_000, 500), (100_000_000, 500)]
+)
+def test_the_number_of_shards_follows_the_number_of_reviews(rows: int, shards: int) -> None:
+    assert ScoreConfig().shards_for(rows) == shards
+
+
+@pytest.mark.parametrize("wanted", [0, -1, 501])
+def test_a_number_of_shards_that_airflow_could_not_map_is_refused(wanted: int) -> None:
+    with pytest.raises(ConfigError, match=f"a run takes 1 to 500 shards, found {wanted}"):
+        ScoreConfig().shards_for(10, wanted)
+
+
+def test_a_wanted_number_of_shards_is_taken() -> None:
+    assert ScoreConfig().shards_for(10, 7) == 7

@@ -1,0 +1,43 @@
+"""What importing costs: DAG files read the jobs all day long, and a GPU machine has little installed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ("torch", "transformers", "datasets", "pandas", "sqlalchemy", "airflow", "sklearn", "pyarrow", "alembic")
+JOBS = ("learning", "scoring", "upkeep", "models", "workplace", "checkup")
+
+
+def in_a_fresh_interpreter(program: str) -> str:
+    run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    return run.stdout.strip()
+
+
+@pytest.mark.parametrize("module", [*(f"senti_tasks.jobs.{name}" for name in JOBS), "senti_tasks.cli"])
+def test_importing_it_loads_nothing_heavy(module: str) -> None:
+    program = f"import sys, {module}; print(*(name for name in {HEAVY} if name in sys.modules))"
+    assert in_a_fresh_interpreter(program) == ""
+
+
+def test_every_module_of_jobs_is_tested_here() -> None:
+    found = {path.stem for path in (ROOT / "senti_tasks" / "jobs").glob("*.py")} - {"__init__"}
+    assert found == set(JOBS)
+
+
+def test_scoring_imports_where_torch_transformers_and_numpy_are_all_there_is() -> None:
+    absent = ("sqlalchemy", "alembic", "airflow", "datasets", "pandas", "pyarrow", "pydantic", "pydantic_settings",
+              "upath", "typer", "sklearn", "scipy", "accelerate", "psycopg")  # fmt: skip
+    program = f"""
+import sys
+for name in {absent}:
+    sys.modules[name] = None
+import senti_tasks.scoring.scorer, senti_tasks.scoring.tokens, senti_tasks.scoring.batches
+print(*sorted(name for name in sys.modules if name.startswith("senti_tasks")))
+"""
+    loaded = in_a_fresh_interpreter(program).split()
+    assert "senti_tasks.scoring.scorer" in loaded
+    assert not [name for name in loaded if "warehouse" in name or "jobs" in name or "learning" in name]
