@@ -28,19 +28,22 @@ class Predictions:
     @property
     def labels(self) -> npt.NDArray[np.int64]:
         """(n,), int64: the most probable label."""
-        return np.argmax(self.probabilities, axis=1).astype(np.int64)
+        labels: npt.NDArray[np.int64] = self.probabilities.argmax(axis=1)
+        return labels
 
     @property
     def confidences(self) -> npt.NDArray[np.float32]:
         """(n,), float32: the probability of ``labels``."""
-        return np.max(self.probabilities, axis=1).astype(np.float32)
+        confidences: npt.NDArray[np.float32] = self.probabilities.max(axis=1)
+        return confidences
 
     @property
     def scores(self) -> npt.NDArray[np.float32]:
         """(n,), float32 in [0, 1]: P(positive); with more than two classes the expected label, scaled."""
         n_labels = self.probabilities.shape[1]
         steps = np.arange(n_labels, dtype=np.float32) / (n_labels - 1)
-        return np.clip(self.probabilities @ steps, 0.0, 1.0).astype(np.float32)
+        scores: npt.NDArray[np.float32] = np.clip(self.probabilities @ steps, 0.0, 1.0)
+        return scores
 
 
 class Scorer(Protocol):
