@@ -19,6 +19,7 @@ def examine() -> list[dict[str, Any]]:
         "settings": _settings,
         "database": _database,
         "migrations": _migrations,
+        "reviews": _reviews,
         "artifact store": _store,
         "base model": _base_model,
         "device": _device,
@@ -59,6 +60,17 @@ def _migrations() -> tuple[bool, str]:
     place = enter()
     with database.reading(place.engine) as connection:
         return True, f"at revision {migrations.current_revision(connection)}, the newest"
+
+
+def _reviews() -> tuple[bool, str]:
+    from senti_tasks.warehouse import database, overview
+
+    place = enter()
+    with database.reading(place.engine) as connection:
+        total, without = overview.reviews_without_version(connection)
+    if without:
+        return False, f"{without:,} of {total:,} have no updated_at and are never scored: fill it in"
+    return True, f"{total:,}, each with the time of its last change"
 
 
 def _store() -> tuple[bool, str]:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from transformers import AutoModelForSequenceClassification
+from transformers.utils import logging
 
 from senti_tasks.config import ScoreConfig
 from senti_tasks.errors import ArtifactError, ConfigError
@@ -63,6 +64,7 @@ class TorchScorer:
         self._encoder = Encoder(folder)
         self._config = config
         self._device = device
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # it would draw over ours, and into logs
         try:
             model = AutoModelForSequenceClassification.from_pretrained(
                 folder, use_safetensors=True, local_files_only=True, dtype=torch.float32

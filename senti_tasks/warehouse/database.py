@@ -15,7 +15,10 @@ BUSY_TIMEOUT_MS = 60_000
 
 
 def connect(url: str) -> Engine:
-    """An engine for the warehouse at ``url``; nothing is opened yet. Raises ``WarehouseError`` on an unusable URL."""
+    """An engine for the warehouse at ``url``; nothing is opened yet. Raises ``WarehouseError`` on an unusable URL.
+
+    No connection outlives its transaction: a job holds none while a model computes, and pooling is PgBouncer's work.
+    """
     try:
         parsed = sa.make_url(url)
     except sa.exc.ArgumentError:
@@ -24,10 +27,10 @@ def connect(url: str) -> Engine:
             "postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
         ) from None
     if parsed.get_backend_name() == "postgresql":
-        return sa.create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+        return sa.create_engine(parsed.set(drivername="postgresql+psycopg"), poolclass=sa.NullPool)
     if parsed.get_backend_name() != "sqlite":
         raise WarehouseError(f"the warehouse runs on SQLite and PostgreSQL, found {parsed.get_backend_name()!r}")
-    engine = sa.create_engine(parsed)
+    engine = sa.create_engine(parsed, poolclass=sa.NullPool)
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

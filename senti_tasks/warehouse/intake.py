@@ -76,7 +76,7 @@ def store(
     Without one the key is the row's number, and other text under a known number means another file, or one with rows
     put in between: overwriting would lose reviews, so that raises ``InputFileError``.
     """
-    seen: set[int | str] = set()
+    seen: dict[int | str, int | None] = {}
     iterator = iter(rows)
     while batch := list(islice(iterator, BATCH_ROWS)):
         stored = _stored(connection, batch)
@@ -87,12 +87,14 @@ def store(
             values = {"review_text": row.text, "product": row.product}
             known = stored.get(row.review_id)
             if row.review_id in seen:
-                if known == values:
-                    intake.already_there += 1
-                else:
+                if known != values:
                     intake.refuse(row.line, f"id {row.review_id} stands in an earlier line with another text")
+                elif row.label != seen[row.review_id]:
+                    intake.refuse(row.line, f"id {row.review_id} stands in an earlier line with another label")
+                else:
+                    intake.already_there += 1
                 continue
-            seen.add(row.review_id)
+            seen[row.review_id] = row.label
             if known is None:
                 created_at = row.created_at or at
                 new.append({"review_id": row.review_id, **values, "created_at": created_at, "updated_at": at})

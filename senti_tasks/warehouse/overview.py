@@ -29,6 +29,13 @@ def status(connection: Connection) -> dict[str, Any]:
     }
 
 
+def reviews_without_version(connection: Connection) -> tuple[int, int]:
+    """How many reviews there are, and how many of them say nothing of when they last changed."""
+    count = sa.func.count
+    total, versioned = connection.execute(sa.select(count(), count(reviews.c.updated_at))).one()
+    return total, total - versioned
+
+
 def view(connection: Connection, name: str, *, order_by: str, limit: int | None = None) -> list[dict[str, Any]]:
     """Rows of one of ``sql/views``, the largest ``order_by`` first."""
     rows = sa.select(sa.text("*")).select_from(sa.table(name)).order_by(sa.column(order_by).desc())

@@ -14,6 +14,7 @@ from senti_tasks.warehouse.schema import (
     publish_clock,
     review_label_history,
     review_labels,
+    reviews,
     run_items,
     run_shards,
     scoring_errors,
@@ -65,8 +66,9 @@ def publish(connection: Connection, run_id: int, *, at: datetime) -> dict[str, A
     if found["state"] != "audited":
         raise RunStateError(f"run {run_id} is {found['state']}, and only an audited run can be published")
     answers = _accepted(found)
-    _keep_history(connection, answers, seq)
-    _merge(connection, answers, found, seq)
+    effective = _effective(answers, again=found["scope"] == "all")
+    _keep_history(connection, effective, seq)
+    _merge(connection, effective, seq)
     _record_errors(connection, answers, at)
     counts = _counts(connection, answers)
     published = {
@@ -112,33 +114,49 @@ def _accepted(found: dict[str, Any]) -> sa.Subquery:
     )
 
 
-def _keep_history(connection: Connection, answers: sa.Subquery, seq: int) -> None:
-    old = review_labels
+def _effective(answers: sa.Subquery, *, again: bool) -> sa.Subquery:
+    """The labels among ``answers`` that are to stand: of reviews without a label yet, or with one of an older text.
+
+    Older is an earlier version, and any other version than the one in ``reviews`` now: time goes backwards when a
+    backup is restored. ``again`` lets a label replace one of the same version. Publications follow one another, so
+    what is decided here still holds when it is written.
+    """
+    old, answer = review_labels, answers.c
+    other = answer.review_updated_at != old.c.review_updated_at
+    stands = sa.or_(
+        old.c.review_id.is_(None),
+        answer.review_updated_at > old.c.review_updated_at,
+        sa.and_(other, answer.review_updated_at == reviews.c.updated_at),
+        *([~other] if again else []),
+    )
+    same_review = sa.and_(old.c.model_version == answer.model_version, old.c.review_id == answer.review_id)
+    return (
+        sa.select(*answer)
+        .select_from(answers.outerjoin(old, same_review).outerjoin(reviews, reviews.c.review_id == answer.review_id))
+        .where(answer.label.is_not(None), stands)
+        .subquery("effective")
+    )
+
+
+def _keep_history(connection: Connection, effective: sa.Subquery, seq: int) -> None:
+    old, new = review_labels, effective.c
     replaced = (
         sa.select(*old.c, sa.literal(seq, sa.BigInteger))
-        .join(answers, sa.and_(answers.c.model_version == old.c.model_version, answers.c.review_id == old.c.review_id))
-        .where(
-            answers.c.label.is_not(None),
-            answers.c.review_updated_at > old.c.review_updated_at,
-            answers.c.text_digest != old.c.text_digest,
-        )
+        .join(effective, sa.and_(new.model_version == old.c.model_version, new.review_id == old.c.review_id))
+        .where(new.text_digest != old.c.text_digest)
     )
     names = [*old.c.keys(), "replaced_by"]
     connection.execute(sa.insert(review_label_history).from_select(names, replaced))
 
 
-def _merge(connection: Connection, answers: sa.Subquery, found: dict[str, Any], seq: int) -> None:
+def _merge(connection: Connection, effective: sa.Subquery, seq: int) -> None:
     names = [column.name for column in review_labels.c if column.name != "publish_seq"]
-    labels = sa.select(*(answers.c[name] for name in names), sa.literal(seq, sa.BigInteger)).where(
-        answers.c.label.is_not(None)
-    )
+    # SQLite takes the ON of ON CONFLICT for one of a join, unless there is a WHERE.
+    labels = sa.select(*(effective.c[name] for name in names), sa.literal(seq, sa.BigInteger)).where(sa.true())
     statement = insert(connection, review_labels).from_select([*names, "publish_seq"], labels)
-    newer = statement.excluded.review_updated_at > review_labels.c.review_updated_at
-    if found["scope"] == "all":  # somebody asked for this text to be scored again
-        newer = statement.excluded.review_updated_at >= review_labels.c.review_updated_at
     keys = ["model_version", "review_id"]
     changed = {column.name: statement.excluded[column.name] for column in review_labels.c if column.name not in keys}
-    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed, where=newer))
+    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed))
 
 
 def _record_errors(connection: Connection, answers: sa.Subquery, at: datetime) -> None:

@@ -92,7 +92,11 @@ def unfinished_run(connection: Connection, *, scope: str, origin_prefix: str) ->
 
 
 def pending(model_version: str) -> sa.Select[Any]:
-    """Reviews (review_id, updated_at) with neither a label nor an error of this model for this version of the text."""
+    """Reviews (review_id, updated_at) with neither a label nor an error of this model for this version of the text.
+
+    A review without ``updated_at`` has no version that a label could be of: it is never pending (``senti doctor``
+    counts such rows).
+    """
     labelled = sa.and_(
         review_labels.c.model_version == model_version,
         review_labels.c.review_id == reviews.c.review_id,
@@ -104,7 +108,7 @@ def pending(model_version: str) -> sa.Select[Any]:
         scoring_errors.c.review_updated_at == reviews.c.updated_at,
     )
     return sa.select(reviews.c.review_id, reviews.c.updated_at).where(
-        ~sa.exists().where(labelled), ~sa.exists().where(failed)
+        reviews.c.updated_at.is_not(None), ~sa.exists().where(labelled), ~sa.exists().where(failed)
     )
 
 
@@ -123,7 +127,7 @@ def rows_to_plan(connection: Connection, run_id: int) -> int:
 
 def _scope(found: dict[str, Any]) -> sa.Select[Any]:
     if found["scope"] == "all":
-        return sa.select(reviews.c.review_id, reviews.c.updated_at)
+        return sa.select(reviews.c.review_id, reviews.c.updated_at).where(reviews.c.updated_at.is_not(None))
     return pending(found["model_version"])
 
 

@@ -1,5 +1,6 @@
 """The column types that SQLite and PostgreSQL do not share."""
 
+import re
 import uuid
 from datetime import UTC, datetime
 from typing import Any
@@ -50,10 +51,9 @@ def review_id_column_type(name: str) -> TypeEngine[Any]:
 def review_id_value(spelling: str, name: str) -> int | str:
     """``spelling`` as a key of the type ``name``. Raises ``ValueError`` with what was expected."""
     if name == "bigint":
-        try:
-            number = int(spelling)
-        except ValueError:
-            raise ValueError(f"id {spelling[:40]!r} is not a whole number (SENTI_REVIEW_ID_TYPE is bigint)") from None
+        if not re.fullmatch(r"[+-]?[0-9]{1,19}", spelling):
+            raise ValueError(f"id {spelling[:40]!r} is not a whole number of 64 bits (SENTI_REVIEW_ID_TYPE is bigint)")
+        number = int(spelling)
         if not -(2**63) <= number < 2**63:
             raise ValueError(f"id {spelling[:40]!r} does not fit into 64 bits (SENTI_REVIEW_ID_TYPE is bigint)")
         return number

@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
+from senti_tasks import cli
 from senti_tasks.config import ScoreConfig
 from senti_tasks.errors import ShardTakenError
 from senti_tasks.jobs import scoring, upkeep
@@ -73,6 +74,7 @@ def test_a_killed_scoring_is_finished_by_the_next_call(
     home: Path,
     model_folder: Path,
     monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     fill(engine)
     kill_when(start("score", "--shards", "1"), lambda: rows_staged(engine) > 0)
@@ -80,10 +82,11 @@ def test_a_killed_scoring_is_finished_by_the_next_call(
     assert count(engine, review_labels) == 0
     staged_before = rows_staged(engine)
 
-    resumed = start("score")
-    said, _ = resumed.communicate(timeout=DEADLINE_S)
-    assert resumed.returncode == 0, said
-    assert "going on with run" in said
+    monkeypatch.setattr(sys, "argv", ["senti", "score"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert not ended.value.code
+    assert "going on with run" in capsys.readouterr().err
     (run,) = rows(engine, scoring_runs)
     assert (run["state"], run["planned"], run["labelled"], run["failed"]) == ("published", REVIEWS, REVIEWS, 0)
     (shard,) = rows(engine, run_shards)

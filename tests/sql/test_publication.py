@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -149,6 +150,20 @@ def test_many_offenders_are_cut_short(shop: Engine) -> None:
         connection.execute(sa.update(staged_labels).values(label=7))
     with pytest.raises(AuditError, match=r"labels_are_of_the_set: (\{[^}]*\}; ){4}\{[^}]*\}, and more"):
         audit(shop, run)
+
+
+def test_an_audit_of_ten_thousand_labels_takes_no_time_worth_mentioning(shop: Engine) -> None:
+    with database.writing(shop) as connection:
+        add_reviews(connection, dict.fromkeys(range(10, 10010), "很好"))
+        run = open_night(connection)
+        claim = runs.claim(connection, run, 0)
+        assert claim is not None
+        page = runs.read_page(connection, run, 0, after=None, limit=20_000)
+        runs.stage(connection, claim, [judge(item) for item in page], through=page[-1].review_id)
+        runs.accept(connection, claim)
+    started = monotonic()
+    audit(shop, run)
+    assert monotonic() - started < 3, "a check takes time with the square of the rows: 8 s here, hours in a large night"
 
 
 def test_other_runs_are_not_held_against_this_one(shop: Engine) -> None:

@@ -1,0 +1,281 @@
+"""The command line as a person and a script meet it: help, JSON, and errors of one line."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from sqlalchemy import Engine
+
+from senti_tasks import cli
+from senti_tasks.warehouse import database
+from tests.situations import add_model, add_reviews, deploy, on_sqlite
+
+pytestmark = on_sqlite
+
+
+@dataclass
+class Answer:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def senti(dialect: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
+    """Runs a command in this process, as the console script does."""
+
+    def run(*arguments: str) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["senti", *arguments])
+        capsys.readouterr()
+        try:
+            cli.main()
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else 1
+        else:
+            code = 0
+        written = capsys.readouterr()
+        return Answer(code, written.out, written.err)
+
+    return run
+
+
+def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, (*path, name))
+        else:
+            yield (*path, name), command
+
+
+COMMANDS = dict(commands(typer.main.get_command(cli.app)))
+
+
+def refused(answer: Answer, *parts: str) -> None:
+    """It is exit code 1 with one line on standard error that holds all ``parts``, and nothing on standard output."""
+    assert answer.code == 1, answer
+    assert answer.out == ""
+    assert answer.err.startswith("error: ")
+    assert answer.err.count("\n") == 1, answer.err
+    for part in parts:
+        assert part in answer.err
+
+
+# Help and JSON
+
+
+def test_the_commands_are_those_that_were_promised(dialect: str) -> None:
+    assert {" ".join(path) for path in COMMANDS} == {
+        "migrate", "import", "retrain", "score", "predict", "status", "doctor",
+        "models list", "models show", "models promote", "models rollback",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_every_command_has_help_and_json(path: tuple[str, ...], senti: Callable[..., Answer]) -> None:
+    answer = senti(*path, "--help")
+    assert answer.code == 0
+    assert COMMANDS[path].help.split(".")[0].split(":")[0] in " ".join(answer.out.split())
+    assert any("--json" in option.opts for option in COMMANDS[path].params)
+
+
+def test_from_nothing_to_labels(
+    senti: Callable[..., Answer], bare_home: Path, model_folder: Path, one_thread: None
+) -> None:
+    """Every command but retrain, doctor and rollback, in the order in which a person needs them."""
+    migrated = senti("migrate", "--json")
+    assert (migrated.code, migrated.json["before"]) == (0, None)
+    assert "is at the newest revision" in senti("migrate").out
+
+    file = bare_home / "评论.csv"
+    file.write_text("内容,标签,商品\n味道不错,1,面馆\n再也不买了,差评,面馆\n物流慢,,书\n怪,9,书\n", "utf-8")
+    imported = senti("import", str(file), "--json").json
+    assert (imported["imported"], imported["refused"], imported["labelled"]) == (3, 1, 2)
+    again = senti("import", str(file))
+    assert (again.code, "0 imported" in again.out, "line 5: label '9'" in again.out) == (0, True, True)
+
+    engine = database.connect(f"sqlite:///{bare_home}/var/warehouse.db")
+    with database.writing(engine) as connection:
+        add_model(connection, "2026-11-01-refused", verdict="refuse")
+    version = deploy(engine, model_folder, bare_home)
+    assert senti("status", "--json").json["pending"] == 3
+    (published,) = senti("score", "--json").json
+    assert (published["labelled"], published["model_version"]) == (3, version)
+    status = senti("status", "--json").json
+    assert (status["reviews"], status["annotated"], status["pending"], status["in_service"]) == (3, 2, 0, version)
+    assert "3 reviews, 2 labelled by people, 0 pending" in senti("status").out
+    (nothing_new,) = senti("score", "--json").json
+    assert (nothing_new["planned"], nothing_new["labelled"]) == (0, 0)
+    (all_again,) = senti("score", "--scope", "all", "--shards", "2", "--json").json
+    assert all_again["labelled"] == 3
+
+    texts = ["味道不错", "[bold]再也不买了", "😊"]
+    predicted = senti("predict", *texts, "--json").json
+    assert [row["text"] for row in predicted] == texts
+    assert {row["label_name"] for row in predicted} <= {"negative", "positive"}
+    assert "[bold]再也不买了" in senti("predict", *texts).out
+
+    assert {card["model_version"] for card in senti("models", "list", "--json").json} == {version, "2026-11-01-refused"}
+    assert version in senti("models", "list").out
+    assert senti("models", "show", version, "--json").json["promotions"][0]["reason"] == "演示"
+    overruled = senti("models", "promote", "2026-11-01-refused", "--reason", "只是演示", "--json").json
+    assert (overruled["kind"], overruled["serves"]) == ("overruling", False)
+    assert senti("models", "rollback", "--json").json["model"] == version
+    engine.dispose()
+
+
+def test_an_incoming_model_serves_once_it_has_labelled_everything(
+    senti: Callable[..., Answer], home: Path, engine: Engine, champion: str, model_folder: Path
+) -> None:
+    with database.writing(engine) as connection:
+        add_reviews(connection, {1: "味道不错", 2: "再也不买了"})
+    senti("score")
+    incoming = deploy(engine, model_folder, home, "2026-11-09-tiny")
+    assert senti("status", "--json").json["in_service"] == champion
+    (published,) = senti("score", "--scope", "rescore", "--json").json
+    assert (published["model_version"], published["labelled"]) == (incoming, 2)
+    assert senti("status", "--json").json["in_service"] == incoming
+    refused(senti("score", "--scope", "rescore"), "no promoted model waits for its labels")
+
+
+def test_a_model_is_shown_with_its_origin_and_history(senti: Callable[..., Answer], home: Path, champion: str) -> None:
+    answer = senti("models", "show", champion)
+    assert answer.code == 0
+    for part in (f"{champion} from scratch:tiny, corpus 2026-11-01-demo", "train loss", "演示"):
+        assert part in answer.out
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("status",), ("score",), ("predict", "很好"), ("models", "list"), ("import", "reviews.csv"), ("retrain",)],
+)
+def test_a_warehouse_that_is_not_there_says_to_migrate(
+    arguments: tuple[str, ...], senti: Callable[..., Answer], bare_home: Path
+) -> None:
+    refused(senti(*arguments), "there is no warehouse at sqlite:///", "run `senti migrate`")
+
+
+def test_a_warehouse_that_is_not_migrated_says_to_migrate(
+    senti: Callable[..., Answer], bare_home: Path, empty_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SENTI_DATABASE_URL", empty_url)
+    refused(senti("status"), "is at revision none", "run `senti migrate`")
+
+
+def test_a_server_that_cannot_be_reached_is_named_without_its_password(
+    senti: Callable[..., Answer], bare_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SENTI_DATABASE_URL", "postgresql+psycopg://me:secret@127.0.0.1:1/shop")
+    for command in ("status", "migrate"):
+        answer = senti(command)
+        refused(answer, "cannot reach the warehouse at", "127.0.0.1:1/shop", "is SENTI_DATABASE_URL right")
+        assert "secret" not in answer.err
+
+
+@pytest.mark.parametrize("arguments", [("score",), ("predict", "很好")])
+def test_without_a_champion_nothing_is_scored(
+    arguments: tuple[str, ...], senti: Callable[..., Answer], home: Path
+) -> None:
+    refused(senti(*arguments), "no model has been promoted yet: run the retrain_sentiment DAG, or `senti retrain`")
+
+
+@pytest.mark.parametrize("arguments", [("show", "m9"), ("promote", "m9", "--reason", "因为")])
+def test_an_unknown_model_is_refused_with_the_known_ones(
+    arguments: tuple[str, ...], senti: Callable[..., Answer], home: Path, champion: str
+) -> None:
+    refused(senti("models", *arguments), f"there is no model 'm9'; the newest are {champion}")
+
+
+def test_the_champion_is_not_promoted_again(senti: Callable[..., Answer], home: Path, champion: str) -> None:
+    refused(senti("models", "promote", champion, "--reason", "因为"), f"{champion} is the champion already")
+
+
+def test_a_promotion_by_hand_needs_a_reason(senti: Callable[..., Answer], home: Path, champion: str) -> None:
+    answer = senti("models", "promote", champion)
+    assert (answer.code, "--reason" in answer.err) == (2, True)
+
+
+def test_there_is_nothing_to_roll_back_to(senti: Callable[..., Answer], home: Path, champion: str) -> None:
+    refused(senti("models", "rollback"), f"nothing served before {champion}")
+
+
+def test_an_unknown_column_is_refused_with_the_known_ones(senti: Callable[..., Answer], home: Path) -> None:
+    (home / "reviews.csv").write_text("评价,label\n很好,1\n", "utf-8")
+    refused(senti("import", str(home / "reviews.csv")), "pass --text-column", "'评价', 'label'")
+    refused(
+        senti("import", str(home / "reviews.csv"), "--text-column", "评价", "--label-column", "标注"),
+        "no column '标注', which --label-column names",
+    )
+
+
+def test_a_file_with_nothing_in_it_is_refused(senti: Callable[..., Answer], home: Path) -> None:
+    (home / "empty.csv").write_bytes(b"")
+    refused(senti("import", str(home / "empty.csv")), "empty.csv is empty")
+    (home / "header.csv").write_text("review\n", "utf-8")
+    refused(senti("import", str(home / "header.csv")), "header.csv holds no rows")
+
+
+def test_a_file_of_which_every_row_is_refused_is_a_failure(senti: Callable[..., Answer], home: Path) -> None:
+    (home / "reviews.csv").write_text("review,label\n很好,9\n", "utf-8")
+    answer = senti("import", str(home / "reviews.csv"), "--json")
+    assert (answer.code, answer.json["refused"]) == (1, 1)
+
+
+def test_a_model_that_was_tampered_with_is_not_loaded(
+    senti: Callable[..., Answer], home: Path, engine: Engine, champion: str
+) -> None:
+    with database.writing(engine) as connection:
+        add_reviews(connection, {1: "味道不错"})
+    (weights,) = (home / "var/artifacts").rglob("model.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    for arguments in (("score",), ("predict", "很好")):
+        answer = senti(*arguments)
+        refused(Answer(answer.code, answer.out, answer.err.splitlines()[-1] + "\n"), "was registered with digest")
+    weights.unlink()
+    answer = senti("predict", "很好")
+    refused(answer, "changed, added or lost since")
+
+
+@pytest.mark.parametrize("text", ["", "  ", "\x07"])
+def test_a_blank_text_has_no_label(text: str, senti: Callable[..., Answer], home: Path, champion: str) -> None:
+    refused(senti("predict", "很好", text), "cannot label", "the text is blank")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [(("--shards", "501"), "1 to 500 shards, found 501"), (("--scope", "old"), "scope must be new, all or rescore")],
+)
+def test_an_option_that_cannot_work_is_refused(
+    arguments: tuple[str, ...], complaint: str, senti: Callable[..., Answer], home: Path, champion: str
+) -> None:
+    refused(senti("score", *arguments), complaint)
+
+
+def test_a_bad_setting_is_named(senti: Callable[..., Answer], home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SENTI_TIMEZONE", "Beijing")
+    refused(senti("status"), "SENTI_TIMEZONE='Beijing'", "expected an IANA time zone such as Asia/Shanghai")
+
+
+def test_the_doctor_names_what_is_missing_and_goes_on(
+    senti: Callable[..., Answer], bare_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SENTI_BASE_MODEL", "scratch:tiny")
+    answer = senti("doctor", "--json")
+    found = {row["name"]: row["ok"] for row in answer.json}
+    assert answer.code == 1
+    assert (found["migrations"], found["settings"], found["artifact store"], found["base model"]) == (
+        False, True, True, True,
+    )  # fmt: skip
+    senti("migrate")
+    assert senti("doctor").code == 0
