@@ -1,10 +1,10 @@
 # One image for every Airflow component and both workers. TORCH_INDEX=https://download.pytorch.org/whl/cpu leaves out
-# 3 GB of CUDA libraries, for a machine without a GPU.
+# 3 GB of CUDA libraries, for a machine without a GPU; EXTRAS=s3, gcs or s3,gcs adds what such an artifact store needs.
 FROM python:3.11-slim-bookworm
 
 ARG TORCH_INDEX=
 ENV AIRFLOW_HOME=/opt/airflow \
-    SENTI_HOME=/opt/senti \
+    SENTI_HOME=/var/lib/senti \
     PIP_NO_CACHE_DIR=1 \
     PYTHONUNBUFFERED=1
 
@@ -19,8 +19,8 @@ RUN pip install --no-deps ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} "$(grep '^t
 COPY pyproject.toml README.md ./
 COPY sql sql
 COPY senti_tasks senti_tasks
-RUN pip install --no-deps --editable .
-COPY plugins plugins
+ARG EXTRAS=
+RUN pip install --constraint requirements.txt --editable ".${EXTRAS:+[$EXTRAS]}"
 COPY dags dags
 
 USER airflow

@@ -8,10 +8,16 @@ BIN    := .venv/bin
 # spares 3 GB of CUDA libraries.
 TORCH_INDEX ?=
 UV_VERSION  := 0.13.9
-# uv does not read pip's own variable for folders of wheels.
-export UV_FIND_LINKS := $(PIP_FIND_LINKS)
+# uv reads none of pip's settings: it gets pip's folders of wheels and pip's mirror, unless it has its own.
+ifdef PIP_FIND_LINKS
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+endif
+ifndef UV_INDEX_URL
+.venv/run .venv/test lock: export UV_DEFAULT_INDEX ?= \
+    $(or $(PIP_INDEX_URL),$(shell $(BIN)/pip config get global.index-url 2>/dev/null))
+endif
 
-.PHONY: help run up test check lock clean
+.PHONY: help run up test check lock reset
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -55,5 +61,5 @@ check: .venv/test ## formatting, lint, types, layers
 	$(BIN)/mypy .
 	$(BIN)/lint-imports
 
-clean: ## remove what was made here: the environment, the warehouse, Airflow's home
-	rm -rf .venv var
+reset: ## forget the embedded warehouse, its models and Airflow's home (var/)
+	rm -rf var

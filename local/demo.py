@@ -6,17 +6,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
+from rich.table import Table
 
 from local.airflow import LocalAirflow, TaskState
 from senti_tasks import console, settings
 from senti_tasks.errors import SentiError
 from senti_tasks.jobs import models, scoring, upkeep
-from senti_tasks.warehouse import database
-from senti_tasks.warehouse.migrations import SQL
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "local" / "reviews.csv"
+SAMPLE_SOURCE = "sample"
 MINUTES = 180
 """How long a training on the user's own reviews may take before the demo gives up on it."""
 
@@ -33,7 +32,7 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make run", description=__doc__)
-    parser.add_argument("--reviews", type=Path, default=SAMPLE, help="file of reviews (default: the sample)")
+    parser.add_argument("--reviews", type=Path, help="file of reviews (default: the sample that the project ships)")
     parser.add_argument("--text", help="its column of the review")
     parser.add_argument("--label", help="its column of the label")
     parser.add_argument("--base", default="scratch:tiny", help="what the training starts from")
@@ -41,22 +40,17 @@ def _options() -> argparse.Namespace:
 
 
 def _walk(options: argparse.Namespace) -> None:
+    base = str(Path(options.base).resolve()) if Path(options.base).is_dir() else options.base
+    _check(base)
     _step("The warehouse")
     migrated = upkeep.migrate()
-    console.show(None, False, f"{settings.load().url} is at revision {migrated['after']}")
+    _tell(f"{settings.load().url} is at revision {migrated['after']}")
     _step("Reviews in")
-    columns = {"text": options.text, "label": options.label, "product": None, "id": None, "created_at": None}
-    counts = upkeep.import_reviews(options.reviews.resolve(), columns)
-    console.show(
-        None,
-        False,
-        f"{counts['source']}: {counts['imported']:,} imported, {counts['already_there']:,} there already, "
-        f"{counts['refused']:,} refused; {counts['labelled']:,} labels of people",
-    )
+    _import(options)
     _step("Airflow starts (about half a minute)")
     with LocalAirflow(ROOT / "var" / "airflow", ROOT / "dags", {"SENTI_HOME": str(ROOT)}) as airflow:
-        _step(f"retrain_sentiment, from {options.base}")
-        _run(airflow, "retrain_sentiment", {"base_model": options.base})
+        _step(f"retrain_sentiment, from {base}")
+        _run(airflow, "retrain_sentiment", {"base_model": base})
         _settle(models.scorecards()[0])
         _step("score_reviews")
         _run(airflow, "score_reviews")
@@ -65,13 +59,44 @@ def _walk(options: argparse.Namespace) -> None:
             _run(airflow, "rescore_reviews")
     _scorecard()
     for query in ("products_with_most_negatives", "newest_labelled_reviews"):
-        _query(query)
+        _ask(query)
+
+
+def _check(base: str) -> None:
+    """Whether the base model can be had, before Airflow would find out minutes later."""
+    if not base.startswith("scratch:"):
+        from senti_tasks.learning import base_models
+
+        base_models.revision_of(base)
+
+
+def _import(options: argparse.Namespace) -> None:
+    """The user's file, or the sample: never the two in one warehouse, where they would be trained on together."""
+    columns = {"text": options.text, "label": options.label, "product": None, "id": None, "created_at": None}
+    if options.reviews is None:
+        counts = upkeep.import_reviews(SAMPLE, columns, source=SAMPLE_SOURCE)
+    elif upkeep.holds_source(SAMPLE_SOURCE):
+        raise SentiError(
+            f"{settings.load().url} holds the sample of an earlier `make run`, and your reviews would be trained on "
+            "together with it: `make reset` forgets it, or set SENTI_DATABASE_URL to another warehouse"
+        )
+    else:
+        counts = upkeep.import_reviews(options.reviews.resolve(), columns)
+    _tell(
+        f"{counts['source']}: {counts['imported']:,} imported, {counts['already_there']:,} there already, "
+        f"{counts['refused']:,} refused; {counts['labelled']:,} new labels of people",
+        *(f"  line {refusal['line']}: {refusal['reason']}" for refusal in counts["refusals"][:10]),
+    )
+    if counts["refused"] == counts["rows"]:
+        raise SentiError("not one row could be imported: nothing to train on")
 
 
 def _run(airflow: LocalAirflow, dag: str, conf: dict[str, Any] | None = None) -> None:
     def tell(task: TaskState) -> None:
         if task.state not in ("scheduled", "queued"):
-            console.show(None, False, f"  {task.name}: {task.state}")
+            _tell(f"  {task.name}: {task.state}")
+        if task.state == "up_for_retry":
+            _tell(airflow.task_log(dag, run, task, lines=5))
 
     run = airflow.trigger(dag, conf)
     state = airflow.wait(dag, run, timeout=60 * MINUTES, on_state=tell)
@@ -83,34 +108,34 @@ def _settle(card: dict[str, Any]) -> None:
     """Says what the gate decided; a model that it refused is promoted all the same, on record, to have one to show."""
     version = card["model_version"]
     if card["verdict"] == "promote":
-        console.show(None, False, f"The gate let {version} through.")
+        _tell(f"The gate let {version} through.")
         return
     reasons = [f"  - {rule['reason']}" for rule in models.show(version)["gate"] if not rule["passed"]]
-    console.show(None, False, f"The gate refused {version}:", *reasons)
+    _tell(f"The gate refused {version}:", *reasons)
     reason = "demonstration: promoted by `make run` against the gate, to have labels to show"
     done = models.promote(version, reason, actor="make run")
-    console.show(None, False, f"It is promoted all the same, as an {done['kind']} on record ({reason}).")
+    _tell(f"It is promoted all the same, as an {done['kind']} on record ({reason}).")
 
 
 def _scorecard() -> None:
     _step("The model's scorecard")
     card = models.scorecards()[0]
     shown = ("model_version", "base_model", "test_rows", "accuracy", "macro_f1", "baseline_accuracy", "verdict")
-    console.show(None, False, console.table([card], {name: name.replace("_", " ") for name in shown}))
+    _tell(console.table([card], {name: name.replace("_", " ") for name in shown}))
 
 
-def _query(name: str) -> None:
-    statement = (SQL / "queries" / f"{name}.sql").read_text("utf-8").strip()
-    engine = database.connect(settings.load().url)
-    with database.reading(engine) as connection:
-        rows = [dict(row) for row in connection.execute(sa.text(statement)).mappings()]
-    _step(f"sql/queries/{name}.sql")
-    console.show(None, False, statement, "")
-    console.show(None, False, console.table(rows, {column: column for column in rows[0]}) if rows else "(no rows)")
+def _ask(query: str) -> None:
+    statement, rows = upkeep.ask(query)
+    _step(f"sql/queries/{query}.sql")
+    _tell(statement, "", console.table(rows, {column: column for column in rows[0]}) if rows else "(no rows)")
 
 
 def _step(title: str) -> None:
-    console.show(None, False, f"\n== {title}")
+    _tell(f"\n== {title}")
+
+
+def _tell(*parts: str | Table) -> None:
+    console.show(None, False, *parts)
 
 
 if __name__ == "__main__":

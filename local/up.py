@@ -15,10 +15,9 @@ def main() -> None:
     """Prints the address and how to log in, and what to do there."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     home = ROOT / "var" / "airflow"
-    environment = {"SENTI_HOME": str(ROOT), "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins")}
     try:
         console.say(f"Starting Airflow in {home}; this takes about half a minute.")
-        with LocalAirflow(home, ROOT / "dags", environment, port=free_port(8080)) as airflow:
+        with LocalAirflow(home, ROOT / "dags", {"SENTI_HOME": str(ROOT)}, port=free_port(8080)) as airflow:
             console.say(f"Airflow is up: {airflow.url}")
             console.say(f"Log in as {airflow.user}, password {airflow.password} (kept in {home / 'passwords.json'}).")
             console.say("Unpause a DAG to let its schedule run, or trigger it by hand. Ctrl-C stops it all.")

@@ -50,7 +50,7 @@ class ArtifactStore:
                 if path.is_file():
                     (target / path.relative_to(folder).as_posix()).write_bytes(path.read_bytes())
             return artifact, digest
-        final = Path(str(target))
+        final = Path(target.path)
         if not (final.exists() and folder_digest(final) == digest):
             final.parent.mkdir(parents=True, exist_ok=True)
             staging = final.with_name(f".{final.name}-{uuid.uuid4().hex[:8]}")
@@ -74,7 +74,7 @@ class ArtifactStore:
                 f"{source} is missing: expected the artifact registered with digest {digest[:12]}; "
                 "restore it, or point SENTI_ARTIFACTS to where it lies"
             )
-        folder = Path(str(source)) if self._is_local else self.work / "fetched" / artifact
+        folder = Path(source.path) if self._is_local else self.work / "fetched" / artifact
         found = folder_digest(folder)
         if found != digest and not self._is_local:  # not fetched before, or only half of it
             self._download(source, folder)

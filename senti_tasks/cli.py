@@ -127,14 +127,13 @@ def retrain(
         console.say(f"corpus {corpus}: " + ", ".join(f"{rows:,} {split}" for split, rows in frozen["rows"].items()))
     trained = learning.train(corpus, origin, base_model, config, report=_epoch)
     judgement = learning.judge(learning.evaluate(trained["model"]))
-    if judgement["promote"]:
-        learning.promote(judgement, actor=_person())
     version = trained["model"]
+    after = f"to overrule it: senti models promote {version} --reason TEXT"
+    if judgement["promote"]:
+        after = _service(learning.promote(judgement, actor=_person()))
     cards = [card for card in models.scorecards() if card["model_version"] == version]
     verdict = "promoted" if judgement["promote"] else "refused by the gate"
-    lines = [f"{version}: {verdict}", *(f"  {reason}" for reason in judgement["reasons"])]
-    if not judgement["promote"]:
-        lines.append(f"  to overrule it: senti models promote {version} --reason TEXT")
+    lines = [f"{version}: {verdict}", *(f"  {line}" for line in (*judgement["reasons"], after))]
     console.show({**judgement, "corpus": corpus, "scorecard": cards[0]}, as_json, _scorecards(cards), *lines)
 
 
@@ -151,12 +150,13 @@ def score(
         str, typer.Option(help="new: what has no label yet; all: every review again; rescore: for the incoming model.")
     ] = "new",
     shards: Annotated[int | None, typer.Option(help="Parts the work is planned in; default: by its size.")] = None,
+    restart: Annotated[bool, typer.Option("--restart", help="Abandon what a killed or failed call left.")] = False,
     as_json: Json = False,
 ) -> None:
     """Label reviews with the model in service: plan, score, audit, publish. Goes on with what a killed call left."""
     command = f"senti score {scope}"
     published = []
-    if (unfinished := scoring.unfinished_run(scope, command)) is not None:
+    if (unfinished := scoring.unfinished_run(scope, command, restart)) is not None:
         console.say(f"going on with run {unfinished}")
         published.append(_run_to_its_end(unfinished, shards))
     if not published or (scope == "new" and upkeep.status()["pending"]):

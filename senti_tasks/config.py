@@ -1,4 +1,4 @@
-"""What changes results: frozen, validated, and recorded with every model and run. Where things are: see settings."""
+"""What changes results: frozen and validated; a model's is recorded with it. Where things are: see settings."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -19,6 +19,13 @@ class _Config:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)  # type: ignore[call-overload, no-any-return]
+
+    def _require_types(self) -> None:
+        """A form or a JSON file can hold anything; a whole number will do for a fraction, and nothing else is bent."""
+        for name, field in self.__dataclass_fields__.items():  # type: ignore[attr-defined]
+            wanted = type(field.default)
+            fits = {float: (int, float)}.get(wanted, (wanted,))
+            self._require(type(getattr(self, name)) in fits, name, f"of type {wanted.__name__}")
 
     def _require(self, holds: bool, field: str, expected: str) -> None:
         if not holds:
@@ -52,6 +59,7 @@ class TrainConfig(_Config):
     """Seeds the weights that start random, the order of rows and dropout."""
 
     def __post_init__(self) -> None:
+        self._require_types()
         self._require(0 < self.learning_rate < 1, "learning_rate", "in (0, 1)")
         self._require(self.batch_size >= 1, "batch_size", "1 or more")
         self._require(self.epochs >= 1, "epochs", "1 or more")
@@ -89,6 +97,7 @@ class GateConfig(_Config):
     """One-sided confidence of that statement, in (0.5, 1)."""
 
     def __post_init__(self) -> None:
+        self._require_types()
         self._require(self.min_test_rows >= 1, "min_test_rows", "1 or more")
         self._require(0 <= self.margin < 1, "margin", "in [0, 1)")
         self._require(0.5 < self.confidence < 1, "confidence", "in (0.5, 1)")
@@ -108,6 +117,7 @@ class ScoreConfig(_Config):
     """Airflow maps at most 1,024 tasks and shows a few hundred well."""
 
     def __post_init__(self) -> None:
+        self._require_types()
         self._require(self.page_rows >= 1, "page_rows", "1 or more")
         self._require(self.token_budget >= 512, "token_budget", "512 or more: the longest review is a batch too")
         self._require(self.shard_rows >= 1, "shard_rows", "1 or more")

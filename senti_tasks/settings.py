@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from dotenv import dotenv_values
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -37,7 +38,7 @@ class Settings(BaseSettings):
     base_model: str = "google-bert/bert-base-chinese"
     """What a training starts from: a hub name, a folder, ``scratch:tiny`` or ``scratch:small``."""
     device: str = "auto"
-    """``auto`` (CUDA if there is one), ``cpu``, ``cuda`` or ``cuda:1``."""
+    """``auto`` (CUDA if there is one), ``cpu`` or ``cuda``; CUDA_VISIBLE_DEVICES chooses among several."""
 
     @field_validator("timezone")
     @classmethod
@@ -65,14 +66,26 @@ class Settings(BaseSettings):
     def work_folder(self) -> Path:
         return self.home / self.work
 
+    def base_model_named(self, name: str | None) -> str:
+        """``name``, or the base model set; a folder is looked for below ``home`` as every other path is."""
+        name = name or self.base_model
+        folder = self.home / name
+        return str(folder) if folder.is_dir() else name
+
     @cached_property
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.timezone)
 
 
 def load() -> Settings:
-    """The settings in force. Raises ``ConfigError`` naming the variable, what it holds and what it may hold."""
-    home = Path(os.environ.get("SENTI_HOME") or Path.cwd())
+    """The settings in force. Raises ``ConfigError`` naming the variable, what it holds and what it may hold.
+
+    The ``HF_*`` variables of ``.env`` (a mirror of the hub, a token) go to the process, where the hub's client looks.
+    """
+    home = Path(os.environ.get("SENTI_HOME") or Path.cwd()).resolve()
+    for name, value in dotenv_values(home / ".env").items():
+        if name.startswith("HF_") and value:
+            os.environ.setdefault(name, value)
     try:
         return Settings(_env_file=home / ".env", home=home)  # type: ignore[call-arg]
     except ValidationError as error:

@@ -170,6 +170,7 @@ def test_a_warehouse_that_is_not_migrated_says_to_migrate(
     senti: Callable[..., Answer], bare_home: Path, empty_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SENTI_DATABASE_URL", empty_url)
+    database.make_room(database.connect(empty_url))
     refused(senti("status"), "is at revision none", "run `senti migrate`")
 
 

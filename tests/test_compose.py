@@ -1,9 +1,10 @@
-"""docker-compose.yml as far as it can be judged without a Docker engine."""
+"""docker-compose.yml and the Dockerfile as far as they can be judged without a Docker engine."""
 
 import importlib.util
 import json
 import re
 import runpy
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,24 @@ import jsonschema
 import pytest
 import yaml
 
+from senti_tasks.settings import Settings
+
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docker-compose.yml").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 REQUIRED = re.compile(r"\$\{(\w+):\?")
+VARIABLE = re.compile(r"\$\{\w+:(\?[^{}]*|-)\}$")
+EXAMPLE = (ROOT / ".env.example").read_text()
+NOT_PASSED_ON = {
+    "SENTI_WORK": "a container's scratch space is in its volume",
+    "COMPOSE_PROFILES": "Compose reads it itself",
+}
+COPIED = {
+    source
+    for line in re.findall(r"^COPY (.+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    for source in line.split()[:-1]
+}
 
 
 def test_the_file_fits_the_compose_specification() -> None:
@@ -24,15 +38,44 @@ def test_the_file_fits_the_compose_specification() -> None:
 
 
 def test_every_variable_that_must_be_set_stands_in_the_example() -> None:
-    example = re.findall(r"^(\w+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    example = re.findall(r"^(\w+)=", EXAMPLE, re.MULTILINE)
     assert set(REQUIRED.findall(TEXT)) - set(example) == set()
+
+
+def test_every_variable_of_the_example_is_passed_on_or_has_a_reason_not_to_be() -> None:
+    example = set(re.findall(r"^#?([A-Z_]+)=", EXAMPLE, re.MULTILINE))
+    assert example - set(re.findall(r"\$\{(\w+)", TEXT)) == set(NOT_PASSED_ON)
+
+
+def test_every_senti_variable_in_a_container_is_a_setting() -> None:
+    passed = {
+        key for service in SERVICES.values() for key in service.get("environment", {}) if key.startswith("SENTI_")
+    }
+    assert passed == {f"SENTI_{name.upper()}" for name in Settings.model_fields}
+
+
+def test_a_relative_folder_of_the_settings_lies_in_the_volume() -> None:
+    airflow = SERVICES["worker"]
+    assert f"senti:{airflow['environment']['SENTI_HOME']}" in airflow["volumes"]
+
+
+@pytest.mark.parametrize("source", sorted(COPIED))
+def test_what_the_image_copies_is_in_git(source: str) -> None:
+    found = subprocess.run(["git", "ls-files", source], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout
+
+
+def test_only_what_the_image_copies_reaches_the_docker_daemon() -> None:
+    first, *rules = re.findall(r"^[^#\n].*", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
+    assert first == "*"
+    assert {rule[1:] for rule in rules if rule.startswith("!")} == COPIED
 
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_no_secret_is_written_in_the_file(name: str) -> None:
     secret = re.compile("PASSWORD|SECRET|FERNET|TOKEN|AUTH$")
     values = SERVICES[name].get("environment", {})
-    literal = [key for key, value in values.items() if secret.search(key) and not REQUIRED.match(value)]
+    literal = [key for key, value in values.items() if secret.search(key) and not VARIABLE.match(value)]
     in_urls = [key for key, value in values.items() if re.search(r"://\w*:(?!\$\{\w+:\?)[^/]*@", value)]
     assert [*literal, *in_urls] == []
 

@@ -22,15 +22,14 @@ def freeze_corpus(due: str, origin: str, base_model: str | None = None) -> dict[
 
     Returns corpus (its name), due and rows per split.
     """
-    import tempfile
-    from pathlib import Path
-
+    place = enter()  # before the hub's client is imported, which looks at HF_ENDPOINT then
+    from senti_tasks.config import TrainConfig
     from senti_tasks.errors import CorpusError
     from senti_tasks.learning import base_models, corpus, splits
     from senti_tasks.warehouse import corpora, database
 
-    place = enter()
-    base_model = base_model or place.settings.base_model
+    base_model = place.settings.base_model_named(base_model)
+    max_length = TrainConfig.for_base_model(base_model).max_length
     with database.reading(place.engine) as connection:
         if (frozen := corpora.corpus_of_origin(connection, origin)) is not None:
             log.info("%s froze %s before: it stands", origin, frozen["corpus"])
@@ -41,15 +40,14 @@ def freeze_corpus(due: str, origin: str, base_model: str | None = None) -> dict[
     with database.writing(place.engine) as connection:  # a corpus that cannot be used leaves no trace in the ledger
         known = corpora.splits_of(connection, keys)
         new = {key: splits.split_of(key) for key in keys if key not in known}
-        corpus.check(examples, {**known, **new})
-        corpora.record_splits(connection, new, at=instant(due))
         known |= new
+        corpus.check(examples, known)
+        corpora.record_splits(connection, new, at=instant(due))
     train_texts = [example.text for example in examples if known[example.split_key] == "train"]
     tokenizer = base_models.load_tokenizer(base_model, train_texts)
-    place.settings.work_folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=place.settings.work_folder) as folder:
-        summary = corpus.freeze(examples, known, dropped, instant(due), base_model, tokenizer, Path(folder))
-        artifact, digest = place.store.put(Path(folder), "corpora", f"{instant(due):%Y-%m-%d}")
+    with place.scratch() as folder:
+        summary = corpus.freeze(examples, known, dropped, instant(due), base_model, tokenizer, folder, max_length)
+        artifact, digest = place.store.put(folder, "corpora", f"{instant(due):%Y-%m-%d}")
     with database.writing(place.engine) as connection:
         values = {
             "corpus": artifact.removeprefix("corpora/"),
@@ -80,6 +78,7 @@ def train(
     A killed training goes on from its last checkpoint on the same machine. Of two attempts at once the second waits,
     and then finds the first one's model.
     """
+    place = enter()  # before the hub's client is imported, which looks at HF_ENDPOINT then
     from filelock import FileLock
 
     from senti_tasks import __version__
@@ -87,12 +86,12 @@ def train(
     from senti_tasks.labels import NAMES
     from senti_tasks.learning import training
     from senti_tasks.text import NORMALISER_VERSION
-    from senti_tasks.warehouse import database, registry
+    from senti_tasks.warehouse import corpora, database, registry
 
-    place = enter()
-    base_model = base_model or place.settings.base_model
+    base_model = place.settings.base_model_named(base_model)
     settled = TrainConfig.for_base_model(base_model, config)
-    frozen = _corpus_row(place, corpus)
+    with database.reading(place.engine) as connection:
+        frozen = corpora.corpus(connection, corpus)
     identity = json.dumps([corpus, base_model, settled.to_json()], sort_keys=True)
     folder = place.settings.work_folder / "training" / hashlib.sha256(identity.encode()).hexdigest()[:16]
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -133,38 +132,22 @@ def _fp32_form() -> dict[str, Any]:
     return {"library": f"torch {torch.__version__}", "agreement": 1.0, "temperature": 1.0, "serves": True}
 
 
-def _corpus_row(place: Workplace, name: str) -> dict[str, Any]:
-    from senti_tasks.errors import CorpusError
-    from senti_tasks.warehouse import corpora, database
-
-    with database.reading(place.engine) as connection:
-        found = corpora.corpus(connection, name)
-        if found is None:
-            known = ", ".join(list(corpora.corpus_names(connection))[:3]) or "none yet"
-            raise CorpusError(f"there is no corpus {name!r}; the newest are: {known}")
-    return found
-
-
 def evaluate(model: str) -> dict[str, Any]:
     """Measures ``model``, the champion and the TF-IDF baseline on the test split of the model's corpus.
 
     Figures go to ``model_metrics``; each one's probabilities, row by row, to an artifact that the gate reads. Returns
     model, champion (compared with, or null), evaluation (the artifact) and its digest.
     """
-    import tempfile
-    from pathlib import Path
-
     import numpy as np
     import pandas as pd
 
     from senti_tasks.learning import baseline, corpus, evaluation
-    from senti_tasks.warehouse import database, promotions, registry
+    from senti_tasks.warehouse import corpora, database, promotions, registry
 
     place = enter()
     with database.reading(place.engine) as connection:
-        candidate = registry.model(connection, model)
+        frozen = corpora.corpus(connection, registry.model(connection, model)["corpus"])
         champion = promotions.champion(connection)
-    frozen = _corpus_row(place, candidate["corpus"])
     data = corpus.load(place.store.fetch(frozen["artifact"], frozen["digest"]))
     texts, labels = list(data["test"]["text"]), data["test"]["label"]
     simple = baseline.Baseline()
@@ -182,9 +165,9 @@ def evaluate(model: str) -> dict[str, Any]:
     for subject, probabilities in subjects.items():
         for label in range(probabilities.shape[1]):
             table[f"{subject}_{label}"] = probabilities[:, label]
-    with tempfile.TemporaryDirectory(dir=place.settings.work_folder) as folder:
-        table.to_parquet(Path(folder) / "test.parquet", index=False)
-        artifact, digest = place.store.put(Path(folder), "evaluations", model)
+    with place.scratch() as folder:
+        table.to_parquet(folder / "test.parquet", index=False)
+        artifact, digest = place.store.put(folder, "evaluations", model)
     with database.writing(place.engine) as connection:
         registry.record_metrics(connection, model, metrics)
     return {
@@ -203,7 +186,10 @@ def _probabilities(place: Workplace, version: str, texts: list[str]) -> np.ndarr
 
 
 def judge(evaluation: dict[str, Any], config: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The gate's verdict on an evaluation. Returns model, champion, promote and the reasons, one per rule."""
+    """The gate's verdict on an evaluation; the verdict that a model got before stands.
+
+    Returns model, champion (compared with, or null), promote and the reasons, one per rule that decided.
+    """
     from dataclasses import asdict
 
     import pandas as pd
@@ -224,10 +210,10 @@ def judge(evaluation: dict[str, Any], config: dict[str, Any] | None = None) -> d
         GateConfig.from_json(config or {}), table["label"].to_numpy(), probabilities["candidate"], references
     )
     rules = [{"rule": name, **rest} for name, rest in ((rule.pop("name"), rule) for rule in map(asdict, verdict.rules))]
+    for rule in rules:
+        rule["reference_version"] = evaluation["champion"] if rule["reference"] == "champion" else None
     with database.writing(place.engine) as connection:
-        registry.record_judgement(connection, model, promote=verdict.promote, rules=rules)
-    reasons = [rule.reason for rule in verdict.rules if rule.passed == verdict.promote]
-    return {"model": model, "champion": evaluation["champion"], "promote": verdict.promote, "reasons": reasons}
+        return {"model": model, **registry.record_judgement(connection, model, promote=verdict.promote, rules=rules)}
 
 
 def is_deserved(judgement: dict[str, Any]) -> bool:
@@ -239,16 +225,17 @@ def is_deserved(judgement: dict[str, Any]) -> bool:
 
 
 def promote(judgement: dict[str, Any], actor: str) -> dict[str, Any]:
-    """Promotes what the gate let through. Promoting the champion again changes nothing.
+    """Promotes what the gate let through, once: a retried task does not undo a rollback that a person made since.
 
-    Raises ``RegistryError`` when the champion it was compared with is no longer the champion.
+    Returns model and whether it serves. Raises ``RegistryError`` when the champion it was compared with is no longer
+    the champion.
     """
     from senti_tasks.warehouse import database, promotions
 
     place = enter()
     model = judgement["model"]
     with database.writing(place.engine) as connection:
-        if promotions.champion(connection) != model:
+        if not promotions.was_promoted_by_gate(connection, model):
             promotions.promote(
                 connection,
                 model,
@@ -258,4 +245,4 @@ def promote(judgement: dict[str, Any], actor: str) -> dict[str, Any]:
                 reason="; ".join(judgement["reasons"]),
                 at=now(),
             )
-    return {"model": model}
+        return {"model": model, "serves": promotions.in_service(connection) == model}

@@ -24,10 +24,9 @@ def show(version: str) -> dict[str, Any]:
     place = enter()
     with database.reading(place.engine) as connection:
         model = registry.model(connection, version)
-        corpus = corpora.corpus(connection, model["corpus"])
         return {
             **model,
-            "corpus_summary": corpus["summary"] if corpus else None,
+            "corpus_summary": corpora.corpus(connection, model["corpus"])["summary"],
             "forms": registry.forms(connection, version),
             "metrics": registry.metrics(connection, version),
             "gate": registry.judgement(connection, version),

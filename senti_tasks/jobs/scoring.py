@@ -43,6 +43,8 @@ def open_run(origin: str, due: str, scope: str = "new") -> int:
         raise ConfigError(f"scope must be new, all or rescore, found {scope!r}")
     place = enter()
     with database.writing(place.engine) as connection:
+        if (opened := runs.run_of_origin(connection, origin)) is not None:
+            return opened
         if scope == "rescore":
             waiting = promotions.incoming(connection)
             if waiting is None:
@@ -79,14 +81,25 @@ def planned(run: int) -> int:
     return rows
 
 
-def unfinished_run(scope: str, origin_prefix: str) -> int | None:
-    """The oldest run that was opened under ``origin_prefix`` and not published: what a killed call left behind."""
-    from senti_tasks.warehouse import database, runs
+def unfinished_run(scope: str, origin_prefix: str, restart: bool = False) -> int | None:
+    """The oldest run that was opened under ``origin_prefix`` and not published: what a killed call left behind.
+
+    Runs of a model that neither serves nor is about to are abandoned, and with ``restart`` every such run is.
+    """
+    from senti_tasks.warehouse import database, promotions, runs
 
     place = enter()
-    with database.reading(place.engine) as connection:
-        found = runs.unfinished_run(connection, scope=scope, origin_prefix=origin_prefix)
-    return None if found is None else found["run_id"]
+    with database.writing(place.engine) as connection:
+        wanted = {promotions.champion(connection)}
+        if None not in wanted:
+            wanted.add(promotions.in_service(connection))
+        while (found := runs.unfinished_run(connection, scope=scope, origin_prefix=origin_prefix)) is not None:
+            if found["model_version"] in wanted and not restart:
+                run_id: int = found["run_id"]
+                return run_id
+            log.info("run %d of %s is abandoned", found["run_id"], found["model_version"])
+            runs.abandon(connection, found["run_id"])
+    return None
 
 
 def score_shard(run: int, shard: int, progress: Callable[[int], None] | None = None) -> dict[str, Any]:
@@ -179,12 +192,14 @@ def publish(run: int) -> dict[str, Any]:
 
 
 def is_covered(run: int) -> bool:
-    """Whether the run's model has answered every review as it stood at the run's due time."""
-    from senti_tasks.warehouse import database, runs
+    """Whether the run's model waits to serve and has answered every review as it stood at the run's due time."""
+    from senti_tasks.warehouse import database, promotions, runs
 
     place = enter()
     with database.reading(place.engine) as connection:
-        found = runs.run(connection, run)
+        found, waiting = runs.run(connection, run), promotions.incoming(connection)
+        if waiting is None or waiting["model_version"] != found["model_version"]:
+            return False
         missing = runs.count_pending(connection, found["model_version"], due=found["due"])
     log.info("%s: %d reviews missing", found["model_version"], missing)
     return missing == 0
@@ -226,10 +241,17 @@ def predict(texts: Sequence[str]) -> list[dict[str, Any]]:
 
 def scorer_of(place: Workplace, version: str) -> Scorer:
     """The scorer of the form of ``version`` that serves, after checking every byte of it; kept for the next call."""
+    from senti_tasks.errors import RegistryError
+    from senti_tasks.text import NORMALISER_VERSION
     from senti_tasks.warehouse import database, registry
 
     with database.reading(place.engine) as connection:
-        form = registry.serving_form(connection, version)
+        form, trained = registry.serving_form(connection, version), registry.model(connection, version)
+    if trained["normaliser_version"] != NORMALISER_VERSION:
+        raise RegistryError(
+            f"{version} was trained on texts cleaned by rule {trained['normaliser_version']}, and this code has rule "
+            f"{NORMALISER_VERSION}: retrain, or run the code of {trained['code_version']}"
+        )
     return _load(place.store.fetch(form["artifact"], form["digest"]), place.settings.device)
 
 

@@ -86,6 +86,24 @@ def status() -> dict[str, Any]:
         return overview.status(connection)
 
 
+def holds_source(source: str) -> bool:
+    """Whether a file was imported under this name."""
+    from senti_tasks.warehouse import database, intake
+
+    place = enter()
+    with database.reading(place.engine) as connection:
+        return intake.knows_source(connection, source)
+
+
+def ask(query: str) -> tuple[str, list[dict[str, Any]]]:
+    """The statement of one of ``sql/queries`` and its rows."""
+    from senti_tasks.warehouse import database, overview
+
+    place = enter()
+    with database.reading(place.engine) as connection:
+        return overview.ask(connection, query)
+
+
 def doctor() -> list[dict[str, Any]]:
     """Whether everything is in place, one row per thing: name, ok (null: not needed here), finding."""
     from senti_tasks.jobs import checkup

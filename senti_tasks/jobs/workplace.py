@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,6 +22,13 @@ class Workplace:
     settings: Settings
     engine: Engine
     store: ArtifactStore
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A folder on this machine's scratch disk, gone when the block ends."""
+        self.settings.work_folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=self.settings.work_folder) as folder:
+            yield Path(folder)
 
 
 def enter(*, migrated: bool = True) -> Workplace:

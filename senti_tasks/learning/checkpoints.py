@@ -86,7 +86,7 @@ class StopAtCheckpoint(TrainerCallback):
         if self.asked:
             raise TrainingStoppedError(
                 f"the training was stopped by SIGTERM after step {state.global_step} of {state.max_steps}: "
-                "run it again with the same checkpoint folder, and it goes on from there"
+                "clear its task, or run `senti retrain --corpus NAME` with the same options, and it goes on from there"
             )
 
     @contextmanager

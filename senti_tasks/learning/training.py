@@ -28,7 +28,6 @@ from transformers import (
 from transformers.utils.logging import disable_progress_bar
 
 from senti_tasks.config import TrainConfig
-from senti_tasks.errors import ConfigError
 from senti_tasks.learning import checkpoints as checkpoint_folders
 from senti_tasks.learning import corpus as corpora
 from senti_tasks.learning.base_models import load_classifier, load_tokenizer, revision_of
@@ -36,6 +35,7 @@ from senti_tasks.learning.checkpoints import StopAtCheckpoint
 from senti_tasks.learning.evaluation import measure
 from senti_tasks.learning.model_card import model_card
 from senti_tasks.learning.sampling import LengthGroupedSampler
+from senti_tasks.scoring.scorer import device_named
 
 log = logging.getLogger(__name__)
 
@@ -204,12 +204,7 @@ def _freeze_encoder(model: PreTrainedModel) -> None:
 
 
 def _arguments(config: TrainConfig, folder: Path, device: str) -> TrainingArguments:
-    if device not in ("auto", "cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
-        raise ConfigError(
-            f"cannot train on device {device!r}: expected auto, cpu or, where torch finds a GPU, cuda "
-            "(CUDA_VISIBLE_DEVICES chooses among several)"
-        )
-    cuda = device != "cpu" and torch.cuda.is_available()
+    cuda = device_named(device).type == "cuda"
     if cuda:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)

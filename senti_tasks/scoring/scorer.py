@@ -98,13 +98,11 @@ def device_named(name: str) -> torch.device:
     """``auto`` is CUDA where there is one and the CPU elsewhere. Raises ``ConfigError`` when ``name`` is not here."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ConfigError(f"SENTI_DEVICE must be auto, cpu, cuda or cuda:N, found {name!r}") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(f"SENTI_DEVICE is {name!r} and torch finds no CUDA device here: set it to auto or cpu")
-    return device
+    if name not in ("cpu", "cuda"):
+        raise ConfigError(f"SENTI_DEVICE must be auto, cpu or cuda (CUDA_VISIBLE_DEVICES chooses one), found {name!r}")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("SENTI_DEVICE is cuda, and torch finds no CUDA device here: set it to auto or cpu")
+    return torch.device(name)
 
 
 def load(folder: Path, device: str = "auto", config: ScoreConfig | None = None) -> Scorer:

@@ -1,12 +1,13 @@
 """Labelled reviews, the ledger that decides each text's split once, and the corpora frozen from them."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from senti_tasks.errors import CorpusError
 from senti_tasks.text import digest
 from senti_tasks.warehouse.database import insert
 from senti_tasks.warehouse.schema import corpora, review_annotations, reviews, text_splits
@@ -26,12 +27,12 @@ def labelled_reviews(connection: Connection, *, due: datetime) -> Iterator[dict[
             reviews.c.review_id,
             reviews.c.review_text,
             reviews.c.product,
-            reviews.c.created_at,
+            sa.func.coalesce(reviews.c.created_at, annotation.c.annotated_at).label("created_at"),
             annotation.c.label,
             annotation.c.text_digest,
         )
         .join(annotation, annotation.c.review_id == reviews.c.review_id)
-        .where(annotation.c.annotated_at <= due)
+        .where(annotation.c.annotated_at <= due, reviews.c.review_text.is_not(None))
         .order_by(reviews.c.review_id, annotation.c.annotated_at.desc(), annotation.c.annotator)
     )
     answered = None
@@ -74,14 +75,18 @@ def corpus_of_origin(connection: Connection, origin: str) -> dict[str, Any] | No
     return None if row is None else dict(row)
 
 
-def corpus(connection: Connection, name: str) -> dict[str, Any] | None:
+def corpus(connection: Connection, name: str) -> dict[str, Any]:
+    """The corpus ``name``. Raises ``CorpusError`` naming the newest ones when there is no such corpus."""
     row = connection.execute(sa.select(corpora).where(corpora.c.corpus == name)).mappings().one_or_none()
-    return None if row is None else dict(row)
-
-
-def corpus_names(connection: Connection) -> Iterable[str]:
-    """Names of the frozen corpora, newest first."""
-    return connection.execute(sa.select(corpora.c.corpus).order_by(corpora.c.created_at.desc())).scalars().all()
+    if row is None:
+        newest = connection.execute(
+            sa.select(corpora.c.corpus).order_by(corpora.c.created_at.desc()).limit(3)
+        ).scalars()
+        known = ", ".join(newest)
+        raise CorpusError(
+            f"there is no corpus {name!r}; " + (f"the newest are {known}" if known else "none was frozen yet")
+        )
+    return dict(row)
 
 
 def record_corpus(connection: Connection, values: dict[str, Any]) -> None:

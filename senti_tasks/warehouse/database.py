@@ -1,5 +1,7 @@
 """The connection to the warehouse: how it is opened, and the two kinds of transaction."""
 
+import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +14,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from senti_tasks.errors import WarehouseError
 
 BUSY_TIMEOUT_MS = 60_000
+
+
+class LockedError(WarehouseError):
+    """Somebody else held a lock for longer than this transaction may wait; nothing of it was kept."""
 
 
 def connect(url: str) -> Engine:
@@ -31,16 +37,32 @@ def connect(url: str) -> Engine:
     if parsed.get_backend_name() != "sqlite":
         raise WarehouseError(f"the warehouse runs on SQLite and PostgreSQL, found {parsed.get_backend_name()!r}")
     engine = sa.create_engine(parsed, poolclass=sa.NullPool)
+    event.listen(engine, "do_connect", _open_existing)
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
+def _sqlite_file(engine: Engine) -> Path | None:
+    """The file of a SQLite warehouse; ``None`` for one in memory, and for PostgreSQL."""
+    name = engine.url.database
+    if engine.dialect.name != "sqlite" or name in (None, "", ":memory:"):
+        return None
+    return Path(str(name))
+
+
+def _open_existing(_dialect: object, _record: object, arguments: list[Any], options: dict[str, Any]) -> None:
+    # SQLite would create a file for a mistyped name; ``make_room`` alone may.
+    if arguments[0] != ":memory:":
+        arguments[0] = f"{Path(arguments[0]).absolute().as_uri()}?mode=rw"
+        options["uri"] = True
+
+
 def _configure_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # sqlite3 would begin transactions on its own, and too late
     for pragma in (
-        "journal_mode = WAL",
         f"busy_timeout = {BUSY_TIMEOUT_MS}",
+        "journal_mode = WAL",
         "foreign_keys = ON",
         "synchronous = NORMAL",
     ):
@@ -70,31 +92,67 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def _translated(engine: Engine) -> Iterator[None]:
-    """Database failures that a person can mend become a ``WarehouseError`` that says how."""
+    """Database failures that a person can mend become a ``WarehouseError`` that says how; the others are bugs."""
     try:
         yield
     except sa.exc.DatabaseError as error:
-        where = engine.url.render_as_string(hide_password=True)
-        cause = str(error.orig).strip().splitlines()[0]
-        if "no such table" in cause or ("relation" in cause and "does not exist" in cause):
-            raise WarehouseError(f"the warehouse at {where} is not migrated ({cause}): run `senti migrate`") from error
-        if "unable to open database file" in cause:
-            raise WarehouseError(f"there is no warehouse at {where} yet: run `senti migrate`") from error
-        if error.connection_invalidated or _is_unreachable(error, cause):
-            raise WarehouseError(
-                f"cannot reach the warehouse at {where} ({cause}): is SENTI_DATABASE_URL right, and the server running?"
-            ) from error
-        raise
+        if (mendable := _mendable(engine, error)) is None:
+            raise
+        raise mendable from error
 
 
-def _is_unreachable(error: sa.exc.DBAPIError, cause: str) -> bool:
-    return error.statement is None and "locked" not in cause
+def _mendable(engine: Engine, error: sa.exc.DatabaseError) -> WarehouseError | None:
+    where = engine.url.render_as_string(hide_password=True)
+    cause = (str(error.orig).strip() or type(error.orig).__name__).splitlines()[0]
+    state = getattr(error.orig, "sqlstate", None)  # of PostgreSQL, whose messages may be in any language
+    code = (getattr(error.orig, "sqlite_errorcode", None) or 0) & 0xFF  # the primary one
+    if state == "42P01" or "no such table" in cause:
+        return WarehouseError(f"the warehouse at {where} is not migrated ({cause}): run `senti migrate`")
+    if code == sqlite3.SQLITE_CANTOPEN and not os.path.lexists(str(engine.url.database)):
+        return WarehouseError(f"there is no warehouse at {where} yet: run `senti migrate`")
+    if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
+        return WarehouseError(
+            f"cannot open or write the warehouse at {where} ({cause}): it must be a file that this user may write, "
+            "in a folder that this user may write"
+        )
+    if state == "42501":
+        return WarehouseError(
+            f"the user that SENTI_DATABASE_URL names may not do this in the warehouse at {where} ({cause}): "
+            "have its owner GRANT it, or name another user"
+        )
+    if state == "55P03" or code == sqlite3.SQLITE_BUSY:
+        return LockedError(
+            f"another process held a lock in the warehouse at {where} for too long ({cause}): nothing was changed; "
+            "run this again when it is done"
+        )
+    if error.connection_invalidated or _is_unreachable(error, code):
+        return WarehouseError(
+            f"cannot reach the warehouse at {where} ({cause}): is SENTI_DATABASE_URL right, and the server running?"
+        )
+    return None
+
+
+def _is_unreachable(error: sa.exc.DatabaseError, code: int) -> bool:
+    # A failed COMMIT has no statement either, but an integrity error is not about the connection.
+    return code == sqlite3.SQLITE_NOTADB or (isinstance(error, sa.exc.OperationalError) and error.statement is None)
 
 
 def make_room(engine: Engine) -> None:
-    """Creates the folder of a SQLite file, so that the first ``senti migrate`` finds a place to write."""
-    if engine.dialect.name == "sqlite" and engine.url.database not in (None, "", ":memory:"):
-        Path(str(engine.url.database)).parent.mkdir(parents=True, exist_ok=True)
+    """Creates an empty SQLite file and its folder unless they are there: only ``senti migrate`` may.
+
+    Raises ``WarehouseError`` where they cannot be made.
+    """
+    if (file := _sqlite_file(engine)) is None:
+        return
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if not file.exists():
+            file.touch()
+    except OSError as error:
+        raise WarehouseError(
+            f"cannot make the warehouse {file} ({error.strerror}: {error.filename}): SENTI_DATABASE_URL must name a "
+            "file in a folder that this user may write"
+        ) from error
 
 
 def insert(connection: Connection, table: sa.Table) -> postgresql.Insert | sqlite.Insert:

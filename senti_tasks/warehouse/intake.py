@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from senti_tasks.errors import InputFileError, WarehouseError
 from senti_tasks.text import digest
 from senti_tasks.warehouse.database import insert
+from senti_tasks.warehouse.migrations import recorded_setting
 from senti_tasks.warehouse.schema import import_sources, review_annotations, reviews
 
 BATCH_ROWS = 2_000
@@ -51,19 +52,30 @@ class Intake:
 
 
 def source_id(connection: Connection, name: str) -> int:
-    """The number of the source ``name``: the one it got when it was first imported, or the next."""
+    """The number of the source ``name``: the one it got when it was first imported, or the next.
+
+    Its row stays locked until the transaction ends, so that two imports of one source follow one another.
+    """
     table = import_sources
-    connection.execute(insert(connection, table).values(name=name).on_conflict_do_nothing(index_elements=["name"]))
-    found: int = connection.execute(sa.select(table.c.source_id).where(table.c.name == name)).scalar_one()
+    statement = insert(connection, table).values(name=name)
+    held = statement.on_conflict_do_update(index_elements=["name"], set_={"name": statement.excluded.name})
+    found: int = connection.execute(held.returning(table.c.source_id)).scalar_one()
     return found
 
 
+def knows_source(connection: Connection, name: str) -> bool:
+    """Whether something was imported under ``name``."""
+    named = sa.select(import_sources.c.source_id).where(import_sources.c.name == name)
+    return connection.execute(named).first() is not None
+
+
 def require_own_table(connection: Connection) -> None:
-    """Raises ``WarehouseError`` when ``reviews`` is a view: its rows belong to somebody else's table."""
-    if "reviews" in sa.inspect(connection).get_view_names():
+    """Raises ``WarehouseError`` when the rows of ``reviews`` are somebody else's: a view, or a table found there."""
+    is_view = "reviews" in sa.inspect(connection).get_view_names()
+    if is_view or recorded_setting(connection, "reviews_made_by") != "senti":
         raise WarehouseError(
-            "reviews is a view over your own table here, so there is nothing to import into: insert the rows there; "
-            "labels go into review_annotations"
+            f"reviews is {'a view over ' if is_view else ''}your own table here, so there is nothing to import into: "
+            "insert the rows there; labels go into review_annotations"
         )
 
 

@@ -1,6 +1,9 @@
 """Brings a warehouse to the newest schema: Alembic for the tables, then the views of ``sql/views``."""
 
+import hashlib
 import re
+import time
+from collections.abc import Iterable
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect
 
 from senti_tasks.errors import WarehouseError
-from senti_tasks.warehouse.database import make_room, writing
+from senti_tasks.warehouse.database import LockedError, insert, make_room, reading, writing
 from senti_tasks.warehouse.schema import warehouse_settings
 
 _PACKAGED = Path(__file__).parents[1] / "sql"
@@ -21,27 +24,86 @@ SQL = _PACKAGED if _PACKAGED.exists() else Path(__file__).parents[2] / "sql"
 """The folder of SQL files: beside the package in a checkout, inside it in a wheel."""
 
 
-def migrate(engine: Engine, *, review_id_type: str, reviews_table: str) -> dict[str, Any]:
+LOCK_TIMEOUT_S = 5.0
+"""How long a statement of a migration queues for a lock on PostgreSQL; analysts who come later queue behind it."""
+PAUSES_S = (1.0, 4.0, 8.0, 16.0)
+"""Between the attempts to get the locks: five in about a minute."""
+
+
+def migrate(
+    engine: Engine,
+    *,
+    review_id_type: str,
+    reviews_table: str,
+    lock_timeout_s: float = LOCK_TIMEOUT_S,
+    pauses_s: Iterable[float] = PAUSES_S,
+) -> dict[str, Any]:
     """Migrates in one transaction: it is at the newest revision with all its views afterwards, or as it was before.
 
     ``review_id_type`` and ``reviews_table`` matter at the first migration; later ones compare them with what was
     recorded then, and raise ``WarehouseError`` if they differ. Returns the revisions before and after, and the views.
+    On PostgreSQL a transaction that waits for a lock longer than ``lock_timeout_s`` starts anew after the next of
+    ``pauses_s``, and raises ``WarehouseError`` after the last; on SQLite the busy timeout does the waiting.
     """
     make_room(engine)
-    with writing(engine) as connection:
-        if connection.dialect.name == "postgresql":
-            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7236341)")  # one migration at a time
-            connection.exec_driver_sql("SET LOCAL lock_timeout = '10s'")  # never queue analysts behind a waiting ALTER
-        before = current_revision(connection)
-        if before is not None:
-            _check_settings(connection, review_id_type=review_id_type, reviews_table=reviews_table)
-            if connection.dialect.name == "sqlite":
-                drop_views(connection)  # SQLite re-reads every view when a table is altered, and fails on a broken one
-        config = _config(connection)
-        config.attributes.update(review_id_type=review_id_type, reviews_table=reviews_table)
-        command.upgrade(config, "head")
-        views = create_views(connection)
-        return {"before": before, "after": current_revision(connection), "views": views}
+    on_postgresql = engine.dialect.name == "postgresql"
+    remaining = iter(pauses_s if on_postgresql else ())
+    attempts = 0
+    while True:
+        attempts += 1
+        try:
+            with writing(engine) as connection:
+                if on_postgresql:
+                    _take_turn(connection, lock_timeout_s)
+                return _migrate(connection, review_id_type=review_id_type, reviews_table=reviews_table)
+        except LockedError as error:
+            pause = next(remaining, None)
+            if pause is None:
+                if not on_postgresql:
+                    raise
+                raise WarehouseError(
+                    f"somebody is reading what this migration changes ({_lock_holders(engine)}), and {attempts} "
+                    "attempts to get the locks failed: nothing was changed. Run `senti migrate` again when they are "
+                    "done, or end their sessions with pg_terminate_backend"
+                ) from error
+        time.sleep(pause)
+
+
+def _take_turn(connection: Connection, lock_timeout_s: float) -> None:
+    connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7236341)")  # one migration at a time
+    # Never queue analysts behind a waiting ALTER for long.
+    connection.execute(sa.select(sa.func.set_config("lock_timeout", f"{lock_timeout_s * 1000:.0f}ms", True)))
+
+
+def _migrate(connection: Connection, *, review_id_type: str, reviews_table: str) -> dict[str, Any]:
+    before = current_revision(connection)
+    if before is not None:
+        _check_settings(connection, review_id_type=review_id_type, reviews_table=reviews_table)
+        if connection.dialect.name == "sqlite":
+            drop_views(connection)  # SQLite re-reads every view when a table is altered, and fails on a broken one
+    config = _config(connection)
+    config.attributes.update(review_id_type=review_id_type, reviews_table=reviews_table)
+    command.upgrade(config, "head")
+    views = create_views(connection)
+    return {"before": before, "after": current_revision(connection), "views": views}
+
+
+LOCK_HOLDERS = """
+SELECT DISTINCT held.pid, session.usename
+FROM pg_locks AS held
+INNER JOIN pg_class AS relation ON relation.oid = held.relation
+INNER JOIN pg_namespace AS namespace ON namespace.oid = relation.relnamespace
+INNER JOIN pg_stat_activity AS session ON session.pid = held.pid AND session.datid = held.database
+WHERE held.granted AND held.pid <> pg_backend_pid()
+    AND session.datname = current_database() AND namespace.nspname = current_schema()
+ORDER BY held.pid
+"""
+
+
+def _lock_holders(engine: Engine) -> str:
+    with reading(engine) as connection:
+        holders = [f"pid {pid} of {user}" for pid, user in connection.exec_driver_sql(LOCK_HOLDERS)]
+    return ", ".join(holders) or "they have ended since"
 
 
 def _config(connection: Connection | None = None) -> Config:
@@ -72,7 +134,7 @@ def check_migrated(connection: Connection) -> None:
 
 
 def recorded_setting(connection: Connection, name: str) -> str:
-    """What the first migration fixed: ``review_id_type`` or ``reviews_table``."""
+    """What the first migration fixed: ``review_id_type``, ``reviews_table`` or ``reviews_made_by``."""
     found: str = connection.execute(
         sa.select(warehouse_settings.c.value).where(warehouse_settings.c.name == name)
     ).scalar_one()
@@ -104,14 +166,26 @@ def _code(body: str) -> str:
 
 
 def create_views(connection: Connection) -> list[str]:
-    """Creates or replaces every view of ``sql/views``; returns their names, each after the views it reads."""
+    """Brings every view of ``sql/views`` up to date; returns their names, each after the views it reads.
+
+    Replacing a view waits for whoever reads it, so one that stands as its file says it is left alone: the digests of
+    the files are kept in ``warehouse_settings``.
+    """
     replace = "CREATE OR REPLACE VIEW" if connection.dialect.name == "postgresql" else "CREATE VIEW"
     if connection.dialect.name == "sqlite":
         drop_views(connection)
+    present = set(inspect(connection).get_view_names())
+    settings = warehouse_settings
+    recorded = {row.name: row.value for row in connection.execute(sa.select(settings.c.name, settings.c.value))}
     statements = view_statements()
     as_it_stands = {"no_parameters": True}  # psycopg would take a per-cent sign in a comment for a placeholder
     for name, body in statements.items():
+        setting = {"name": f"view:{name}", "value": hashlib.sha256(body.encode()).hexdigest()}
+        if name in present and recorded.get(setting["name"]) == setting["value"]:
+            continue
         connection.exec_driver_sql(f"{replace} {name} AS\n{body}", execution_options=as_it_stands)
+        kept = insert(connection, settings).values(setting)
+        connection.execute(kept.on_conflict_do_update(index_elements=["name"], set_={"value": kept.excluded.value}))
     return list(statements)
 
 

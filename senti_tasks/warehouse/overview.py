@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from senti_tasks.warehouse import promotions
+from senti_tasks.warehouse.migrations import SQL
 from senti_tasks.warehouse.runs import count_pending
 from senti_tasks.warehouse.schema import review_annotations, reviews, scoring_runs
 
@@ -34,6 +35,12 @@ def reviews_without_version(connection: Connection) -> tuple[int, int]:
     count = sa.func.count
     total, versioned = connection.execute(sa.select(count(), count(reviews.c.updated_at))).one()
     return total, total - versioned
+
+
+def ask(connection: Connection, query: str) -> tuple[str, list[dict[str, Any]]]:
+    """The statement of ``sql/queries/QUERY.sql`` and its rows."""
+    statement = (SQL / "queries" / f"{query}.sql").read_text("utf-8").strip()
+    return statement, [dict(row) for row in connection.execute(sa.text(statement)).mappings()]
 
 
 def view(connection: Connection, name: str, *, order_by: str, limit: int | None = None) -> list[dict[str, Any]]:

@@ -99,16 +99,21 @@ def previous_champion(connection: Connection) -> str:
     newest = _newest(connection, serving=False)
     if newest is None:
         raise NoChampionError(NO_CHAMPION)
-    served = (
-        sa.select(promotions.c.model_version)
-        .where(promotions.c.serving_since.is_not(None), promotions.c.model_version != newest["model_version"])
-        .order_by(promotions.c.seq.desc())
-        .limit(1)
-    )
-    found: str | None = connection.execute(served).scalar()
-    if found is None:
+    line: list[str] = []  # of champions, without those that were rolled back
+    for row in reversed(history(connection)):
+        if row["kind"] == "rollback":
+            del line[line.index(row["model_version"]) + 1 :]
+        elif row["serving_since"] is not None or row["seq"] == newest["seq"]:
+            line.append(row["model_version"])
+    if len(line) < 2:
         raise RegistryError(f"nothing served before {newest['model_version']}: there is no model to roll back to")
-    return found
+    return line[-2]
+
+
+def was_promoted_by_gate(connection: Connection, version: str) -> bool:
+    """Whether the gate's promotion of ``version`` is on record, whatever became of it since."""
+    by_gate = sa.and_(promotions.c.model_version == version, promotions.c.kind == "gate")
+    return connection.execute(sa.select(promotions.c.seq).where(by_gate)).first() is not None
 
 
 def start_service(connection: Connection, seq: int, *, at: datetime) -> bool:

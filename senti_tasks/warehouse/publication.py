@@ -31,8 +31,8 @@ def audit(connection: Connection, run_id: int) -> dict[str, Any]:
     Raises ``AuditError`` naming each failed check and its first offending rows. A published run is not audited again.
     """
     state = run(connection, run_id)["state"]
-    if state == "open":
-        raise RunStateError(f"run {run_id} has no plan yet: there is nothing to audit")
+    if state in ("open", "abandoned"):
+        raise RunStateError(f"run {run_id} is {state}: there is nothing to audit")
     checks = sorted((SQL / "checks").glob("*.sql"))
     if state != "published":
         failures = []
@@ -182,7 +182,7 @@ def _counts(connection: Connection, answers: sa.Subquery) -> dict[str, int]:
 
 
 def sweep(connection: Connection) -> None:
-    """Deletes plans and staged rows of published runs: what they held stands in ``review_labels``."""
-    published = sa.select(scoring_runs.c.run_id).where(scoring_runs.c.state == "published")
+    """Deletes plans and staged rows of runs that are over: what was published stands in ``review_labels``."""
+    over = sa.select(scoring_runs.c.run_id).where(scoring_runs.c.state.in_(["published", "abandoned"]))
     for table in (staged_labels, run_items):
-        connection.execute(sa.delete(table).where(table.c.run_id.in_(published)))
+        connection.execute(sa.delete(table).where(table.c.run_id.in_(over)))

@@ -65,8 +65,9 @@ def model(connection: Connection, version: str) -> dict[str, Any]:
     row = connection.execute(sa.select(models).where(models.c.version == version)).mappings().one_or_none()
     if row is None:
         newest = connection.execute(sa.select(models.c.version).order_by(models.c.trained_at.desc()).limit(3)).scalars()
-        known = ", ".join(newest) or "none yet: run `senti retrain`"
-        raise RegistryError(f"there is no model {version!r}; the newest are {known} (`senti models list` shows all)")
+        known = ", ".join(newest)
+        say = f"the newest are {known} (`senti models list`)" if known else "no model was trained yet: `senti retrain`"
+        raise RegistryError(f"there is no model {version!r}; {say}")
     return dict(row)
 
 
@@ -79,7 +80,9 @@ def serving_form(connection: Connection, version: str) -> dict[str, Any]:
 
 
 def record_metrics(connection: Connection, version: str, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Stores figures (subject, split, metric, value) of a candidate's evaluation, replacing earlier ones of it."""
+    """Stores the figures (subject, split, metric, value) of an evaluation; those that a verdict rests on stay."""
+    if _verdict(connection, version) is not None:
+        return
     values = [{"model_version": version, **row} for row in rows]
     statement = insert(connection, model_metrics)
     keys = ["model_version", "subject", "split", "metric"]
@@ -90,17 +93,34 @@ def record_metrics(connection: Connection, version: str, rows: Iterable[Mapping[
 
 def record_judgement(
     connection: Connection, version: str, *, promote: bool, rules: Iterable[Mapping[str, Any]]
-) -> None:
-    """Stores the gate's verdict on ``version`` and every rule's figure and reason. A verdict once given stands."""
-    stands = sa.select(models.c.verdict).where(models.c.version == version).with_for_update()
-    if connection.execute(stands).scalar_one() is not None:
-        return
-    connection.execute(
-        sa.insert(gate_results),
-        [{"model_version": version, "position": position, **rule} for position, rule in enumerate(rules)],
-    )
-    verdict = "promote" if promote else "refuse"
-    connection.execute(sa.update(models).where(models.c.version == version).values(verdict=verdict))
+) -> dict[str, Any]:
+    """Stores the gate's verdict on ``version`` and every rule's figure and reason; a verdict once given stands.
+
+    Returns what stands: promote, champion (the model compared with, or ``None``) and reasons, of the rules that passed
+    or, for a refusal, of those that did not.
+    """
+    if _verdict(connection, version) is None:
+        connection.execute(
+            sa.insert(gate_results),
+            [{"model_version": version, "position": position, **rule} for position, rule in enumerate(rules)],
+        )
+        verdict = "promote" if promote else "refuse"
+        connection.execute(sa.update(models).where(models.c.version == version).values(verdict=verdict))
+    promote = _verdict(connection, version) == "promote"
+    stands = judgement(connection, version)
+    return {
+        "promote": promote,
+        "champion": next((rule["reference_version"] for rule in stands if rule["reference"] == "champion"), None),
+        "reasons": [rule["reason"] for rule in stands if rule["passed"] == promote],
+    }
+
+
+def _verdict(connection: Connection, version: str) -> str | None:
+    """The verdict on ``version``, its row locked: two judgements of one model follow one another."""
+    found: str | None = connection.execute(
+        sa.select(models.c.verdict).where(models.c.version == version).with_for_update()
+    ).scalar_one()
+    return found
 
 
 def judgement(connection: Connection, version: str) -> list[dict[str, Any]]:

@@ -67,6 +67,12 @@ def open_run(
     return dict(connection.execute(sa.select(scoring_runs).where(scoring_runs.c.origin == origin)).mappings().one())
 
 
+def run_of_origin(connection: Connection, origin: str) -> int | None:
+    """The run that ``origin`` opened before, if it did."""
+    found: int | None = connection.scalar(sa.select(scoring_runs.c.run_id).where(scoring_runs.c.origin == origin))
+    return found
+
+
 def run(connection: Connection, run_id: int) -> dict[str, Any]:
     """Raises ``RunStateError`` when there is no such run."""
     row = connection.execute(sa.select(scoring_runs).where(scoring_runs.c.run_id == run_id)).mappings().one_or_none()
@@ -82,13 +88,19 @@ def unfinished_run(connection: Connection, *, scope: str, origin_prefix: str) ->
         .where(
             scoring_runs.c.scope == scope,
             scoring_runs.c.origin.startswith(origin_prefix, autoescape=True),
-            scoring_runs.c.state != "published",
+            scoring_runs.c.state.not_in(["published", "abandoned"]),
         )
         .order_by(scoring_runs.c.run_id)
         .limit(1)
     )
     row = connection.execute(oldest).mappings().one_or_none()
     return None if row is None else dict(row)
+
+
+def abandon(connection: Connection, run_id: int) -> None:
+    """Gives up a run that was not published: it will not be, and what it staged is swept."""
+    unpublished = sa.and_(scoring_runs.c.run_id == run_id, scoring_runs.c.state != "published")
+    connection.execute(sa.update(scoring_runs).where(unpublished).values(state="abandoned"))
 
 
 def pending(model_version: str) -> sa.Select[Any]:
@@ -137,6 +149,8 @@ def plan(connection: Connection, run_id: int, *, shards: int) -> list[int]:
     Returns the shards' numbers: at least one, which is empty when there is nothing to do. A planned run stays as it is.
     """
     found = run(connection, run_id)
+    if found["state"] == "abandoned":
+        raise RunStateError(f"run {run_id} was abandoned: open another one")
     opened = sa.and_(scoring_runs.c.run_id == run_id, scoring_runs.c.state == "open")
     if connection.execute(sa.update(scoring_runs).where(opened).values(state="planned")).rowcount == 1:
         scope = _scope(found).subquery()
@@ -226,9 +240,3 @@ def _hold(connection: Connection, claim: Claim, **values: Any) -> None:
             f"shard {claim.shard} of run {claim.run_id} was claimed again after attempt {claim.attempt}: "
             "this attempt stops here, and the later one goes on from the last page that was staged"
         )
-
-
-def shards_of(connection: Connection, run_id: int) -> list[dict[str, Any]]:
-    """The run's shards with planned, attempt and accepted_attempt, in order."""
-    ordered = sa.select(run_shards).where(run_shards.c.run_id == run_id).order_by(run_shards.c.shard)
-    return [dict(row) for row in connection.execute(ordered).mappings()]

@@ -144,6 +144,7 @@ gate_results = Table(
     Column("position", sa.SmallInteger, primary_key=True),
     Column("rule", sa.Text, nullable=False),
     Column("reference", sa.Text),
+    Column("reference_version", sa.Text, ForeignKey("models.version")),  # which model the champion was then
     Column("figure", sa.Double),
     Column("threshold", sa.Double),
     Column("passed", sa.Boolean, nullable=False),
@@ -187,7 +188,7 @@ scoring_runs = Table(
     Column("superseded", Counter),
     Column("truncated", Counter),
     CheckConstraint("scope IN ('new', 'all', 'rescore')", name="scope"),
-    CheckConstraint("state IN ('open', 'planned', 'audited', 'published')", name="state"),
+    CheckConstraint("state IN ('open', 'planned', 'audited', 'published', 'abandoned')", name="state"),
     CheckConstraint("(state = 'published') = (publish_seq IS NOT NULL)", name="published"),
 )
 

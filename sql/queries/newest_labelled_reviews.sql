@@ -1,5 +1,5 @@
 -- What do the newest reviews say?
-SELECT created_at, product, label_name, ROUND(CAST(confidence AS NUMERIC), 2) AS confidence, review_text
+SELECT local_day, product, label_name, ROUND(CAST(confidence AS NUMERIC), 2) AS confidence, review_text
 FROM sentiment_latest
 ORDER BY created_at DESC, review_id DESC
 LIMIT 10

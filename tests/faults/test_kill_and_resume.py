@@ -15,11 +15,11 @@ from sqlalchemy import Engine
 
 from senti_tasks import cli
 from senti_tasks.config import ScoreConfig
-from senti_tasks.errors import ShardTakenError
+from senti_tasks.errors import RunStateError, ShardTakenError
 from senti_tasks.jobs import scoring, upkeep
-from senti_tasks.warehouse import database
+from senti_tasks.warehouse import database, promotions, runs
 from senti_tasks.warehouse.schema import review_label_history, review_labels, run_shards, scoring_runs, staged_labels
-from tests.situations import PHRASES, add_reviews, count, deploy, edit, rows
+from tests.situations import PHRASES, WEDNESDAY, add_model, add_reviews, count, deploy, edit, promote, rows
 
 ROOT = Path(__file__).parents[2]
 PAGES = 2
@@ -182,3 +182,50 @@ def test_a_review_edited_between_plan_and_reading_waits_for_the_next_night(engin
     assert (found["labelled"], found["superseded"]) == (len(PHRASES) - 1, 1)
     assert upkeep.status()["pending"] == 1
     assert 3 not in labels(engine)
+
+
+def test_a_run_of_a_model_that_no_longer_serves_is_abandoned_and_the_next_call_goes_on(
+    engine: Engine, champion: str, model_folder: Path, home: Path
+) -> None:
+    with database.writing(engine) as connection:
+        add_reviews(connection, {1: "很好", 2: "太差"})
+    stuck = scoring.open_run("senti score new/stuck", WEDNESDAY.isoformat())
+    scoring.plan(stuck)
+    assert scoring.unfinished_run("new", "senti score new") == stuck
+    row = deploy(engine, model_folder, home, "2026-11-09-next")
+    with database.writing(engine) as connection:
+        waiting = promotions.incoming(connection)
+        assert waiting is not None
+        promotions.start_service(connection, waiting["seq"], at=WEDNESDAY)
+        next_model = add_model(connection, "2026-11-16-after")
+        promote(connection, next_model)
+    assert row == "2026-11-09-next"
+    assert scoring.unfinished_run("new", "senti score new") is None
+    with pytest.raises(RunStateError, match="abandoned"):
+        scoring.plan(stuck)
+    with pytest.raises(RunStateError, match="abandoned"):
+        scoring.audit(stuck)
+
+
+def test_restarting_abandons_what_a_failed_call_left(engine: Engine, champion: str) -> None:
+    with database.writing(engine) as connection:
+        add_reviews(connection, {1: "很好"})
+    failed = scoring.open_run("senti score new/failed", WEDNESDAY.isoformat())
+    assert scoring.unfinished_run("new", "senti score new", restart=True) is None
+    with database.reading(engine) as connection:
+        assert runs.run(connection, failed)["state"] == "abandoned"
+
+
+def test_a_run_is_found_again_by_its_origin_after_its_model_went_into_service(
+    engine: Engine, champion: str, model_folder: Path, home: Path
+) -> None:
+    deploy(engine, model_folder, home, "2026-11-09-next")
+    run = scoring.open_run("rescore", WEDNESDAY.isoformat(), "rescore")
+    for shard in scoring.plan(run):
+        scoring.score_shard(run, shard)
+    scoring.audit(run)
+    scoring.publish(run)
+    assert scoring.is_covered(run)
+    assert scoring.start_service(run) == {"model": "2026-11-09-next"}
+    assert scoring.open_run("rescore", WEDNESDAY.isoformat(), "rescore") == run
+    assert not scoring.is_covered(run), "there is nothing left to put into service"

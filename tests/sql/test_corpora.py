@@ -1,10 +1,13 @@
 """Labelled reviews as a corpus sees them, and the ledger of splits."""
 
 from datetime import timedelta
+from pathlib import Path
 
+import pytest
 from sqlalchemy import Engine
 
-from senti_tasks.warehouse import corpora, database
+from senti_tasks.errors import CorpusError
+from senti_tasks.warehouse import corpora, database, migrations, overview, runs
 from tests.situations import MONDAY, TUESDAY, WEDNESDAY, add_reviews, annotate, edit
 
 
@@ -97,5 +100,30 @@ def test_an_origin_freezes_one_corpus(engine: Engine) -> None:
         found = corpora.corpus_of_origin(connection, "weekly")
         assert found is not None
         assert (found["corpus"], found["summary"], found["due"]) == ("first", {"rows": {"train": 3}}, MONDAY)
-        assert corpora.corpus(connection, "second") is None
-        assert list(corpora.corpus_names(connection)) == ["first"]
+        with pytest.raises(CorpusError, match="no corpus 'second'; the newest are first"):
+            corpora.corpus(connection, "second")
+
+
+def test_a_review_whose_text_or_time_was_lost_breaks_no_corpus(bare_home: Path, empty_url: str) -> None:
+    engine = database.connect(empty_url)
+    database.make_room(engine)
+    instant = "TIMESTAMPTZ" if engine.dialect.name == "postgresql" else "TIMESTAMP"
+    with database.writing(engine) as connection:
+        connection.exec_driver_sql(
+            "CREATE TABLE comments (review_id BIGINT PRIMARY KEY, review_text TEXT, product TEXT, "
+            f"created_at {instant}, updated_at {instant})"
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO comments VALUES (1, NULL, NULL, '2026-11-02 12:00:00', '2026-11-02 12:00:00'), "
+            "(2, '很好', NULL, NULL, '2026-11-02 12:00:00'), (3, '太差', NULL, NULL, NULL)"
+        )
+    migrations.migrate(engine, review_id_type="bigint", reviews_table="comments")
+    with database.writing(engine) as connection:
+        for review_id, text in {1: "", 2: "很好", 3: "太差"}.items():
+            annotate(connection, review_id, 1, text)
+    assert labelled(engine) == [("2", 1), ("3", 1)]
+    with database.reading(engine) as connection:
+        assert {row["created_at"] for row in corpora.labelled_reviews(connection, due=WEDNESDAY)} == {MONDAY}
+        assert runs.count_pending(connection, "no model yet") == 2, "a review without a version has none to label"
+        assert overview.reviews_without_version(connection) == (3, 1)
+    engine.dispose()

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from sqlalchemy import Engine
 from senti_tasks.errors import InputFileError
 from senti_tasks.jobs import scoring, upkeep
 from senti_tasks.text import digest
-from senti_tasks.warehouse import intake
+from senti_tasks.warehouse import database, intake
 from senti_tasks.warehouse.schema import import_sources, review_annotations, reviews
 from tests.situations import count, on_sqlite, rows
 
@@ -85,6 +86,30 @@ def test_what_was_already_there_is_there_for_every_kind_of_file(engine: Engine, 
     assert counts(upkeep.import_reviews(file, {})) == (2, 2, 0, 0, 0, 1)
     assert counts(upkeep.import_reviews(file, {})) == (2, 0, 2, 0, 0, 0)
     assert rows(engine, reviews, order_by="review_id")[0]["created_at"].isoformat() == "2026-11-01T00:00:00+00:00"
+
+
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_source_is_one_imports_at_a_time(before: int, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", 50)
+    for _ in range(before):
+        with database.writing(engine) as connection:
+            intake.source_id(connection, "评论.csv")
+    with database.writing(engine) as first:
+        number = intake.source_id(first, "评论.csv")
+        with pytest.raises(database.LockedError), database.writing(engine) as second:
+            if engine.dialect.name == "postgresql":
+                second.exec_driver_sql("SET LOCAL lock_timeout = 50")
+            intake.source_id(second, "评论.csv")
+    with database.writing(engine) as second:
+        assert intake.source_id(second, "评论.csv") == number
+
+
+def test_two_imports_of_one_file_at_once_bring_it_once(engine: Engine, csv: Path) -> None:
+    csv.write_text("review,label\n很好,1\n太差,0\n", "utf-8")
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda _: upkeep.import_reviews(csv, {}), range(2)))
+    assert sorted(counts(each) for each in found) == [(2, 0, 2, 0, 0, 0), (2, 2, 0, 0, 0, 2)]
+    assert count(engine, review_annotations) == 2
 
 
 # With ids, and without

@@ -1,5 +1,8 @@
 """Bringing a database to the newest schema, keys of three types, and a team's own table of reviews underneath."""
 
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -7,12 +10,12 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from senti_tasks.errors import WarehouseError
 from senti_tasks.jobs import scoring, upkeep, workplace
 from senti_tasks.warehouse import database, migrations
-from senti_tasks.warehouse.schema import metadata, review_labels
+from senti_tasks.warehouse.schema import metadata, review_labels, warehouse_settings
 from tests.situations import add_model, deploy, night, on_postgresql, on_sqlite, promote, rows
 
 NEWEST = migrations.newest_revision()
@@ -24,6 +27,7 @@ def migrate(engine: Engine, review_id_type: str = "bigint", reviews_table: str =
 
 
 def execute(engine: Engine, *statements: str) -> None:
+    database.make_room(engine)
     with database.writing(engine) as connection:
         for statement in statements:
             connection.exec_driver_sql(statement)
@@ -59,10 +63,85 @@ def test_a_migration_that_fails_leaves_nothing(empty_url: str) -> None:
         assert sa.inspect(connection).get_table_names() == []
 
 
+# Beside people who read
+
+
+def columns_of(engine: Engine, view: str) -> set[str]:
+    with database.reading(engine) as connection:
+        return {column["name"] for column in sa.inspect(connection).get_columns(view)}
+
+
+@contextmanager
+def an_analyst_reads(engine: Engine) -> Iterator[Connection]:
+    """A session that has read a view and keeps its transaction open."""
+    with database.reading(engine) as connection:
+        connection.exec_driver_sql("SELECT * FROM sentiment_daily").all()
+        yield connection
+
+
+@pytest.fixture
+def a_view_has_changed(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next release of the SQL files, after ``engine`` was migrated: a view has one more column."""
+    shutil.copytree(migrations.SQL, tmp_path / "sql")
+    view = tmp_path / "sql" / "views" / "sentiment_daily.sql"
+    body = view.read_text("utf-8")
+    assert "AS mean_score\nFROM" in body
+    view.write_text(body.replace("AS mean_score\nFROM", "AS mean_score,\n    MAX(score) AS best_score\nFROM"), "utf-8")
+    monkeypatch.setattr(migrations, "SQL", tmp_path / "sql")
+
+
+IMPATIENT: dict[str, Any] = {"review_id_type": "bigint", "reviews_table": "reviews", "lock_timeout_s": 0.05}
+
+
+def test_migrating_with_nothing_to_do_waits_for_no_reader(engine: Engine) -> None:
+    with an_analyst_reads(engine):
+        assert migrations.migrate(engine, **IMPATIENT, pauses_s=())["before"] == NEWEST
+
+
+def test_a_view_that_somebody_dropped_comes_back(engine: Engine) -> None:
+    execute(engine, "DROP VIEW sentiment_daily")
+    migrate(engine)
+    assert "mean_score" in columns_of(engine, "sentiment_daily")
+
+
+def test_a_changed_view_is_replaced_once(engine: Engine, a_view_has_changed: None) -> None:
+    migrate(engine)
+    assert "best_score" in columns_of(engine, "sentiment_daily")
+    with an_analyst_reads(engine):
+        migrations.migrate(engine, **IMPATIENT, pauses_s=())
+
+
+@on_postgresql
+def test_a_changed_view_is_replaced_when_its_reader_is_done(engine: Engine, a_view_has_changed: None) -> None:
+    with ExitStack() as open_sessions:
+        open_sessions.enter_context(an_analyst_reads(engine))
+
+        def pauses() -> Iterator[float]:
+            open_sessions.close()  # between the first attempt and the second
+            yield 0
+
+        migrations.migrate(engine, **IMPATIENT, pauses_s=pauses())
+    assert "best_score" in columns_of(engine, "sentiment_daily")
+
+
+@on_postgresql
+def test_a_reader_who_stays_is_named_and_nothing_is_changed(engine: Engine, a_view_has_changed: None) -> None:
+    before = columns_of(engine, "sentiment_daily"), rows(engine, warehouse_settings, order_by="name")
+    with an_analyst_reads(engine) as analyst:
+        pid = analyst.scalar(sa.func.pg_backend_pid())
+        complaint = rf"somebody is reading .*\(pid {pid} of postgres\), and 3 attempts .*: nothing was changed\. Run"
+        with pytest.raises(WarehouseError, match=complaint):
+            migrations.migrate(engine, **IMPATIENT, pauses_s=(0, 0))
+    assert (columns_of(engine, "sentiment_daily"), rows(engine, warehouse_settings, order_by="name")) == before
+
+
 def test_an_analysts_view_survives_the_next_migration(engine: Engine) -> None:
     execute(engine, "CREATE VIEW complaints AS SELECT review_id FROM review_sentiment WHERE label = 0")
     migrate(engine)
     assert rows(engine, "complaints") == []
+
+
+# Keys
 
 
 @pytest.mark.parametrize(
@@ -124,6 +203,9 @@ def test_another_table_of_reviews_is_refused_later(engine: Engine) -> None:
         migrate(engine, reviews_table="comments")
 
 
+# A team's own table
+
+
 OWN_TABLE = (
     "CREATE TABLE {} (review_id BIGINT PRIMARY KEY, review_text TEXT NOT NULL, product TEXT, shop TEXT, "
     "created_at {} NOT NULL, updated_at {} NOT NULL)"
@@ -165,23 +247,138 @@ def scored_and_edited(engine: Engine, table: str) -> list[int]:
     return [row["label"] for row in rows(engine, "review_sentiment", order_by="review_id")]
 
 
-def test_the_teams_own_table_named_reviews_is_left_as_it_is(empty_url: str) -> None:
+def own_table(engine: Engine, name: str, review_id: str = "BIGINT", instant: str | None = None) -> str:
+    """The statement that makes the team's table, as PostgreSQL or SQLite has it."""
+    instant = instant or ("timestamptz" if engine.dialect.name == "postgresql" else "TEXT")
+    return OWN_TABLE.format(name, instant, instant).replace("BIGINT", review_id)
+
+
+SCHEMAS = {"postgresql": "public", "sqlite": "main"}
+
+
+@pytest.mark.parametrize("spelling", ["reviews", "{schema}.reviews"])
+def test_the_teams_own_table_named_reviews_is_left_as_it_is(spelling: str, empty_url: str) -> None:
     engine = database.connect(empty_url)
-    execute(engine, OWN_TABLE.format("reviews", "timestamp", "timestamp"))
+    execute(engine, own_table(engine, "reviews"))
+    migrate(engine, reviews_table=spelling.format(schema=SCHEMAS[engine.dialect.name]))
+    assert "shop" in columns_of(engine, "reviews")
+
+
+@on_sqlite
+def test_the_teams_own_table_is_known_by_any_case_on_sqlite(empty_url: str) -> None:
+    engine = database.connect(empty_url)
+    execute(engine, own_table(engine, "Reviews"))
+    migrate(engine, reviews_table="Reviews")
+    assert "shop" in columns_of(engine, "reviews")
+
+
+def test_our_own_table_may_be_named_with_its_schema(empty_url: str) -> None:
+    engine = database.connect(empty_url)
+    name = f"{SCHEMAS[engine.dialect.name]}.reviews"
+    migrate(engine, reviews_table=name)
+    assert migrate(engine, reviews_table=name)["before"] == NEWEST
+    with database.reading(engine) as connection:
+        assert "reviews" in sa.inspect(connection).get_table_names()
+        assert migrations.recorded_setting(connection, "reviews_made_by") == "senti"
+
+
+def test_a_second_table_named_reviews_is_in_the_way_of_the_view(empty_url: str) -> None:
+    engine = database.connect(empty_url)
+    execute(engine, own_table(engine, "comments"), own_table(engine, "reviews"))
+    with pytest.raises(WarehouseError, match=r"is 'comments', and the view .* there is a reviews already: rename that"):
+        migrate(engine, reviews_table="comments")
+
+
+@on_postgresql
+def test_a_materialized_view_named_reviews_is_the_teams(empty_url: str) -> None:
+    engine = database.connect(empty_url)
+    execute(engine, own_table(engine, "comments"), "CREATE MATERIALIZED VIEW reviews AS SELECT * FROM comments")
     migrate(engine)
     with database.reading(engine) as connection:
-        assert "shop" in {column["name"] for column in sa.inspect(connection).get_columns("reviews")}
+        assert migrations.recorded_setting(connection, "reviews_made_by") == "team"
 
 
+@pytest.mark.parametrize(
+    ("declared", "review_id_type", "complaint"),
+    [
+        ("BIGINT", "text", r"review_id of the type BIGINT, .* is text: set SENTI_REVIEW_ID_TYPE to bigint"),
+        ("INTEGER", "uuid", r"review_id of the type INTEGER, .* is uuid: set SENTI_REVIEW_ID_TYPE to bigint"),
+        (
+            "VARCHAR(40)",
+            "bigint",
+            r"review_id of the type VARCHAR\(40\), .* is bigint: set SENTI_REVIEW_ID_TYPE to text",
+        ),
+    ],
+)
+def test_a_key_that_the_setting_does_not_fit_is_refused(
+    declared: str, review_id_type: str, complaint: str, empty_url: str
+) -> None:
+    engine = database.connect(empty_url)
+    execute(engine, own_table(engine, "comments", declared))
+    with pytest.raises(WarehouseError, match=complaint):
+        migrate(engine, review_id_type, reviews_table="comments")
+
+
+@on_postgresql
+def test_a_key_that_no_setting_fits_is_refused(empty_url: str) -> None:
+    engine = database.connect(empty_url)
+    execute(engine, own_table(engine, "comments", "NUMERIC(20, 0)"))
+    with pytest.raises(WarehouseError, match=r"type NUMERIC\(20, 0\), .* no SENTI_REVIEW_ID_TYPE fits it"):
+        migrate(engine, reviews_table="comments")
+
+
+@pytest.mark.parametrize(
+    ("declared", "review_id_type"), [("INTEGER", "bigint"), ("VARCHAR(40)", "text"), ("UUID", "uuid"), ("sku", "text")]
+)
+@on_postgresql
+def test_every_type_that_holds_such_keys_is_taken(declared: str, review_id_type: str, empty_url: str) -> None:
+    engine = database.connect(empty_url)
+    execute(engine, "CREATE DOMAIN sku AS varchar(20)", own_table(engine, "comments", declared))
+    assert migrate(engine, review_id_type, reviews_table="comments")["after"] == NEWEST
+
+
+@on_sqlite
+def test_a_view_that_declares_no_types_is_taken_on_sqlite(empty_url: str) -> None:
+    engine = database.connect(empty_url)
+    view = "CREATE VIEW comments AS SELECT 1 + 1 AS review_id, '好' AS review_text, '' AS product, '' AS created_at"
+    execute(engine, f"{view}, '2026-11-02' AS updated_at")
+    assert migrate(engine, "text", reviews_table="comments")["after"] == NEWEST
+
+
+@on_postgresql
+@pytest.mark.parametrize(
+    ("table", "declared", "complaint"),
+    [
+        (
+            "comments",
+            "timestamp",
+            r"created_at AT TIME ZONE 'Asia/Shanghai' AS .* name that view in SENTI_REVIEWS_TABLE",
+        ),
+        ("reviews", "timestamp", r"created_at AT TIME ZONE .* rename the table, so that the view can be named reviews"),
+        ("comments", "text", r"created_at of the type TEXT, .* put a view with created_at as TIMESTAMP WITH TIME ZONE"),
+    ],
+)
+def test_times_without_a_zone_are_refused(table: str, declared: str, complaint: str, empty_url: str) -> None:
+    engine = database.connect(empty_url)
+    execute(engine, own_table(engine, table, instant=declared))
+    with pytest.raises(WarehouseError, match=complaint):
+        migrate(engine, reviews_table=table)
+
+
+@pytest.mark.parametrize(
+    ("table", "complaint"),
+    [("comments", "reviews is a view over your own table here"), ("reviews", "reviews is your own table here")],
+)
 def test_nothing_is_imported_into_a_table_of_the_team(
-    empty_url: str, bare_home: Path, monkeypatch: pytest.MonkeyPatch
+    table: str, complaint: str, empty_url: str, bare_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SENTI_DATABASE_URL", empty_url)
-    monkeypatch.setenv("SENTI_REVIEWS_TABLE", "comments")
-    execute(database.connect(empty_url), OWN_TABLE.format("comments", "timestamp", "timestamp"))
+    monkeypatch.setenv("SENTI_REVIEWS_TABLE", table)
+    engine = database.connect(empty_url)
+    execute(engine, own_table(engine, table))
     upkeep.migrate()
     (bare_home / "reviews.csv").write_text("review\n很好\n", "utf-8")
-    with pytest.raises(WarehouseError, match=r"reviews is a view over your own table"):
+    with pytest.raises(WarehouseError, match=complaint):
         upkeep.import_reviews(bare_home / "reviews.csv", {})
 
 
@@ -194,23 +391,55 @@ def test_a_table_without_the_columns_is_refused_and_says_which(empty_url: str) -
         migrate(engine, reviews_table="comments")
 
 
+# What is not there, or not as it should be
+
+
 def test_a_warehouse_that_was_never_migrated_says_so(
     empty_url: str, bare_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SENTI_DATABASE_URL", empty_url)
+    database.make_room(database.connect(empty_url))
     with pytest.raises(WarehouseError, match=r"is at revision none.* run `senti migrate`"):
         workplace.enter()
 
 
 def test_a_missing_table_says_so(empty_url: str) -> None:
+    engine = database.connect(empty_url)
+    database.make_room(engine)
     with pytest.raises(WarehouseError, match=r"is not migrated .* run `senti migrate`"):
-        rows(database.connect(empty_url), review_labels)
+        rows(engine, review_labels)
 
 
 @on_sqlite
-def test_a_sqlite_file_in_no_folder_says_so(tmp_path: Path, dialect: str) -> None:
+@pytest.mark.parametrize("name", ["none/warehouse.db", "warehause.db"])
+def test_a_sqlite_file_that_is_not_there_says_so_and_is_not_made(name: str, tmp_path: Path, dialect: str) -> None:
     with pytest.raises(WarehouseError, match=r"there is no warehouse at sqlite:.*run `senti migrate`"):
-        rows(database.connect(f"sqlite:///{tmp_path}/none/warehouse.db"), review_labels)
+        rows(database.connect(f"sqlite:///{tmp_path}/{name}"), review_labels)
+    assert list(tmp_path.iterdir()) == []
+
+
+@on_sqlite
+def test_only_migrating_makes_a_sqlite_file(tmp_path: Path, dialect: str) -> None:
+    engine = database.connect(f"sqlite:///{tmp_path}/评论 100%/warehouse.db")
+    migrate(engine)
+    assert rows(engine, review_labels) == []
+    assert (tmp_path / "评论 100%" / "warehouse.db").exists()
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    ("path", "complaint"),
+    [
+        ("file/warehouse.db", "cannot make the warehouse .*file/warehouse.db .*must name a file in a folder"),
+        ("file/deeper/warehouse.db", "cannot make the warehouse .*Not a directory"),
+        ("folder", "cannot open or write the warehouse at .*folder .*must be a file"),
+    ],
+)
+def test_a_place_where_no_file_can_be_says_so(path: str, complaint: str, tmp_path: Path, dialect: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(WarehouseError, match=complaint):
+        migrate(database.connect(f"sqlite:///{tmp_path}/{path}"))
 
 
 @on_sqlite

@@ -1,13 +1,15 @@
 """Which model is in use, and that two people cannot both have decided it."""
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from threading import Barrier
 
 import pytest
 from sqlalchemy import Connection, Engine
 
 from senti_tasks.errors import NoChampionError, RegistryError
-from senti_tasks.warehouse import database, promotions
+from senti_tasks.jobs import learning, models
+from senti_tasks.warehouse import database, promotions, registry
 from tests.situations import MONDAY, TUESDAY, add_model, promote, rows
 
 CONTENDERS = 4
@@ -144,7 +146,8 @@ def test_a_rollback_serves_at_once(with_models: Engine) -> None:
         back = promote(connection, "m1", kind="rollback", at=TUESDAY)
         assert back["serving_since"] == TUESDAY
         assert in_use(connection) == ("m1", "m1")
-        assert promotions.previous_champion(connection) == "m2"
+        with pytest.raises(RegistryError, match="nothing served before m1"):  # and never back to the bad one
+            promotions.previous_champion(connection)
 
 
 def test_a_rollback_passes_over_a_model_that_never_served(with_models: Engine) -> None:
@@ -159,3 +162,47 @@ def test_there_is_no_rollback_from_the_first_model(with_models: Engine) -> None:
         promote(connection, "m1")
         with pytest.raises(RegistryError, match=r"nothing served before m1"):
             promotions.previous_champion(connection)
+
+
+def test_a_second_rollback_goes_further_back_and_never_to_what_was_rolled_back(with_models: Engine) -> None:
+    with database.writing(with_models) as connection:
+        for version in ("m1", "m2", "m3"):
+            row = promote(connection, version)
+            promotions.start_service(connection, row["seq"], at=TUESDAY)
+        assert promotions.previous_champion(connection) == "m2"
+        promote(connection, "m2", kind="rollback")
+        assert promotions.previous_champion(connection) == "m1"
+        promote(connection, "m1", kind="rollback")
+        with pytest.raises(RegistryError, match="nothing served before m1"):
+            promotions.previous_champion(connection)
+
+
+def test_a_promotion_that_is_retried_does_not_undo_a_rollback(with_models: Engine, home: Path) -> None:
+    judgement = {"model": "m2", "champion": "m1", "promote": True, "reasons": ["更好"]}
+    with database.writing(with_models) as connection:
+        promote(connection, "m1")
+    assert learning.promote(judgement, actor="retrain_sentiment") == {"model": "m2", "serves": False}
+    assert models.rollback("标签错了", actor="小李")["model"] == "m1"
+    assert learning.promote(judgement, actor="retrain_sentiment") == {"model": "m2", "serves": False}
+    with database.reading(with_models) as connection:
+        assert in_use(connection) == ("m1", "m1")
+
+
+def test_a_verdict_once_given_stands_with_its_figures_and_its_champion(with_models: Engine) -> None:
+    refusal = {
+        "rule": "accuracy",
+        "reference": "champion",
+        "reference_version": "m1",
+        "passed": False,
+        "reason": "差一点",
+    }
+    figure = {"subject": "candidate", "split": "test", "metric": "accuracy"}
+    with database.writing(with_models) as connection:
+        add_model(connection, "m5", verdict=None)
+        registry.record_metrics(connection, "m5", [{**figure, "value": 0.8}])
+        first = registry.record_judgement(connection, "m5", promote=False, rules=[refusal])
+        registry.record_metrics(connection, "m5", [{**figure, "value": 0.9}])
+        passing = {**refusal, "reference_version": "m2", "passed": True, "reason": "更好"}
+        again = registry.record_judgement(connection, "m5", promote=True, rules=[passing])
+        assert first == again == {"promote": False, "champion": "m1", "reasons": ["差一点"]}
+        assert [row["value"] for row in registry.metrics(connection, "m5")] == [0.8]

@@ -193,7 +193,7 @@ def test_a_run_without_a_plan_has_nothing_to_audit(shop: Engine) -> None:
         run = runs.open_run(
             connection, origin="night", scope="new", model_version="m1", form="fp32", due=MONDAY, at=MONDAY
         )["run_id"]
-    with pytest.raises(RunStateError, match=f"run {run} has no plan yet"):
+    with pytest.raises(RunStateError, match=f"run {run} is open: there is nothing to audit"):
         audit(shop, run)
     with pytest.raises(RunStateError, match=f"run {run} is open, and only an audited run can be published"):
         publish(shop, run)

@@ -6,9 +6,10 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
+from senti_tasks.errors import WarehouseError
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.schema import publish_clock
-from tests.situations import on_sqlite, rows
+from tests.situations import on_postgresql, on_sqlite, rows
 
 WRITERS, TIMES = 4, 25
 
@@ -41,3 +42,49 @@ def test_an_analyst_who_reads_does_not_hold_up_a_writer(engine: Engine) -> None:
         with database.writing(engine) as connection:
             connection.execute(sa.update(publish_clock).values(publish_seq=1))
     assert rows(engine, publish_clock)[0]["publish_seq"] == 1
+
+
+# What goes wrong
+
+
+def opened_with(engine: Engine, options: str) -> Engine:
+    """Another engine of the same warehouse; ``options`` are its sessions' settings on PostgreSQL."""
+    url = engine.url
+    if engine.dialect.name == "postgresql":
+        url = url.update_query_dict({"options": options})
+    return database.connect(url.render_as_string(hide_password=False))
+
+
+def test_a_lock_that_is_not_let_go_says_so(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", 50)
+    other = opened_with(engine, "-c lock_timeout=50")
+    with database.writing(engine) as holder:
+        holder.execute(sa.update(publish_clock).values(publish_seq=1))
+        with (
+            pytest.raises(WarehouseError, match=r"held a lock in the warehouse .* nothing was changed; run this again"),
+            database.writing(other) as connection,
+        ):
+            connection.execute(sa.update(publish_clock).values(publish_seq=2))
+    assert rows(engine, publish_clock)[0]["publish_seq"] == 1
+
+
+@on_postgresql
+def test_a_missing_grant_says_so(engine: Engine) -> None:
+    with database.writing(engine) as connection:
+        connection.exec_driver_sql("CREATE ROLE guest")
+    with pytest.raises(WarehouseError, match=r"may not do this .*publish_clock.*: have its owner GRANT it"):
+        rows(opened_with(engine, "-c role=guest"), publish_clock)
+    with database.writing(engine) as connection:
+        connection.exec_driver_sql("DROP ROLE guest")
+
+
+def test_a_broken_rule_is_a_bug_and_stays_one(engine: Engine) -> None:
+    with pytest.raises(sa.exc.IntegrityError), database.writing(engine) as connection:
+        connection.execute(sa.insert(publish_clock).values(id=1, publish_seq=1))
+
+
+@on_postgresql
+def test_a_rule_that_breaks_at_the_commit_is_no_lost_connection(engine: Engine) -> None:
+    with pytest.raises(sa.exc.IntegrityError), database.writing(engine) as connection:
+        connection.exec_driver_sql("CREATE TABLE late (n integer UNIQUE DEFERRABLE INITIALLY DEFERRED)")
+        connection.exec_driver_sql("INSERT INTO late VALUES (1), (1)")

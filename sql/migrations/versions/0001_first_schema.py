@@ -4,6 +4,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from alembic import context, op
+from sqlalchemy.dialects.postgresql import DOMAIN
 
 from senti_tasks.errors import WarehouseError
 from senti_tasks.warehouse.types import UTCDateTime, review_id_column_type
@@ -12,6 +13,14 @@ revision = "0001"
 down_revision = None
 
 Counter = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+ID_TYPES = {  # of PostgreSQL, to SENTI_REVIEW_ID_TYPE
+    "SMALLINT": "bigint",
+    "INTEGER": "bigint",
+    "BIGINT": "bigint",
+    "TEXT": "text",
+    "VARCHAR": "text",
+    "UUID": "uuid",
+}
 SOURCE_COLUMNS = ("review_id", "review_text", "product", "created_at", "updated_at")
 
 
@@ -19,13 +28,13 @@ def upgrade() -> None:
     attributes = context.config.attributes
     id_type: str = attributes["review_id_type"]
     review_id = review_id_column_type(id_type)
-    _own_tables(id_type, attributes["reviews_table"])
-    _source_tables(review_id, attributes["reviews_table"])
+    made_by = _source_tables(id_type, attributes["reviews_table"])
+    _own_tables(id_type, attributes["reviews_table"], made_by)
     _learning_tables()
     _scoring_tables(review_id)
 
 
-def _own_tables(id_type: str, reviews_table: str) -> None:
+def _own_tables(id_type: str, reviews_table: str, made_by: str) -> None:
     op.create_table(
         "warehouse_settings",
         sa.Column("name", sa.Text(), nullable=False),
@@ -45,25 +54,26 @@ def _own_tables(id_type: str, reviews_table: str) -> None:
         [
             {"name": "review_id_type", "value": id_type},
             {"name": "reviews_table", "value": reviews_table},
+            {"name": "reviews_made_by", "value": made_by},
         ],
     )
     op.bulk_insert(sa.table("publish_clock", sa.column("id"), sa.column("publish_seq")), [{"id": 1, "publish_seq": 0}])
 
 
-def _source_tables(review_id: Any, reviews_table: str) -> None:
-    if reviews_table == "reviews":
+def _source_tables(id_type: str, reviews_table: str) -> str:
+    """Returns whose rows ``reviews`` holds: ``senti`` where the table is made here, ``team`` where it was there."""
+    made_by = "team"
+    if _is_where_ours_would_stand(reviews_table):
         if "reviews" in _relations():
-            _check_source("reviews")  # the team's own, with the columns agreed: left as it is
+            _check_source("reviews", id_type)  # the team's own, with the columns agreed: left as it is
         else:
-            _create_reviews(review_id)
+            _create_reviews(review_id_column_type(id_type))
+            made_by = "senti"
     else:
-        _check_source(reviews_table)
-        quoted = op.get_bind().dialect.identifier_preparer
-        name = ".".join(quoted.quote(part) for part in reviews_table.split("."))
-        columns = ", ".join(SOURCE_COLUMNS)
-        op.execute(f"CREATE VIEW reviews AS SELECT {columns} FROM {name}")  # noqa: S608 - quoted by the dialect
+        _check_source(reviews_table, id_type)
+        _create_view_over(reviews_table)
     if "review_annotations" not in _relations():
-        _create_annotations(review_id)
+        _create_annotations(review_id_column_type(id_type))
     op.create_table(
         "import_sources",
         sa.Column("source_id", Counter, nullable=False),
@@ -71,6 +81,32 @@ def _source_tables(review_id: Any, reviews_table: str) -> None:
         sa.PrimaryKeyConstraint("source_id", name=op.f("pk_import_sources")),
         sa.UniqueConstraint("name", name=op.f("uq_import_sources_name")),
     )
+    return made_by
+
+
+def _is_where_ours_would_stand(name: str) -> bool:
+    """Whether ``name`` spells ``reviews`` of the schema in which the warehouse is made."""
+    if op.get_bind().dialect.name == "sqlite":
+        return name.lower() in ("reviews", "main.reviews")
+    return name in ("reviews", f"{_schema()}.reviews")
+
+
+def _schema() -> str | None:
+    """The schema in which a table is made that is named without one."""
+    connection = op.get_bind()
+    return connection.scalar(sa.func.current_schema()) if connection.dialect.name == "postgresql" else None
+
+
+def _create_view_over(name: str) -> None:
+    if sa.inspect(op.get_bind()).has_table("reviews", schema=_schema()):
+        raise WarehouseError(
+            f"SENTI_REVIEWS_TABLE is {name!r}, and the view over it would be named reviews, but there is a reviews "
+            "already: rename that one, make the warehouse in a schema or database of its own, or set "
+            "SENTI_REVIEWS_TABLE to reviews to use it as it is"
+        )
+    quoted = op.get_bind().dialect.identifier_preparer
+    source = ".".join(quoted.quote(part) for part in name.split("."))
+    op.execute(f"CREATE VIEW reviews AS SELECT {', '.join(SOURCE_COLUMNS)} FROM {source}")  # noqa: S608 - quoted
 
 
 def _create_annotations(review_id: Any) -> None:
@@ -87,24 +123,85 @@ def _create_annotations(review_id: Any) -> None:
 
 def _relations() -> set[str]:
     inspector = sa.inspect(op.get_bind())
-    return {*inspector.get_table_names(), *inspector.get_view_names()}
+    return {name for name in ("reviews", "review_annotations") if inspector.has_table(name)}  # or any kind of view
 
 
-def _check_source(name: str) -> None:
+def _check_source(name: str, id_type: str) -> None:
     """Raises ``WarehouseError`` unless ``name`` is a table or view with the columns of the source side."""
     schema, _, table = name.rpartition(".")
     try:
-        found = {column["name"] for column in sa.inspect(op.get_bind()).get_columns(table, schema=schema or None)}
+        columns = sa.inspect(op.get_bind()).get_columns(table, schema=schema or None)
     except sa.exc.NoSuchTableError:
         raise WarehouseError(
             f"SENTI_REVIEWS_TABLE is {name!r}, and there is no such table or view: create it with the columns "
             f"{', '.join(SOURCE_COLUMNS)}, or leave the setting out to get a table of our own"
         ) from None
+    found = {column["name"]: column["type"] for column in columns}
     if missing := [column for column in SOURCE_COLUMNS if column not in found]:
         raise WarehouseError(
-            f"{name} lacks the column {', '.join(missing)} (it has {', '.join(sorted(found))}): put a view with "
-            f"{', '.join(SOURCE_COLUMNS)} over it, and name that view in SENTI_REVIEWS_TABLE"
+            f"{name} lacks the column {', '.join(missing)} (it has {', '.join(sorted(found))}): "
+            f"{_put_a_view(name, ', '.join(SOURCE_COLUMNS))}"
         )
+    _check_key(name, found["review_id"], id_type)
+    if op.get_bind().dialect.name == "postgresql":
+        for column in ("created_at", "updated_at"):
+            _check_time(name, column, found[column])
+
+
+def _put_a_view(name: str, columns: str) -> str:
+    named = "name that view in SENTI_REVIEWS_TABLE"
+    if _is_where_ours_would_stand(name):
+        named = "rename the table, so that the view can be named reviews"
+    return f"put a view with {columns} over it, and {named}"
+
+
+def _check_key(name: str, found: Any, id_type: str) -> None:
+    fitting = _fitting_id_types(found)
+    if id_type in fitting:
+        return
+    advice = (
+        f"set SENTI_REVIEW_ID_TYPE to {' or '.join(fitting)}"
+        if fitting
+        else "no SENTI_REVIEW_ID_TYPE fits it, so give the column one of the types bigint, text and uuid"
+    )
+    raise WarehouseError(
+        f"{name} has a review_id of the type {_spelled(found)}, and SENTI_REVIEW_ID_TYPE is {id_type}: {advice} "
+        "(a cast in a view would keep its index from being used)"
+    )
+
+
+def _fitting_id_types(found: Any) -> tuple[str, ...]:
+    if op.get_bind().dialect.name == "sqlite":  # any column holds anything there, and a view's may declare nothing
+        if isinstance(found, sa.Integer):
+            return ("bigint",)
+        return ("text", "uuid") if isinstance(found, sa.String) else ("bigint", "text", "uuid")
+    fitting = ID_TYPES.get(_base(found).__visit_name__.upper())
+    return (fitting,) if fitting else ()
+
+
+def _check_time(name: str, column: str, found: Any) -> None:
+    kind = _base(found)
+    if isinstance(kind, sa.DateTime) and kind.timezone:
+        return
+    zoned = f"{column} as TIMESTAMP WITH TIME ZONE"
+    if isinstance(kind, sa.DateTime):
+        zoned = f"{column} AT TIME ZONE 'Asia/Shanghai' AS {column} (the zone in which its times were written)"
+    raise WarehouseError(
+        f"{name} has a {column} of the type {_spelled(found)}, expected TIMESTAMP WITH TIME ZONE, since without a zone "
+        f"it is another instant in each session: {_put_a_view(name, zoned)}"
+    )
+
+
+def _base(found: Any) -> Any:
+    """What is under a domain of PostgreSQL."""
+    while isinstance(found, DOMAIN):
+        found = found.data_type
+    return found
+
+
+def _spelled(found: Any) -> str:
+    kind = _base(found)
+    return "unknown" if isinstance(kind, sa.types.NullType) else kind.compile(dialect=op.get_bind().dialect)
 
 
 def _create_reviews(review_id: Any) -> None:
@@ -198,11 +295,15 @@ def _learning_tables() -> None:
         sa.Column("position", sa.SmallInteger(), nullable=False),
         sa.Column("rule", sa.Text(), nullable=False),
         sa.Column("reference", sa.Text(), nullable=True),
+        sa.Column("reference_version", sa.Text(), nullable=True),
         sa.Column("figure", sa.Double(), nullable=True),
         sa.Column("threshold", sa.Double(), nullable=True),
         sa.Column("passed", sa.Boolean(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["model_version"], ["models.version"], name=op.f("fk_gate_results_model_version")),
+        sa.ForeignKeyConstraint(
+            ["reference_version"], ["models.version"], name=op.f("fk_gate_results_reference_version")
+        ),
         sa.PrimaryKeyConstraint("model_version", "position", name=op.f("pk_gate_results")),
     )
     op.create_table(
@@ -245,7 +346,9 @@ def _scoring_tables(review_id: Any) -> None:
         sa.Column("truncated", Counter, nullable=True),
         sa.CheckConstraint("(state = 'published') = (publish_seq IS NOT NULL)", name=op.f("ck_scoring_runs_published")),
         sa.CheckConstraint("scope IN ('new', 'all', 'rescore')", name=op.f("ck_scoring_runs_scope")),
-        sa.CheckConstraint("state IN ('open', 'planned', 'audited', 'published')", name=op.f("ck_scoring_runs_state")),
+        sa.CheckConstraint(
+            "state IN ('open', 'planned', 'audited', 'published', 'abandoned')", name=op.f("ck_scoring_runs_state")
+        ),
         sa.ForeignKeyConstraint(["model_version"], ["models.version"], name=op.f("fk_scoring_runs_model_version")),
         sa.PrimaryKeyConstraint("run_id", name=op.f("pk_scoring_runs")),
         sa.UniqueConstraint("origin", name=op.f("uq_scoring_runs_origin")),

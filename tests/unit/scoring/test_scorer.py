@@ -129,7 +129,7 @@ def test_a_pickle_is_not_loaded(model_folder: Path, tmp_path: Path) -> None:
         scorer.load(folder, "cpu")
 
 
-@pytest.mark.parametrize("name", ["gpu", "cuda:x", ""])
+@pytest.mark.parametrize("name", ["gpu", "cuda:1", ""])
 def test_an_unknown_device_is_refused(name: str) -> None:
-    with pytest.raises(ConfigError, match=r"SENTI_DEVICE must be auto, cpu, cuda or cuda:N, found "):
+    with pytest.raises(ConfigError, match=r"SENTI_DEVICE must be auto, cpu or cuda "):
         scorer.device_named(name)
