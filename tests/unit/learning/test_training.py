@@ -136,5 +136,5 @@ def test_a_frozen_encoder_keeps_its_weights(frozen: Path, tiny_config: TrainConf
 
 
 def test_a_device_that_is_not_there_is_an_error(frozen: Path, tiny_config: TrainConfig, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="SENTI_DEVICE must be auto, cpu or cuda .*'cuda:7'"):
+    with pytest.raises(ConfigError, match=r"SENTI_DEVICE must be auto, cpu or cuda .*'cuda:7'"):
         train(frozen, "scratch:tiny", tiny_config, tmp_path, tmp_path, device="cuda:7")
