@@ -2,8 +2,7 @@
 
 from datetime import timedelta
 
-import pendulum
-from airflow.sdk import Asset
+from airflow.sdk import Asset, CronTriggerTimetable
 from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
 
 CHAMPION = Asset("senti://models/champion")
@@ -21,7 +20,6 @@ GPU = {"queue": "gpu", "pool": "gpu"}
 _PERMANENT = ("ConfigError", "CorpusError", "ArtifactError", "RegistryError", "RunStateError", "AuditError")
 
 DEFAULTS = {
-    "start_date": pendulum.datetime(2026, 1, 1, tz="Asia/Shanghai"),
     "catchup": False,  # pending is a state of the table, not a date: one run makes up for all that were missed
     "max_active_runs": 1,
     "render_template_as_native_obj": True,  # a parameter left empty arrives as None
@@ -36,3 +34,8 @@ DEFAULTS = {
         ),
     },
 }
+
+
+def cron(expression: str) -> CronTriggerTimetable:
+    """A schedule in China's time. Unpausing a DAG starts no run for a time that has passed: one run is a training."""
+    return CronTriggerTimetable(expression, timezone="Asia/Shanghai", run_immediately=timedelta(0))

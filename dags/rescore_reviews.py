@@ -14,14 +14,12 @@ on with what is missing. To give the promotion up instead: `senti models rollbac
 **By hand:** `senti score --scope rescore`.
 """
 
-from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, dag, task
-from conventions import CHAMPION, DEFAULTS, DUE, GPU, LABELS, ORIGIN
+from airflow.sdk import AssetOrTimeSchedule, dag, task
+from conventions import CHAMPION, DEFAULTS, DUE, GPU, LABELS, ORIGIN, cron
 
 from senti_tasks.jobs import scoring
 
-SCHEDULE = AssetOrTimeSchedule(
-    timetable=CronTriggerTimetable("0 */6 * * *", timezone="Asia/Shanghai"), assets=[CHAMPION]
-)
+SCHEDULE = AssetOrTimeSchedule(timetable=cron("0 */6 * * *"), assets=[CHAMPION])
 
 
 @dag(schedule=SCHEDULE, doc_md=__doc__, tags=["sentiment", "scoring"], **DEFAULTS)

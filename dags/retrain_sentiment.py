@@ -16,7 +16,7 @@ labels, `BaseModelError` for a hub mirror or a folder, `ArtifactError` for a res
 """
 
 from airflow.sdk import Param, dag, task
-from conventions import CHAMPION, DEFAULTS, DUE, GPU, ORIGIN
+from conventions import CHAMPION, DEFAULTS, DUE, GPU, ORIGIN, cron
 
 from senti_tasks.jobs import learning
 
@@ -24,7 +24,7 @@ BASE_MODEL = "{{ params.base_model }}"
 
 
 @dag(
-    schedule="0 3 * * 0",
+    schedule=cron("0 3 * * 0"),
     doc_md=__doc__,
     tags=["sentiment", "learning"],
     params={

@@ -15,12 +15,12 @@ first one out; publishing twice changes nothing. A missed night needs no catchin
 """
 
 from airflow.sdk import dag, task
-from conventions import DEFAULTS, DUE, GPU, LABELS, ORIGIN
+from conventions import DEFAULTS, DUE, GPU, LABELS, ORIGIN, cron
 
 from senti_tasks.jobs import scoring
 
 
-@dag(schedule="0 2 * * *", doc_md=__doc__, tags=["sentiment", "scoring"], **DEFAULTS)
+@dag(schedule=cron("0 2 * * *"), doc_md=__doc__, tags=["sentiment", "scoring"], **DEFAULTS)
 def score_reviews() -> None:
     run = task(scoring.open_run)(origin=ORIGIN, due=DUE)
     shards = task(scoring.score_shard, **GPU).partial(run=run).expand(shard=task(scoring.plan)(run))

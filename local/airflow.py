@@ -132,6 +132,10 @@ class LocalAirflow:
         self._until(lambda: self._parsed(dag_id), timeout, f"the DAG {dag_id!r} does not appear in {self._dags}")
         self._call("PATCH", f"/dags/{dag_id}", json={"is_paused": False})
 
+    def pause(self, dag_id: str) -> None:
+        """Keeps the DAG's schedule from starting runs."""
+        self._call("PATCH", f"/dags/{dag_id}", json={"is_paused": True})
+
     def runs(self, dag_id: str) -> list[str]:
         """The run ids of the DAG, oldest first."""
         answer = self._call("GET", f"/dags/{dag_id}/dagRuns", params={"order_by": "id", "limit": 1000})

@@ -48,7 +48,8 @@ def _walk(options: argparse.Namespace) -> None:
     _step("Reviews in")
     _import(options)
     _step("Airflow starts (about half a minute)")
-    with LocalAirflow(ROOT / "var" / "airflow", ROOT / "dags", {"SENTI_HOME": str(ROOT)}) as airflow:
+    environment = {"SENTI_HOME": str(ROOT), "SENTI_BASE_MODEL": base}
+    with LocalAirflow(ROOT / "var" / "airflow", ROOT / "dags", environment) as airflow:
         _step(f"retrain_sentiment, from {base}")
         _run(airflow, "retrain_sentiment", {"base_model": base})
         _settle(models.scorecards()[0])
@@ -100,6 +101,7 @@ def _run(airflow: LocalAirflow, dag: str, conf: dict[str, Any] | None = None) ->
 
     run = airflow.trigger(dag, conf)
     state = airflow.wait(dag, run, timeout=60 * MINUTES, on_state=tell)
+    airflow.pause(dag)  # as it was: whoever wants its schedule unpauses it
     if state != "success":
         raise SentiError(f"{dag} has failed:\n{airflow.failure(dag, run)}")
 

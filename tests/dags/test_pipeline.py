@@ -100,6 +100,12 @@ def test_a_deserving_model_is_promoted_and_its_asset_alone_rescores_every_review
     assert status["pending"] == 0
 
 
+def test_unpausing_starts_no_run_for_a_time_that_has_passed(airflow: LocalAirflow) -> None:
+    runs = [run for dag in ("retrain_sentiment", "score_reviews", "rescore_reviews") for run in airflow.runs(dag)]
+    assert runs
+    assert not [run for run in runs if run.startswith("scheduled__")]
+
+
 def test_a_rescoring_with_no_model_waiting_ends_green_at_its_first_task(airflow: LocalAirflow) -> None:
     states = run(airflow, "rescore_reviews")
     assert states.pop("has_incoming") == "success"
