@@ -14,7 +14,7 @@ from rich.table import Table
 
 from senti_tasks import console
 from senti_tasks.errors import SentiError
-from senti_tasks.jobs import learning, models, scoring, upkeep
+from senti_tasks.jobs import checkup, learning, models, scoring, upkeep
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -210,7 +210,7 @@ def status(as_json: Json = False) -> None:
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """Is everything in place: settings, database, migrations, artifact store, base model, device, Airflow."""
-    rows = upkeep.doctor()
+    rows = checkup.examine()
     shown = [{**row, "ok": {True: "ok", False: "MISSING", None: "-"}[row["ok"]]} for row in rows]
     console.show(rows, as_json, console.table(shown, {"ok": "", "name": "what", "finding": "found"}))
     if any(row["ok"] is False for row in rows):

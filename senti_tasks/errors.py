@@ -17,12 +17,20 @@ class WarehouseError(SentiError):
     """The database cannot be reached, is not migrated, or does not look as agreed."""
 
 
+class LockedError(WarehouseError):
+    """Somebody else held a lock for longer than a transaction may wait; nothing of it was kept."""
+
+
 class CorpusError(SentiError):
     """The labelled reviews do not make a corpus that a model could be trained and judged on."""
 
 
 class BaseModelError(SentiError):
     """A base model cannot be reached or is not one that can be fine-tuned here."""
+
+
+class TrainingStoppedError(SentiError):
+    """A signal ended a training before its time. Its checkpoint is kept: the next call goes on from there."""
 
 
 class ArtifactError(SentiError):

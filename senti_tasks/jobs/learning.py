@@ -7,12 +7,10 @@ import json
 import logging
 import shutil
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from senti_tasks.jobs.workplace import Workplace, enter, instant, now
-
-if TYPE_CHECKING:
-    import numpy as np
+from senti_tasks.jobs.scoring import scorer_of
+from senti_tasks.jobs.workplace import enter, instant, now
 
 log = logging.getLogger(__name__)
 
@@ -148,13 +146,18 @@ def evaluate(model: str) -> dict[str, Any]:
     with database.reading(place.engine) as connection:
         frozen = corpora.corpus(connection, registry.model(connection, model)["corpus"])
         champion = promotions.champion(connection)
+    if champion == model:
+        champion = None  # nothing is compared with itself
     data = corpus.load(place.store.fetch(frozen["artifact"], frozen["digest"]))
     texts, labels = list(data["test"]["text"]), data["test"]["label"]
     simple = baseline.Baseline()
     simple.fit(list(data["train"]["text"]), list(data["train"]["label"]))
-    subjects = {"candidate": _probabilities(place, model, texts), "baseline": simple.predict(texts)}
-    if champion is not None and champion != model:
-        subjects["champion"] = _probabilities(place, champion, texts)
+    subjects = {
+        "candidate": scorer_of(place, model).predict(texts).probabilities,
+        "baseline": simple.predict(texts),
+    }
+    if champion is not None:
+        subjects["champion"] = scorer_of(place, champion).predict(texts).probabilities
     truth = np.asarray(labels)
     metrics = [
         {"subject": subject, "split": "test", "metric": name, "value": value}
@@ -170,19 +173,7 @@ def evaluate(model: str) -> dict[str, Any]:
         artifact, digest = place.store.put(folder, "evaluations", model)
     with database.writing(place.engine) as connection:
         registry.record_metrics(connection, model, metrics)
-    return {
-        "model": model,
-        "champion": champion if champion != model else None,
-        "evaluation": artifact,
-        "digest": digest,
-    }
-
-
-def _probabilities(place: Workplace, version: str, texts: list[str]) -> np.ndarray:
-    """(len(texts), n_labels), float32: what the form of ``version`` that serves says of ``texts``."""
-    from senti_tasks.jobs.scoring import scorer_of
-
-    return scorer_of(place, version).predict(texts).probabilities
+    return {"model": model, "champion": champion, "evaluation": artifact, "digest": digest}
 
 
 def judge(evaluation: dict[str, Any], config: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -190,8 +181,6 @@ def judge(evaluation: dict[str, Any], config: dict[str, Any] | None = None) -> d
 
     Returns model, champion (compared with, or null), promote and the reasons, one per rule that decided.
     """
-    from dataclasses import asdict
-
     import pandas as pd
 
     from senti_tasks.config import GateConfig
@@ -209,9 +198,18 @@ def judge(evaluation: dict[str, Any], config: dict[str, Any] | None = None) -> d
     verdict = gate.judge(
         GateConfig.from_json(config or {}), table["label"].to_numpy(), probabilities["candidate"], references
     )
-    rules = [{"rule": name, **rest} for name, rest in ((rule.pop("name"), rule) for rule in map(asdict, verdict.rules))]
-    for rule in rules:
-        rule["reference_version"] = evaluation["champion"] if rule["reference"] == "champion" else None
+    rules = [
+        {
+            "rule": rule.name,
+            "reference": rule.reference,
+            "reference_version": evaluation["champion"] if rule.reference == "champion" else None,
+            "figure": rule.figure,
+            "threshold": rule.threshold,
+            "passed": rule.passed,
+            "reason": rule.reason,
+        }
+        for rule in verdict.rules
+    ]
     with database.writing(place.engine) as connection:
         return {"model": model, **registry.record_judgement(connection, model, promote=verdict.promote, rules=rules)}
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from zoneinfo import ZoneInfo
 
+    from sqlalchemy import Connection
+
     from senti_tasks.scoring.scorer import Scorer
     from senti_tasks.warehouse.runs import Item
 
@@ -193,13 +195,13 @@ def publish(run: int) -> dict[str, Any]:
 
 def is_covered(run: int) -> bool:
     """Whether the run's model waits to serve and has answered every review as it stood at the run's due time."""
-    from senti_tasks.warehouse import database, promotions, runs
+    from senti_tasks.warehouse import database, runs
 
     place = enter()
     with database.reading(place.engine) as connection:
-        found, waiting = runs.run(connection, run), promotions.incoming(connection)
-        if waiting is None or waiting["model_version"] != found["model_version"]:
+        if _awaited(connection, run) is None:
             return False
+        found = runs.run(connection, run)
         missing = runs.count_pending(connection, found["model_version"], due=found["due"])
     log.info("%s: %d reviews missing", found["model_version"], missing)
     return missing == 0
@@ -207,14 +209,22 @@ def is_covered(run: int) -> bool:
 
 def start_service(run: int) -> dict[str, Any]:
     """Lets the model that the run completed serve, unless it was superseded; returns the model in service."""
-    from senti_tasks.warehouse import database, promotions, runs
+    from senti_tasks.warehouse import database, promotions
 
     place = enter()
     with database.writing(place.engine) as connection:
-        waiting = promotions.incoming(connection)
-        if waiting is not None and waiting["model_version"] == runs.run(connection, run)["model_version"]:
-            promotions.start_service(connection, waiting["seq"], at=now())
+        if (promotion := _awaited(connection, run)) is not None:
+            promotions.start_service(connection, promotion["seq"], at=now())
         return {"model": promotions.in_service(connection)}
+
+
+def _awaited(connection: Connection, run: int) -> dict[str, Any] | None:
+    """The promotion that waits for the labels of the run's model, if there is one."""
+    from senti_tasks.warehouse import promotions, runs
+
+    waiting = promotions.incoming(connection)
+    model = runs.run(connection, run)["model_version"]
+    return waiting if waiting is not None and waiting["model_version"] == model else None
 
 
 def predict(texts: Sequence[str]) -> list[dict[str, Any]]:

@@ -102,10 +102,3 @@ def ask(query: str) -> tuple[str, list[dict[str, Any]]]:
     place = enter()
     with database.reading(place.engine) as connection:
         return overview.ask(connection, query)
-
-
-def doctor() -> list[dict[str, Any]]:
-    """Whether everything is in place, one row per thing: name, ok (null: not needed here), finding."""
-    from senti_tasks.jobs import checkup
-
-    return checkup.examine()

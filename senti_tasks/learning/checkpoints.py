@@ -14,15 +14,11 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from senti_tasks.config import TrainConfig
-from senti_tasks.errors import SentiError
+from senti_tasks.errors import TrainingStoppedError
 
 log = logging.getLogger(__name__)
 
 _WHOLE = ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth")
-
-
-class TrainingStoppedError(SentiError):
-    """A signal ended a training before its time. Its checkpoint is kept: the next call goes on from there."""
 
 
 def folder_for(root: Path, corpus: Path, base_model: str, revision: str | None, config: TrainConfig) -> Path:

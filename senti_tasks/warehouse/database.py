@@ -11,13 +11,9 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 
-from senti_tasks.errors import WarehouseError
+from senti_tasks.errors import LockedError, WarehouseError
 
 BUSY_TIMEOUT_MS = 60_000
-
-
-class LockedError(WarehouseError):
-    """Somebody else held a lock for longer than this transaction may wait; nothing of it was kept."""
 
 
 def connect(url: str) -> Engine:

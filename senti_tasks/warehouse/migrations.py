@@ -15,8 +15,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect
 
-from senti_tasks.errors import WarehouseError
-from senti_tasks.warehouse.database import LockedError, insert, make_room, reading, writing
+from senti_tasks.errors import LockedError, WarehouseError
+from senti_tasks.warehouse.database import insert, make_room, reading, writing
 from senti_tasks.warehouse.schema import warehouse_settings
 
 _PACKAGED = Path(__file__).parents[1] / "sql"
@@ -171,9 +171,8 @@ def create_views(connection: Connection) -> list[str]:
     Replacing a view waits for whoever reads it, so one that stands as its file says it is left alone: the digests of
     the files are kept in ``warehouse_settings``.
     """
+    # On SQLite they were dropped before the tables changed.
     replace = "CREATE OR REPLACE VIEW" if connection.dialect.name == "postgresql" else "CREATE VIEW"
-    if connection.dialect.name == "sqlite":
-        drop_views(connection)
     present = set(inspect(connection).get_view_names())
     settings = warehouse_settings
     recorded = {row.name: row.value for row in connection.execute(sa.select(settings.c.name, settings.c.value))}

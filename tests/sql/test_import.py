@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from senti_tasks.errors import InputFileError
+from senti_tasks.errors import InputFileError, LockedError
 from senti_tasks.jobs import scoring, upkeep
 from senti_tasks.text import digest
 from senti_tasks.warehouse import database, intake
@@ -96,7 +96,7 @@ def test_a_source_is_one_imports_at_a_time(before: int, engine: Engine, monkeypa
             intake.source_id(connection, "评论.csv")
     with database.writing(engine) as first:
         number = intake.source_id(first, "评论.csv")
-        with pytest.raises(database.LockedError), database.writing(engine) as second:
+        with pytest.raises(LockedError), database.writing(engine) as second:
             if engine.dialect.name == "postgresql":
                 second.exec_driver_sql("SET LOCAL lock_timeout = 50")
             intake.source_id(second, "评论.csv")

@@ -11,8 +11,7 @@ from safetensors.numpy import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from senti_tasks.config import TrainConfig
-from senti_tasks.errors import ConfigError
-from senti_tasks.learning.checkpoints import TrainingStoppedError
+from senti_tasks.errors import ConfigError, TrainingStoppedError
 from senti_tasks.learning.training import train
 
 pytestmark = pytest.mark.usefixtures("small_encoder")
