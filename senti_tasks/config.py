@@ -107,10 +107,13 @@ class GateConfig(_Config):
 class ScoreConfig(_Config):
     """How reviews are scored. None of it changes a label; scores change in the last bits with the batching."""
 
-    page_rows: int = 4096
-    """Reviews read, sorted by length, scored and staged together; a killed shard goes on at the next page."""
-    token_budget: int = 2048
-    """Tokens in a batch, padding included."""
+    window_rows: int = 4096
+    """Reviews read, sorted by length, scored and staged together, on a GPU eight times as many; a killed shard goes on
+    at the next window."""
+    token_budget: int = 0
+    """Tokens in a batch, padding included; 0 takes what a short probe finds to be the fastest on the device at hand."""
+    remembered_texts: int = 65_536
+    """Texts whose answer is kept in memory, the last ones seen, so that a text that comes again is not scored again."""
     shard_rows: int = 20_000
     """Reviews a shard holds, unless that makes more than ``max_shards``."""
     max_shards: int = 500
@@ -118,8 +121,10 @@ class ScoreConfig(_Config):
 
     def __post_init__(self) -> None:
         self._require_types()
-        self._require(self.page_rows >= 1, "page_rows", "1 or more")
-        self._require(self.token_budget >= 512, "token_budget", "512 or more: the longest review is a batch too")
+        self._require(self.window_rows >= 1, "window_rows", "1 or more")
+        whole = self.token_budget == 0 or self.token_budget >= 512
+        self._require(whole, "token_budget", "0, or 512 or more: the longest review is a batch too")
+        self._require(self.remembered_texts >= 0, "remembered_texts", "0 or more")
         self._require(self.shard_rows >= 1, "shard_rows", "1 or more")
         self._require(1 <= self.max_shards <= 500, "max_shards", "in [1, 500]")
 

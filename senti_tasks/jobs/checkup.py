@@ -98,7 +98,7 @@ def _base_model() -> tuple[bool, str]:
 def _device() -> tuple[bool, str]:
     import torch
 
-    from senti_tasks.scoring.scorer import device_named
+    from senti_tasks.scoring.devices import device_named
 
     place = enter(migrated=False)
     device = device_named(place.settings.device)

@@ -153,11 +153,11 @@ def evaluate(model: str) -> dict[str, Any]:
     simple = baseline.Baseline()
     simple.fit(list(data["train"]["text"]), list(data["train"]["label"]))
     subjects = {
-        "candidate": scorer_of(place, model).predict(texts).probabilities,
+        "candidate": scorer_of(place, model).predict(texts).complete,
         "baseline": simple.predict(texts),
     }
     if champion is not None:
-        subjects["champion"] = scorer_of(place, champion).predict(texts).probabilities
+        subjects["champion"] = scorer_of(place, champion).predict(texts).complete
     truth = np.asarray(labels)
     metrics = [
         {"subject": subject, "split": "test", "metric": name, "value": value}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from functools import cache, lru_cache
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from senti_tasks.jobs.workplace import Workplace, enter, instant, now
@@ -13,10 +14,11 @@ if TYPE_CHECKING:
     from pathlib import Path
     from zoneinfo import ZoneInfo
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Engine
 
+    from senti_tasks.scoring.predictions import Predictions
     from senti_tasks.scoring.scorer import Scorer
-    from senti_tasks.warehouse.runs import Item
+    from senti_tasks.warehouse.runs import Claim, Item
 
 log = logging.getLogger(__name__)
 
@@ -105,69 +107,106 @@ def unfinished_run(scope: str, origin_prefix: str, restart: bool = False) -> int
 
 
 def score_shard(run: int, shard: int, progress: Callable[[int], None] | None = None) -> dict[str, Any]:
-    """Labels one shard page by page, from where an earlier attempt stopped; a finished shard is left as it is.
+    """Labels one shard window by window, from where an earlier attempt stopped; a finished shard is left as it is.
 
-    ``progress`` is called with the number of reviews in each page, once it is staged. Returns shard and rows answered
-    by this attempt. Raises ``ShardTakenError`` when a later attempt claimed the shard meanwhile.
+    While a window is scored, the next one is read and the one before is staged. ``progress`` is called with the number
+    of reviews in each, once it is staged. Returns shard and rows answered by this attempt. Raises ``ShardTakenError``
+    when a later attempt claimed the shard meanwhile.
     """
-    from senti_tasks.config import ScoreConfig
+    from senti_tasks.scoring.pipeline import ahead, behind
     from senti_tasks.warehouse import database, runs
 
     place = enter()
     with database.writing(place.engine) as connection:
-        model = runs.run(connection, run)["model_version"]
+        night = runs.run(connection, run)
         claim = runs.claim(connection, run, shard)
-    scorer = cache(lambda: scorer_of(place, model))  # checked and loaded once, and not for a shard without a text
     answered = 0
+
+    def stage(scored: tuple[_Window, Predictions]) -> None:
+        nonlocal answered
+        window, predictions = scored
+        answers = _answers(window, predictions, place.settings.zone)
+        with database.writing(place.engine) as connection:
+            runs.stage(connection, claim, answers, through=window.through)
+        answered += window.reviews
+        if progress is not None:
+            progress(window.reviews)
+
     if claim is not None:
-        through = claim.staged_through
-        rows = ScoreConfig().page_rows
-        while True:
-            with database.reading(place.engine) as connection:
-                page = runs.read_page(connection, run, shard, after=through, limit=rows)
-            if not page:
-                break
-            answers = _answers(scorer, page, place.settings.zone)
-            through = page[-1].review_id
-            with database.writing(place.engine) as connection:
-                runs.stage(connection, claim, answers, through=through)
-            answered += len(page)
-            if progress is not None:
-                progress(len(page))
+        if claim.planned:
+            scorer = scorer_of(place, night["model_version"])
+            windows = ahead(_windows(place.engine, night, claim, scorer.window_rows))
+            with behind(stage) as put:
+                for scored in scorer.stream(((window, window.unknown) for window in windows), claim.planned):
+                    put(scored)
         with database.writing(place.engine) as connection:
             runs.accept(connection, claim)
     return {"shard": shard, "answered": answered}
 
 
-def _answers(scorer: Callable[[], Scorer], page: Sequence[Item], zone: ZoneInfo) -> list[dict[str, Any]]:
-    """The rows of ``staged_labels`` for a page: a label or a reason for every review that is still what was planned."""
-    from senti_tasks import text
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """Reviews that are scored and staged together."""
 
-    present = [item for item in page if not item.superseded]
-    defects = [text.defect(item.text) for item in present]
-    good = [item.text or "" for item, defect in zip(present, defects, strict=True) if defect is None]
+    reviews: int
+    through: Any
+    """The last review_id."""
+    present: list[tuple[Item, str]]
+    """The reviews that are still what was planned, each with the digest of its text."""
+    known: dict[str, dict[str, Any]]
+    """Answers that the model gave before, by digest."""
+
+    @property
+    def unknown(self) -> list[str | None]:
+        """The texts to score."""
+        return [item.text for item, digest in self.present if digest not in self.known]
+
+
+def _windows(engine: Engine, night: dict[str, Any], claim: Claim, rows: int) -> Iterator[_Window]:
+    """What is left of a shard. The scope ``all`` asks for every review again, whatever is known."""
+    from senti_tasks import text
+    from senti_tasks.warehouse import database, runs
+
+    through = claim.staged_through
+    while True:
+        with database.reading(engine) as connection:
+            page = runs.read_page(connection, claim.run_id, claim.shard, after=through, limit=rows)
+            present = [(item, text.digest(item.text or "")) for item in page if not item.superseded]
+            digests = [] if night["scope"] == "all" else [digest for _, digest in present]
+            known = runs.answers_before(connection, night["model_version"], night["form"], digests)
+        if not page:
+            return
+        through = page[-1].review_id
+        yield _Window(len(page), through, present, known)
+
+
+def _answers(window: _Window, predictions: Predictions, zone: ZoneInfo) -> list[dict[str, Any]]:
+    """The rows of ``staged_labels`` for a window: a label or a reason for each review."""
     scored_at = now()
-    labelled = iter(_labels(scorer(), good) if good else [])
-    unanswered = {"label": None, "score": None, "confidence": None, "truncated": False}
+    new = iter(_labels(predictions))
     return [
         {
             "review_id": item.review_id,
-            "text_digest": text.digest(item.text or ""),
-            **(next(labelled) if defect is None else unanswered),
-            "reason": defect,
+            "text_digest": digest,
+            **({**window.known[digest], "reason": None} if digest in window.known else next(new)),
             "local_day": (item.created_at or scored_at).astimezone(zone).date(),
             "scored_at": scored_at,
         }
-        for item, defect in zip(present, defects, strict=True)
+        for item, digest in window.present
     ]
 
 
-def _labels(scorer: Scorer, texts: Sequence[str]) -> list[dict[str, Any]]:
-    found = scorer.predict(texts)
+def _labels(found: Predictions) -> list[dict[str, Any]]:
+    """Label, score, confidence, truncated and reason of each text, in order."""
     columns = (found.labels, found.scores, found.confidences, found.truncated)
+    unanswered = {"label": None, "score": None, "confidence": None, "truncated": False}
     return [
-        {"label": label, "score": score, "confidence": confidence, "truncated": truncated}
-        for label, score, confidence, truncated in zip(*(column.tolist() for column in columns), strict=True)
+        {**unanswered, "reason": found.reasons[position]}
+        if position in found.reasons
+        else {"label": label, "score": score, "confidence": confidence, "truncated": truncated, "reason": None}
+        for position, (label, score, confidence, truncated) in enumerate(
+            zip(*(column.tolist() for column in columns), strict=True)
+        )
     ]
 
 
@@ -231,21 +270,19 @@ def predict(texts: Sequence[str]) -> list[dict[str, Any]]:
     """Label, its name, score, confidence and truncation of each text, from the champion, in the order given."""
     from senti_tasks.errors import ConfigError, NoChampionError
     from senti_tasks.labels import NAMES
-    from senti_tasks.text import defect
     from senti_tasks.warehouse import database, promotions
 
-    for text in texts:
-        if (reason := defect(text)) is not None:
-            raise ConfigError(f"cannot label {text[:20]!r}: {reason}")
     place = enter()
     with database.reading(place.engine) as connection:
         model = promotions.champion(connection)
     if model is None:
         raise NoChampionError(promotions.NO_CHAMPION)
-    labels = _labels(scorer_of(place, model), texts)
+    found = scorer_of(place, model).predict(texts)
+    for position, reason in found.reasons.items():
+        raise ConfigError(f"cannot label {texts[position][:20]!r}: {reason}")
     return [
         {"text": text, "label_name": NAMES[label["label"]], **label, "model": model}
-        for text, label in zip(texts, labels, strict=True)
+        for text, label in zip(texts, _labels(found), strict=True)
     ]
 
 
@@ -262,11 +299,17 @@ def scorer_of(place: Workplace, version: str) -> Scorer:
             f"{version} was trained on texts cleaned by rule {trained['normaliser_version']}, and this code has rule "
             f"{NORMALISER_VERSION}: retrain, or run the code of {trained['code_version']}"
         )
-    return _load(place.store.fetch(form["artifact"], form["digest"]), place.settings.device)
+    return load_form(place, form)
+
+
+def load_form(place: Workplace, form: dict[str, Any]) -> Scorer:
+    """The scorer of a registered form, after checking every byte of it; kept for the next call."""
+    folder = place.store.fetch(form["artifact"], form["digest"])
+    return _load(folder, form["form"], place.settings.device, form["temperature"], place.settings.work_folder)
 
 
 @lru_cache(maxsize=2)
-def _load(folder: Path, device: str) -> Scorer:
-    from senti_tasks.scoring import scorer
+def _load(folder: Path, form: str, device: str, temperature: float, work: Path) -> Scorer:
+    from senti_tasks.scoring import loading
 
-    return scorer.load(folder, device)
+    return loading.load(folder, form, device, temperature=temperature, probe_file=work / "token_budgets.json")

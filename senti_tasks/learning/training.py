@@ -35,7 +35,7 @@ from senti_tasks.learning.checkpoints import StopAtCheckpoint
 from senti_tasks.learning.evaluation import measure
 from senti_tasks.learning.model_card import model_card
 from senti_tasks.learning.sampling import LengthGroupedSampler
-from senti_tasks.scoring.scorer import device_named
+from senti_tasks.scoring.devices import device_named
 
 log = logging.getLogger(__name__)
 

@@ -1,20 +1,47 @@
-"""Which texts are scored together: neighbours in length, and as many as a budget of tokens holds."""
+"""Which texts are computed together: neighbours in length, and as many as a budget of tokens holds."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+Batch = list[int]
+"""Rows of a window, longest first."""
 
 
-def by_length(lengths: Sequence[int], token_budget: int) -> Iterator[list[int]]:
+def padded(lengths: Sequence[int], token_budget: int) -> Iterator[Batch]:
     """Positions in ``lengths``, longest first, in batches whose rows times longest row keep to ``token_budget``.
 
     Sorting leaves little to pad, and a budget of tokens keeps a batch of short texts as large for the machine as one of
     long texts. A row longer than the budget is a batch of its own. Longest first: memory peaks at once or never.
     """
-    order = sorted(range(len(lengths)), key=lambda position: -lengths[position])
-    batch: list[int] = []
-    for position in order:
-        if batch and lengths[batch[0]] * (len(batch) + 1) > token_budget:
+    order = _longest_first(lengths)
+    start = 0
+    while start < len(order):
+        rows = max(1, token_budget // int(lengths[order[start]]))
+        yield order[start : start + rows]
+        start += rows
+
+
+def packed(lengths: Sequence[int], token_budget: int, most_rows: Callable[[int], int] | None = None) -> Iterator[Batch]:
+    """The same for rows that are packed and not padded: their lengths add up to ``token_budget`` at most.
+
+    ``most_rows`` says how many rows a batch may hold, given its longest.
+    """
+    batch: Batch = []
+    tokens, most = 0, len(lengths)
+    for position in _longest_first(lengths):
+        length = int(lengths[position])
+        if batch and (tokens + length > token_budget or len(batch) == most):
             yield batch
-            batch = []
+            batch, tokens = [], 0
+        if not batch and most_rows is not None:
+            most = most_rows(length)
         batch.append(position)
+        tokens += length
     if batch:
         yield batch
+
+
+def _longest_first(lengths: Sequence[int]) -> list[int]:
+    order: list[int] = np.argsort(-np.asarray(lengths), kind="stable").tolist()
+    return order

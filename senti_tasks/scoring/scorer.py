@@ -1,110 +1,220 @@
 """The scorer: one interface for everything that needs a model's opinion of a text."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import logging
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import blake2b
+from itertools import pairwise
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from transformers import AutoModelForSequenceClassification
-from transformers.utils import logging
 
 from senti_tasks.config import ScoreConfig
-from senti_tasks.errors import ArtifactError, ConfigError
-from senti_tasks.scoring.batches import by_length
-from senti_tasks.scoring.tokens import Encoder
+from senti_tasks.errors import ArtifactError
+from senti_tasks.scoring import probe
+from senti_tasks.scoring.batches import Batch
+from senti_tasks.scoring.on_torch import Logits
+from senti_tasks.scoring.pipeline import ahead
+from senti_tasks.scoring.predictions import Predictions
+from senti_tasks.scoring.tokens import Encoder, Tokens
+from senti_tasks.text import defect
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Probabilities = npt.NDArray[np.float32]
+
+_PROBE_FROM = 50  # a probe pays when this many of the largest batches are to come
+_COMPILE_FROM = 5_000_000  # tokens; compiling takes as long as a GPU takes for about as many
 
 
-@dataclass(frozen=True)
-class Predictions:
-    """What a scorer thinks of n texts, in the order they were given."""
+class Engine(Protocol):
+    """A classifier on a device: rows of token ids in, logits out."""
 
-    probabilities: npt.NDArray[np.float32]
-    """(n, n_labels), float32; rows sum to 1."""
-    truncated: npt.NDArray[np.bool_]
-    """(n,), bool: the text was longer than the model reads."""
+    token_budgets: Sequence[int]
+    """Budgets worth trying."""
+    at_once: int
+    """Batches it has under way at a time."""
 
-    @property
-    def labels(self) -> npt.NDArray[np.int64]:
-        """(n,), int64: the most probable label."""
-        labels: npt.NDArray[np.int64] = self.probabilities.argmax(axis=1)
-        return labels
+    def batches(self, lengths: npt.NDArray[np.int64], token_budget: int) -> Iterator[Batch]:
+        """The rows with these lengths, in batches as ``run`` takes them."""
+        ...
 
-    @property
-    def confidences(self) -> npt.NDArray[np.float32]:
-        """(n,), float32: the probability of ``labels``."""
-        confidences: npt.NDArray[np.float32] = self.probabilities.max(axis=1)
-        return confidences
+    def run(self, tokens: Tokens, planned: Iterable[Batch]) -> Iterator[tuple[Batch, Logits]]:
+        """Every batch once, with its logits (len(batch), n_labels), in any order."""
+        ...
 
-    @property
-    def scores(self) -> npt.NDArray[np.float32]:
-        """(n,), float32 in [0, 1]: P(positive); with more than two classes the expected label, scaled."""
-        n_labels = self.probabilities.shape[1]
-        steps = np.arange(n_labels, dtype=np.float32) / (n_labels - 1)
-        scores: npt.NDArray[np.float32] = np.clip(self.probabilities @ steps, 0.0, 1.0)
-        return scores
+    def compile(self) -> None:
+        """Makes itself faster, at a cost that only many texts repay."""
+        ...
 
-
-class Scorer(Protocol):
-    """Texts in, probabilities out, in order."""
-
-    n_labels: int
-
-    def predict(self, texts: Sequence[str]) -> Predictions:
-        """Class probabilities of ``texts``, in the order given. Empty in, empty out."""
+    def release(self) -> None:
+        """Gives back the memory that it can do without."""
         ...
 
 
-class TorchScorer:
-    """Sorted by length, batched by tokens, padded within a batch; fp32, on the CPU or a CUDA device."""
+class Scorer:
+    """Texts in, probabilities out, in order. Each text is scored once, and one bad text stops no other."""
 
-    def __init__(self, folder: Path, device: torch.device, config: ScoreConfig) -> None:
-        self._encoder = Encoder(folder)
+    def __init__(
+        self,
+        encoder: Encoder,
+        engine: Engine,
+        n_labels: int,
+        config: ScoreConfig,
+        *,
+        temperature: float = 1.0,
+        window_rows: int | None = None,
+        token_budget: int | None = None,
+        probe_file: tuple[Path, str] | None = None,
+    ) -> None:
+        """``token_budget`` is probed for when it is left out and there is enough to score; ``probe_file`` keeps it."""
+        self.n_labels = n_labels
+        self.window_rows = window_rows or config.window_rows
+        """Texts that are best handed in together."""
+        self._encoder = encoder
+        self._engine = engine
         self._config = config
-        self._device = device
-        logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # it would draw over ours, and into logs
-        try:
-            model = AutoModelForSequenceClassification.from_pretrained(
-                folder, use_safetensors=True, local_files_only=True, dtype=torch.float32
+        self._temperature = temperature
+        self._probe_file = probe_file
+        self._token_budget = token_budget or (probe.kept(*probe_file) if probe_file else None)
+        self._compiled = False
+        self._answers: dict[bytes, bytes] = {}  # a row's key to its probabilities, of the texts seen last
+
+    def predict(self, texts: Sequence[str | None]) -> Predictions:
+        """What it thinks of ``texts``, in the order given. Empty in, empty out. Memory does not grow with the texts."""
+        rows = self.window_rows
+        windows = ((None, texts[start : start + rows]) for start in range(0, len(texts), rows))
+        found = [predictions for _, predictions in self.stream(windows, expected=len(texts))]
+        starts = np.cumsum([0, *(len(part.truncated) for part in found)]).tolist()
+        return Predictions(
+            np.concatenate([np.zeros((0, self.n_labels), np.float32), *(part.probabilities for part in found)]),
+            np.concatenate([np.zeros(0, bool), *(part.truncated for part in found)]),
+            {
+                start + position: reason
+                for start, part in zip(starts, found, strict=False)
+                for position, reason in part.reasons.items()
+            },
+        )
+
+    def stream(
+        self, windows: Iterable[tuple[T, Sequence[str | None]]], expected: int | None = None
+    ) -> Iterator[tuple[T, Predictions]]:
+        """The same for windows of texts, each handed in with anything, and handed back with it, in order.
+
+        The texts of a window are sorted by length and scored together, while the next one is read and tokenised. The
+        same text gets the same label in any window; scores differ in the last bits. ``expected`` texts in all help to
+        decide what preparation is worth its time.
+        """
+        for tag, window, texts in ahead((tag, texts, self._read(texts)) for tag, texts in windows):
+            yield tag, self._predictions(len(window), *texts, expected or len(window))
+
+    def _read(self, texts: Sequence[str | None]) -> tuple[dict[int, str], Tokens]:
+        """Why texts cannot be scored, by position, and the tokens of the others, in order."""
+        reasons = {position: reason for position, text in enumerate(texts) if (reason := defect(text)) is not None}
+        return reasons, self._encoder.encode([text or "" for at, text in enumerate(texts) if at not in reasons])
+
+    def _predictions(self, n: int, reasons: dict[int, str], tokens: Tokens, expected: int) -> Predictions:
+        probabilities = np.full((n, self.n_labels), np.nan, dtype=np.float32)
+        truncated = np.zeros(n, dtype=bool)
+        good = np.setdiff1d(np.arange(n), list(reasons))
+        if len(good):
+            probabilities[good] = self._probabilities(tokens, expected)
+            truncated[good] = tokens.truncated
+        if (lost := np.setdiff1d(np.flatnonzero(~np.isfinite(probabilities).all(axis=1)), list(reasons))).size:
+            if 2 * lost.size > len(good):
+                raise ArtifactError(
+                    f"the model gives no number for {lost.size} of {len(good)} reviews: expected probabilities; its "
+                    "weights are broken, or too large for this form (SENTI_FORM=fp32 tells)"
+                )
+            reasons |= dict.fromkeys(lost.tolist(), "the model gives no number for the text")
+        return Predictions(probabilities, truncated, reasons)
+
+    def _probabilities(self, tokens: Tokens, expected: int) -> Probabilities:
+        """(n, n_labels), each different row of ids computed once: here, or in a window before."""
+        place_of: dict[bytes, int] = {}  # a row's key to the place of its answer
+        first: list[int] = []  # the first row of each place
+        places = np.empty(len(tokens.truncated), dtype=np.int64)
+        for row, (start, end) in enumerate(pairwise(tokens.offsets.tolist())):
+            key = blake2b(tokens.ids[start:end].tobytes(), digest_size=16).digest()
+            place = place_of.setdefault(key, len(first))
+            if place == len(first):
+                first.append(row)
+            places[row] = place
+        answers = np.full((len(first), self.n_labels), np.nan, dtype=np.float32)
+        new: list[int] = []
+        for place, key in enumerate(place_of):
+            if (known := self._answers.pop(key, None)) is not None:
+                answers[place] = np.frombuffer(known, dtype=np.float32)
+            else:
+                new.append(place)
+        if new:
+            answers[new] = self._compute(tokens.take(np.asarray(first)[new]), expected)
+        self._answers.update((key, answers[place].tobytes()) for place, key in enumerate(place_of))
+        for key in list(self._answers)[: max(0, len(self._answers) - self._config.remembered_texts)]:
+            del self._answers[key]
+        return answers[places]
+
+    def _compute(self, tokens: Tokens, expected: int) -> Probabilities:
+        """(n, n_labels), row by row.
+
+        When the device's memory does not hold a batch, batches are halved, and what is done stays done.
+        """
+        lengths = tokens.lengths
+        self._prepare(int(lengths.mean() * expected))
+        logits = np.full((len(lengths), self.n_labels), np.nan, dtype=np.float32)
+        left = np.arange(len(lengths))
+        while left.size:
+            budget = self._token_budget or self._engine.token_budgets[1]
+            rest = tokens.take(left)
+            open_ = np.ones(len(left), dtype=bool)
+            try:
+                for batch, found in self._engine.run(rest, self._engine.batches(rest.lengths, budget)):
+                    logits[left[batch]] = found
+                    open_[batch] = False
+            except (MemoryError, RuntimeError) as error:
+                longest = int(rest.lengths[open_].max())
+                if not _is_out_of_memory(error) or budget <= longest:
+                    raise
+                self._engine.release()
+                self._token_budget = max(budget // 2, longest)
+                log.warning("out of memory with batches of %d tokens: going on with %d", budget, self._token_budget)
+            left = left[open_]
+        return _softmax(logits / self._temperature)
+
+    def _prepare(self, tokens: int) -> None:
+        """Compiles and probes, once, when so many ``tokens`` are to come that it pays."""
+        if tokens >= _COMPILE_FROM and not self._compiled:
+            self._engine.compile()
+            self._compiled = True
+        budgets = self._engine.token_budgets
+        if self._token_budget is None and tokens >= _PROBE_FROM * max(budgets):
+            self._token_budget = probe.best_budget(
+                self._seconds, budgets, self._encoder.max_length, self._engine.at_once
             )
-        except (OSError, ValueError) as error:
-            raise ArtifactError(f"{folder} holds no classifier that can be loaded: {error}") from error
-        self._model = model.to(device).eval()
-        self.n_labels: int = model.config.num_labels
+            log.info("batches of %d tokens are the fastest here", self._token_budget)
+            if self._probe_file:
+                probe.keep(*self._probe_file, self._token_budget)
 
-    @torch.inference_mode()
-    def predict(self, texts: Sequence[str]) -> Predictions:
-        ids, truncated = self._encoder.encode(texts)
-        probabilities = np.zeros((len(ids), self.n_labels), dtype=np.float32)
-        for batch in by_length([len(row) for row in ids], self._config.token_budget):
-            logits = self._forward([ids[position] for position in batch])  # (B, n_labels)
-            probabilities[batch] = torch.softmax(logits, dim=-1).cpu().numpy()
-        return Predictions(probabilities, np.asarray(truncated, dtype=bool))
-
-    def _forward(self, rows: list[list[int]]) -> torch.Tensor:
-        longest = max(len(row) for row in rows)
-        tokens = torch.full((len(rows), longest), self._encoder.pad_id)  # (B, T)
-        mask = torch.zeros((len(rows), longest), dtype=torch.long)  # (B, T)
-        for index, row in enumerate(rows):
-            tokens[index, : len(row)] = torch.tensor(row)
-            mask[index, : len(row)] = 1
-        output = self._model(input_ids=tokens.to(self._device), attention_mask=mask.to(self._device))
-        return output.logits.float()  # type: ignore[no-any-return]
+    def _seconds(self, tokens: Tokens, token_budget: int) -> float:
+        started = time.perf_counter()
+        for _ in self._engine.run(tokens, self._engine.batches(tokens.lengths, token_budget)):
+            pass
+        return time.perf_counter() - started
 
 
-def device_named(name: str) -> torch.device:
-    """``auto`` is CUDA where there is one and the CPU elsewhere. Raises ``ConfigError`` when ``name`` is not here."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name not in ("cpu", "cuda"):
-        raise ConfigError(f"SENTI_DEVICE must be auto, cpu or cuda (CUDA_VISIBLE_DEVICES chooses one), found {name!r}")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("SENTI_DEVICE is cuda, and torch finds no CUDA device here: set it to auto or cpu")
-    return torch.device(name)
+def _softmax(logits: Logits) -> Probabilities:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities: Probabilities = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+    return probabilities
 
 
-def load(folder: Path, device: str = "auto", config: ScoreConfig | None = None) -> Scorer:
-    """The scorer of a verified model folder. Raises ``ArtifactError`` or ``ConfigError``."""
-    return TorchScorer(folder, device_named(device), config or ScoreConfig())
+def _is_out_of_memory(error: Exception) -> bool:
+    """torch has a class for it on CUDA alone; its CPU allocator and OpenVINO say it in words."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    words = ("not enough memory", "can't allocate memory", "bad_alloc", "cannot allocate")
+    return any(word in str(error).lower() for word in words)

@@ -2,40 +2,118 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from senti_tasks.errors import ArtifactError
+from senti_tasks.scoring.characters import CharacterTable
 from senti_tasks.text import normalise
+
+Ids = npt.NDArray[np.int32]
+
+HEAD_TOKENS = "head_tokens"
+"""The field of a model's config.json that says how many tokens of a long text's beginning are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Token ids of n texts, row after row, special tokens included."""
+
+    ids: Ids
+    """(tokens,), int32."""
+    offsets: npt.NDArray[np.int64]
+    """(n + 1,), int64: row i is ``ids[offsets[i]:offsets[i + 1]]``."""
+    truncated: npt.NDArray[np.bool_]
+    """(n,), bool: the text had more tokens than the model reads."""
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """(n,), int64: tokens of each row."""
+        return np.diff(self.offsets)
+
+    def take(self, rows: npt.NDArray[np.int64]) -> "Tokens":
+        """These rows, in this order."""
+        lengths = self.lengths[rows]
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        inside = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
+        return Tokens(self.ids[np.repeat(self.offsets[rows], lengths) + inside], offsets, self.truncated[rows])
 
 
 class Encoder:
-    """The tokenizer saved with a model. It reads ``max_length`` tokens of a text and says when there were more."""
+    """A model's tokenizer, and how it cuts a text that is too long for the model."""
 
-    def __init__(self, folder: Path) -> None:
-        """Raises ``ArtifactError`` when ``folder`` holds no tokenizer that was saved by ``save_pretrained``."""
+    def __init__(self, tokenizer: Tokenizer, max_length: int, head_tokens: int | None = None, pad_id: int = 0) -> None:
+        """``max_length`` counts the special tokens; ``head_tokens`` does not, and ``None`` keeps the beginning alone.
+
+        ``tokenizer`` is copied: its own padding and truncation play no part.
+        """
+        self._tokenizer = Tokenizer.from_str(tokenizer.to_str())
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        self._characters = CharacterTable.of(self._tokenizer)
+        self._head_tokens = head_tokens
+        self._specials = self._tokenizer.num_special_tokens_to_add(is_pair=False)
+        self.max_length = max_length
+        """Tokens of a text that the model reads, special ones included."""
+        self.pad_id = pad_id
+
+    @classmethod
+    def load(cls, folder: Path) -> "Encoder":
+        """The encoder of a saved model. Raises ``ArtifactError`` when ``folder`` holds no tokenizer."""
         try:
-            self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+            tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
             saved = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
             model = json.loads((folder / "config.json").read_text("utf-8"))
         except Exception as error:  # tokenizers raises the bare class
             raise ArtifactError(
                 f"{folder} is no model folder: {error}; expected what save_pretrained writes"
             ) from error
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
         longest = int(model.get("max_position_embeddings", 512))
-        self.max_length = min(int(saved.get("model_max_length") or longest), longest)
-        """Tokens of a text that the model reads, special ones included."""
-        self.pad_id = int(model.get("pad_token_id") or 0)
+        max_length = min(int(saved.get("model_max_length") or longest), longest)
+        return cls(tokenizer, max_length, model.get(HEAD_TOKENS), int(model.get("pad_token_id") or 0))
 
-    def encode(self, texts: Sequence[str]) -> tuple[list[list[int]], list[bool]]:
-        """Token ids of each text, at most ``max_length``, and whether the text had more. In the order given."""
-        encodings = self._tokenizer.encode_batch_fast([normalise(text) for text in texts])
-        rows = [encoding.ids for encoding in encodings]
-        return [self._fit(ids) for ids in rows], [len(ids) > self.max_length for ids in rows]
+    def encode(self, texts: Sequence[str]) -> Tokens:
+        """Token ids of ``texts``, each cut to ``max_length``; in the order given.
 
-    def _fit(self, ids: list[int]) -> list[int]:
-        """The beginning of a text that is too long, with the closing special token kept."""
-        return ids if len(ids) <= self.max_length else [*ids[: self.max_length - 1], ids[-1]]
+        The ids are those of the tokenizers library. Characters that are a token wherever they stand, as Han characters
+        and punctuation are, come from a table; see ``CharacterTable``.
+        """
+        clean = [normalise(text) for text in texts]
+        if self._characters is None:
+            return self._cut(_joined([encoding.ids for encoding in self._tokenizer.encode_batch_fast(clean)]))
+        return self._cut(self._characters.encode(clean))
+
+    def _cut(self, rows: tuple[Ids, npt.NDArray[np.int64]]) -> Tokens:
+        ids, offsets = rows
+        lengths = np.diff(offsets)
+        truncated = lengths > self.max_length
+        if not truncated.any():
+            return Tokens(ids, offsets, truncated)
+        keep = np.ones(len(ids), dtype=bool)
+        for index in np.flatnonzero(truncated):
+            first, last = self.dropped(int(lengths[index]))
+            keep[offsets[index] + first : offsets[index] + last] = False
+        kept = np.minimum(lengths, self.max_length)
+        return Tokens(ids[keep], np.concatenate([[0], np.cumsum(kept)]), truncated)
+
+    def dropped(self, length: int) -> tuple[int, int]:
+        """Which tokens a row of ``length`` tokens loses: from the first number up to the second.
+
+        Head and tail are kept, since reviews open and close with their verdict (Sun et al. 2019, How to Fine-Tune BERT
+        for Text Classification, 5.3.1), and the special tokens at both ends.
+        """
+        room = self.max_length - self._specials
+        head = room if self._head_tokens is None else min(self._head_tokens, room)
+        first = head + 1
+        return first, first + max(0, length - self.max_length)
+
+
+def _joined(rows: Sequence[Sequence[int]]) -> tuple[Ids, npt.NDArray[np.int64]]:
+    offsets = np.zeros(len(rows) + 1, dtype=np.int64)
+    np.cumsum([len(row) for row in rows], out=offsets[1:])
+    ids = np.fromiter((token for row in rows for token in row), dtype=np.int32, count=int(offsets[-1]))
+    return ids, offsets

@@ -5,7 +5,7 @@ moves that mark and appends the labels in one transaction, and only for the atte
 attempt that was presumed dead writes nothing once another has claimed the shard, and the other goes on at the mark.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from senti_tasks.errors import RunStateError, ShardTakenError
 from senti_tasks.warehouse.database import insert
 from senti_tasks.warehouse.schema import (
+    Digest,
     review_labels,
     reviews,
     run_items,
@@ -35,6 +36,8 @@ class Claim:
     attempt: int
     staged_through: Any
     """The last review_id that earlier attempts answered; ``None`` at the beginning."""
+    planned: int
+    """Reviews in the shard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,10 +185,10 @@ def claim(connection: Connection, run_id: int, shard: int) -> Claim | None:
         sa.update(run_shards)
         .where(_one_shard(run_id, shard), run_shards.c.accepted_attempt.is_(None))
         .values(attempt=run_shards.c.attempt + 1)
-        .returning(run_shards.c.attempt, run_shards.c.staged_through)
+        .returning(run_shards.c.attempt, run_shards.c.staged_through, run_shards.c.planned)
     ).one_or_none()
     if row is not None:
-        return Claim(run_id, shard, row.attempt, row.staged_through)
+        return Claim(run_id, shard, row.attempt, row.staged_through, row.planned)
     if connection.execute(sa.select(run_shards.c.shard).where(_one_shard(run_id, shard))).one_or_none() is None:
         raise RunStateError(f"run {run_id} has no shard {shard}: plan it first")
     return None
@@ -211,6 +214,30 @@ def read_page(connection: Connection, run_id: int, shard: int, *, after: Any, li
         Item(row.review_id, row.review_text, row.created_at, superseded=row.found is None)
         for row in connection.execute(page)
     ]
+
+
+def answers_before(
+    connection: Connection, model_version: str, form: str, digests: Iterable[str]
+) -> dict[str, dict[str, Any]]:
+    """What this form of the model published of texts with these digests before: digest to label, score, confidence,
+    truncated. One probe of an index per digest, however many reviews share it."""
+    asked = (
+        sa.values(sa.column("digest", Digest), name="asked").data([(digest,) for digest in set(digests)]).cte("asked")
+    )
+    same = sa.and_(review_labels.c.model_version == model_version, review_labels.c.form == form)
+    other = review_labels.alias("other")
+    one = (
+        sa.select(other.c.review_id)
+        .where(other.c.model_version == model_version, other.c.form == form, other.c.text_digest == asked.c.digest)
+        .limit(1)
+        .scalar_subquery()
+    )
+    names = ("label", "score", "confidence", "truncated")
+    found = sa.select(asked.c.digest, *(review_labels.c[name] for name in names)).join(
+        review_labels, sa.and_(same, review_labels.c.review_id == one)
+    )
+    rows = connection.execute(found).mappings() if digests else ()
+    return {row["digest"]: {name: row[name] for name in names} for row in rows}
 
 
 def stage(connection: Connection, claim: Claim, rows: Sequence[dict[str, Any]], *, through: Any) -> None:

@@ -1,0 +1,96 @@
+"""How tokens attend to each other: packed, the texts of a batch one after the other in a row, or padded to a square."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+Varlen = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, int, int], Tensor]
+"""Attention within segments: q (N, heads, d), k and v (M, heads, d), the segments' offsets in q and in k (S + 1,), the
+longest segment in q and in k; to (N, heads, d). The first seven arguments of ``torch.nn.attention.varlen.varlen_attn``,
+which later versions of torch add others to."""
+
+
+def flash(q: Tensor, k: Tensor, v: Tensor, cu_q: Tensor, cu_k: Tensor, max_q: int, max_k: int) -> Tensor:
+    """torch's own variable-length attention: CUDA, half precision, torch 2.10 or later."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    return varlen_attn(q, k, v, cu_q, cu_k, max_q, max_k)  # type: ignore[return-value]  # alone, unless asked for more
+
+
+def by_segments(q: Tensor, k: Tensor, v: Tensor, cu_q: Tensor, cu_k: Tensor, max_q: int, max_k: int) -> Tensor:
+    """The same on any device and in any precision: one call for each run of neighbours of the same length.
+
+    Texts arrive sorted by length, so there are few such runs. Empty segments are skipped.
+    """
+    pairs = torch.stack([cu_q.diff(), cu_k.diff()], dim=1)  # (S, 2)
+    lengths, counts = torch.unique_consecutive(pairs, dim=0, return_counts=True)
+    attended = torch.zeros_like(q)
+    from_q = from_k = 0
+    for (in_q, in_k), count in zip(lengths.tolist(), counts.tolist(), strict=True):
+        to_q, to_k = from_q + in_q * count, from_k + in_k * count
+        if in_q and in_k:
+            square = (count, -1, *q.shape[1:])
+            context = functional.scaled_dot_product_attention(
+                q[from_q:to_q].reshape(square).transpose(1, 2),  # (count, heads, in_q, d)
+                k[from_k:to_k].reshape(square).transpose(1, 2),
+                v[from_k:to_k].reshape(square).transpose(1, 2),
+            )
+            attended[from_q:to_q] = context.transpose(1, 2).reshape(-1, *q.shape[1:])
+        from_q, from_k = to_q, to_k
+    return attended
+
+
+class Packed:
+    """Attention over rows of packed tokens, by whatever computes it within segments."""
+
+    def __init__(self, heads: int, cu_seqlens: Tensor, longest: int, varlen: Varlen) -> None:
+        """``cu_seqlens``: the segments' offsets (S + 1,), int32; no segment is longer than ``longest``."""
+        self._heads = heads
+        self._cu_seqlens = cu_seqlens
+        self._longest = longest
+        self._varlen = varlen
+        self._ones = torch.arange(len(cu_seqlens), dtype=torch.int32, device=cu_seqlens.device)
+
+    def first(self, x: Tensor) -> Tensor:
+        """(N, H) to (S, H); of an empty segment at the end, any token."""
+        return x[self._cu_seqlens[:-1].clamp(max=len(x) - 1)]
+
+    def of_all(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        cu, longest = self._cu_seqlens, self._longest
+        return self._varlen(*self._split(q, k, v), cu, cu, longest, longest).flatten(-2)
+
+    def of_first(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        cu, longest = self._cu_seqlens, self._longest
+        return self._varlen(*self._split(q, k, v), self._ones, cu, 1, longest).flatten(-2)
+
+    def _split(self, *tensors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        q, k, v = (_split(tensor, self._heads) for tensor in tensors)  # (N, heads, d)
+        return q, k, v
+
+
+class Padded:
+    """Attention over a square of texts, each padded to the longest; padding is masked."""
+
+    def __init__(self, heads: int, lengths: Tensor, longest: int) -> None:
+        """``lengths``: tokens of each text (B,), at most ``longest``, which is the width of the square."""
+        self._heads = heads
+        read = torch.arange(longest, device=lengths.device)[None] < lengths[:, None]  # (B, T)
+        self._bias = torch.where(read, 0.0, torch.finfo(torch.float32).min)[:, None, None, :]  # (B, 1, 1, T)
+
+    def first(self, x: Tensor) -> Tensor:
+        return x[:, :1]
+
+    def of_all(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        q, k, v = (_split(part, self._heads).transpose(1, 2) for part in (q, k, v))  # (B, heads, T, d)
+        context = functional.scaled_dot_product_attention(q, k, v, attn_mask=self._bias.to(q.dtype))
+        return context.transpose(1, 2).flatten(-2)
+
+    def of_first(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return self.of_all(q, k, v)
+
+
+def _split(x: Tensor, heads: int) -> Tensor:
+    """(..., H) to (..., heads, d)."""
+    return x.view(*x.shape[:-1], heads, x.shape[-1] // heads)

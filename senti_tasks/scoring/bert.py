@@ -1,0 +1,144 @@
+"""The forward pass of a BERT classifier, written so that it can run without padding.
+
+The same numbers as transformers' ``BertForSequenceClassification`` in evaluation mode (a test compares them), with
+three differences in how they come about: queries, keys and values are one product; how tokens attend to each other is
+handed in; and in the last layer only the first token of each text goes on after the keys and values, since the
+classifier reads nothing else. That leaves out 10 of the 12 products of that layer.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Attention(Protocol):
+    """How the tokens of a batch attend to each other. ``...`` is (N,) when packed and (B, T) when padded."""
+
+    def first(self, x: Tensor) -> Tensor:
+        """Each text's first token: (..., H) to (S, H) or (B, 1, H)."""
+        ...
+
+    def of_all(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Every token attends to all tokens of its text: three times (..., H) to (..., H)."""
+        ...
+
+    def of_first(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """The first tokens, ``q``, attend to all tokens of their texts; shaped as ``first`` gives them."""
+        ...
+
+
+def is_bert(config: Any) -> bool:
+    """Whether ``Bert`` computes what the classifier with this transformers configuration does."""
+    return (
+        config.model_type == "bert"
+        and config.architectures in (None, ["BertForSequenceClassification"])
+        and config.hidden_act == "gelu"
+        and getattr(config, "position_embedding_type", None) in (None, "absolute")
+        and not getattr(config, "is_decoder", False)
+    )
+
+
+class Bert(nn.Module):
+    """The weights of a ``BertForSequenceClassification``, with token type 0 added into the positions."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        embeddings, config = model.bert.embeddings, model.config
+        self.heads: int = config.num_attention_heads
+        self.words = embeddings.word_embeddings.weight  # (vocabulary, H)
+        positions = embeddings.position_embeddings.weight + embeddings.token_type_embeddings.weight[0]
+        self.positions = nn.Parameter(positions.detach().clone())  # (longest, H)
+        self.norm = embeddings.LayerNorm
+        self.layers = nn.ModuleList([Layer(layer) for layer in model.bert.encoder.layer])
+        self.pooler = model.bert.pooler.dense
+        self.classifier = model.classifier
+
+    def forward(self, ids: Tensor, positions: Tensor, attention: Attention) -> Tensor:
+        """Logits of each text, (S, n_labels), float32. ``ids`` and ``positions`` are (...,), integers."""
+        x = self.norm(
+            functional.embedding(ids, self.words) + functional.embedding(positions, self.positions)
+        )  # (..., H)
+        *inner, last = self.encoder
+        for layer in inner:
+            x = layer.finish(x, attention.of_all(*layer.project(x)))
+        k, v = last.keys_and_values(x)
+        first = attention.first(x)
+        first = last.finish(first, attention.of_first(last.query(first), k, v))
+        pooled = torch.tanh(self.pooler(first))
+        logits: Tensor = self.classifier(pooled).float()
+        return logits.reshape(-1, logits.shape[-1])  # (S, n_labels)
+
+    @property
+    def encoder(self) -> list["Layer"]:
+        return list(cast(Iterable[Layer], self.layers))
+
+    def use(self, finish: Callable[..., Tensor]) -> None:
+        """Puts a compiled ``finish_layer`` in the place of the plain one."""
+        for layer in self.encoder:
+            layer.run_finish = finish
+
+
+class Layer(nn.Module):
+    """An encoder layer, but for what lies between its projections: the attention."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        own, output = layer.attention.self, layer.attention.output
+        parts = (own.query, own.key, own.value)
+        self.width: int = own.query.out_features
+        self.qkv = nn.Parameter(torch.cat([part.weight for part in parts]).detach())  # (3H, H)
+        self.qkv_bias = nn.Parameter(torch.cat([part.bias for part in parts]).detach())
+        self.out, self.out_norm = output.dense, output.LayerNorm
+        self.up, self.down, self.down_norm = layer.intermediate.dense, layer.output.dense, layer.output.LayerNorm
+        self.fused = True
+        """One product for queries, keys and values; three where a graph compiler wants to see them apart."""
+        self.run_finish: Callable[..., Tensor] = finish_layer
+
+    def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        if not self.fused:
+            return self.query(x), *self.keys_and_values(x)
+        q, k, v = functional.linear(x, self.qkv, self.qkv_bias).chunk(3, dim=-1)
+        return q, k, v
+
+    def query(self, x: Tensor) -> Tensor:
+        return functional.linear(x, self.qkv[: self.width], self.qkv_bias[: self.width])
+
+    def keys_and_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        cut = 2 * self.width
+        if not self.fused:
+            return (
+                functional.linear(x, self.qkv[self.width : cut], self.qkv_bias[self.width : cut]),
+                functional.linear(x, self.qkv[cut:], self.qkv_bias[cut:]),
+            )
+        k, v = functional.linear(x, self.qkv[self.width :], self.qkv_bias[self.width :]).chunk(2, dim=-1)
+        return k, v
+
+    def finish(self, x: Tensor, context: Tensor) -> Tensor:
+        norms = (self.out_norm.weight, self.out_norm.bias, self.down_norm.weight, self.down_norm.bias)
+        products = (self.out.weight, self.out.bias, self.up.weight, self.up.bias, self.down.weight, self.down.bias)
+        return self.run_finish(x, context, *products, *norms, self.out_norm.eps)
+
+
+def finish_layer(
+    x: Tensor,
+    context: Tensor,
+    out: Tensor,
+    out_bias: Tensor,
+    up: Tensor,
+    up_bias: Tensor,
+    down: Tensor,
+    down_bias: Tensor,
+    out_norm: Tensor,
+    out_norm_bias: Tensor,
+    down_norm: Tensor,
+    down_norm_bias: Tensor,
+    eps: float,
+) -> Tensor:
+    """All of a layer after its attention. A function of plain tensors: compiled once, it serves every layer."""
+    width = x.shape[-1:]
+    x = functional.layer_norm(x + functional.linear(context, out, out_bias), width, out_norm, out_norm_bias, eps)
+    inner = functional.gelu(functional.linear(x, up, up_bias))  # by the error function, as in Devlin et al. 2019
+    return functional.layer_norm(x + functional.linear(inner, down, down_bias), width, down_norm, down_norm_bias, eps)

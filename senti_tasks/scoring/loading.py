@@ -1,0 +1,107 @@
+"""A model folder to a scorer: which engine runs which form on which device."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForSequenceClassification
+from transformers.utils import logging as transformers_logging
+
+from senti_tasks.config import ScoreConfig
+from senti_tasks.errors import ArtifactError, ConfigError
+from senti_tasks.scoring import devices
+from senti_tasks.scoring.bert import Bert, is_bert
+from senti_tasks.scoring.on_torch import PackedTorch, PaddedTorch
+from senti_tasks.scoring.scorer import Engine, Scorer
+from senti_tasks.scoring.tokens import Encoder
+
+log = logging.getLogger(__name__)
+
+_GPU_WINDOWS = 8  # a window is to fill many batches, and those of a GPU are larger
+
+
+def load(
+    folder: Path,
+    form: str = "fp32",
+    device: str = "auto",
+    config: ScoreConfig | None = None,
+    *,
+    temperature: float = 1.0,
+    probe_file: Path | None = None,
+) -> Scorer:
+    """The scorer of a verified model folder that holds ``form``.
+
+    fp32 and bf16 run in torch on CUDA, fp32 in torch on a CPU, bf16 and int8 in OpenVINO on a CPU. ``temperature``
+    divides the logits; ``probe_file`` keeps what a probe finds. Raises ``ArtifactError`` or ``ConfigError``.
+    """
+    config = config or ScoreConfig()
+    encoder = Encoder.load(folder)
+    where = _device_for(form, device)
+    n_labels, engine = _int8_engine(folder, encoder) if form == "int8" else _engine(folder, form, where, encoder)
+    shape = json.loads((folder / "config.json").read_text("utf-8"))
+    size = "x".join(str(shape.get(name)) for name in ("num_hidden_layers", "hidden_size", "intermediate_size"))
+    key = f"{devices.description(where)}, {form}, {size}"
+    return Scorer(
+        encoder,
+        engine,
+        n_labels,
+        config,
+        temperature=temperature,
+        window_rows=config.window_rows * (_GPU_WINDOWS if where.type == "cuda" else 1),
+        token_budget=config.token_budget or None,
+        probe_file=(probe_file, key) if probe_file else None,
+    )
+
+
+def _device_for(form: str, device: str) -> torch.device:
+    if form not in devices.FORMS:
+        raise ConfigError(f"the form of a model is one of {', '.join(devices.FORMS)}, found {form!r}")
+    if form != "int8":
+        return devices.device_named(device)
+    if device == "cuda":
+        raise ConfigError("int8 runs on a CPU: set SENTI_DEVICE to cpu or auto here, or SENTI_FORM to bf16 and retrain")
+    return torch.device("cpu")
+
+
+def _engine(folder: Path, form: str, device: torch.device, encoder: Encoder) -> tuple[int, Engine]:
+    model = load_classifier(folder)
+    n_labels: int = model.config.num_labels
+    dtype = torch.float32
+    if form == "bf16" and device.type == "cuda":
+        dtype = torch.bfloat16
+    elif form == "bf16" and "BF16" in devices.cpu_capabilities():
+        from senti_tasks.scoring.on_openvino import OpenVino, convert
+
+        return n_labels, OpenVino(convert(model), encoder.pad_id)
+    elif form == "bf16":
+        log.warning("this CPU does not compute in bf16: the bf16 weights are computed in fp32, at the speed of fp32")
+    if is_bert(model.config):
+        return n_labels, PackedTorch(Bert(model), device, dtype, encoder.pad_id)
+    return n_labels, PaddedTorch(model, device, dtype, encoder.pad_id)
+
+
+def _int8_engine(folder: Path, encoder: Encoder) -> tuple[int, Engine]:
+    try:
+        import openvino
+
+        from senti_tasks.scoring.on_openvino import MODEL_FILE, OpenVino
+    except ImportError as error:
+        raise ConfigError(f"the form int8 needs OpenVINO (pip install openvino): {error}") from error
+    try:
+        model = openvino.Core().read_model(folder / MODEL_FILE)
+    except RuntimeError as error:
+        raise ArtifactError(f"{folder} holds no int8 form that can be loaded: {error}") from error
+    return model.output(0).partial_shape[1].get_length(), OpenVino(model, encoder.pad_id)
+
+
+def load_classifier(folder: Path) -> Any:
+    """The transformers classifier in ``folder``, float32, on the CPU. Raises ``ArtifactError``."""
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # it would draw over ours, and into logs
+    try:
+        return AutoModelForSequenceClassification.from_pretrained(
+            folder, use_safetensors=True, local_files_only=True, dtype=torch.float32
+        ).eval()
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{folder} holds no classifier that can be loaded: {error}") from error

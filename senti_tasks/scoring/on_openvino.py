@@ -1,0 +1,131 @@
+"""Scoring with OpenVINO on a CPU: one inference stream per core, batches started without waiting for each other."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import openvino as ov
+import torch
+from torch import Tensor, nn
+
+from senti_tasks.scoring import batches
+from senti_tasks.scoring.attention import Padded
+from senti_tasks.scoring.batches import Batch
+from senti_tasks.scoring.bert import Bert, is_bert
+from senti_tasks.scoring.on_torch import CPU_BUDGETS, Logits, square
+from senti_tasks.scoring.tokens import Tokens
+
+MODEL_FILE = "openvino_model.xml"
+_STEP = 8  # widths are rounded up to it: every new shape costs the preparation of its kernels
+
+
+@cache
+def capabilities() -> frozenset[str]:
+    """What this CPU computes natively: FP32, and maybe BF16 and INT8 (with VNNI or AMX)."""
+    found = set(ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+    if "INT8" in found and not _multiplies_int8():
+        found.remove("INT8")  # OpenVINO can compute it on any CPU
+    return frozenset(found & {"FP32", "BF16", "INT8"})
+
+
+def _multiplies_int8() -> bool:
+    """Whether one instruction multiplies and adds bytes: without it int8 is no faster than fp32."""
+    try:
+        flags = set(Path("/proc/cpuinfo").read_text("utf-8").split())
+    except OSError:  # not Linux
+        return True
+    return bool(flags & {"avx512_vnni", "avx_vnni", "amx_int8", "i8mm", "asimddp"})
+
+
+def convert(model: Any) -> ov.Model:
+    """An OpenVINO model of a transformers classifier, in fp32: input_ids (B, T) and lengths (B,) to logits."""
+    example = (torch.ones((2, 8), dtype=torch.int32), torch.tensor([8, 5], dtype=torch.int32))
+    wrapped = _PaddedBert(Bert(model)) if is_bert(model.config) else _PaddedAny(model)
+    with torch.inference_mode():
+        converted = ov.convert_model(wrapped.eval(), example_input=example)
+    for tensor, name in zip(converted.inputs, ("input_ids", "lengths"), strict=True):
+        tensor.get_tensor().set_names({name})
+    converted.reshape({"input_ids": [-1, -1], "lengths": [-1]})
+    return converted
+
+
+class _PaddedBert(nn.Module):
+    """Queries, keys and values apart: when they are quantised, each product then writes bytes."""
+
+    def __init__(self, bert: Bert) -> None:
+        super().__init__()
+        self.bert = bert
+        for layer in bert.encoder:
+            layer.fused = False
+
+    def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        positions = torch.arange(ids.shape[1])[None]  # (1, T)
+        logits: Tensor = self.bert(ids, positions, Padded(self.bert.heads, lengths, ids.shape[1]))
+        return logits
+
+
+class _PaddedAny(nn.Module):
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        mask = (torch.arange(ids.shape[1])[None] < lengths[:, None]).long()  # (B, T)
+        logits: Tensor = self.model(input_ids=ids.long(), attention_mask=mask).logits
+        return logits
+
+
+class OpenVino:
+    """A converted classifier on this machine's cores."""
+
+    def __init__(self, model: ov.Model, pad_id: int, threads: int | None = None) -> None:
+        """Computes in bf16 where the CPU does, but for what ``model`` has in int8. ``threads``: as torch has."""
+        self._pad_id = pad_id
+        streams = threads or torch.get_num_threads()
+        compiled = ov.Core().compile_model(
+            model,
+            "CPU",
+            {
+                "NUM_STREAMS": str(streams),
+                "INFERENCE_NUM_THREADS": streams,
+                "INFERENCE_PRECISION_HINT": "bf16" if "BF16" in capabilities() else "f32",
+                "ENABLE_CPU_PINNING": False,  # shards beside this one would be pinned to the same cores
+                "CPU_RUNTIME_CACHE_CAPACITY": 5000,  # shapes whose kernels stay prepared
+            },
+        )
+        self._queue = ov.AsyncInferQueue(compiled, streams)
+        self.token_budgets: Sequence[int] = CPU_BUDGETS
+        self.at_once = streams
+
+    def compile(self) -> None:
+        """Nothing: it is compiled."""
+
+    def release(self) -> None:
+        """Nothing is kept between batches."""
+
+    def batches(self, lengths: npt.NDArray[np.int64], token_budget: int) -> Iterator[Batch]:
+        return batches.padded(lengths, token_budget)  # type: ignore[arg-type]
+
+    def run(self, tokens: Tokens, planned: Iterable[Batch]) -> Iterator[tuple[Batch, Logits]]:
+        """Logits (len(batch), n_labels) of each batch, as they are ready."""
+        ready: SimpleQueue[tuple[Batch, Logits]] = SimpleQueue()
+
+        def keep(request: ov.InferRequest, batch: Batch) -> None:
+            ready.put((batch, request.get_output_tensor(0).data.copy()))
+
+        self._queue.set_callback(keep)
+        try:
+            for batch in planned:
+                self._queue.start_async(
+                    dict(zip(("input_ids", "lengths"), square(tokens, batch, self._pad_id, _STEP), strict=True)), batch
+                )
+                while not ready.empty():
+                    yield ready.get()
+        finally:
+            self._queue.wait_all()
+        while not ready.empty():
+            yield ready.get()
