@@ -39,7 +39,8 @@ def retrain_sentiment() -> None:
     model = task(learning.train, **GPU)(
         corpus=corpus["corpus"], origin=ORIGIN, base_model=BASE_MODEL, config="{{ params.config }}"
     )
-    evaluation = task(learning.evaluate, **GPU)(model["model"])
+    forms = task(learning.build_forms, **GPU)(model["model"])
+    evaluation = task(learning.evaluate, **GPU)(forms["model"])
     judgement = task(learning.judge)(evaluation, config="{{ params.gate }}")
     deserved = task.short_circuit(learning.is_deserved)(judgement)
     deserved >> task(learning.promote, outlets=[CHAMPION])(judgement, actor=ORIGIN)

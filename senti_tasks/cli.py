@@ -99,6 +99,7 @@ def retrain(
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Reviews per optimiser step.")] = None,
     max_length: Annotated[int | None, typer.Option(help="Tokens of a review that are read, up to 512.")] = None,
+    head_tokens: Annotated[int | None, typer.Option(help="Of a longer one, tokens read of its beginning.")] = None,
     dropout: Annotated[float | None, typer.Option(help="Dropout before the linear layer.")] = None,
     weight_decay: Annotated[float | None, typer.Option(help="Weight decay of AdamW.")] = None,
     warmup_fraction: Annotated[float | None, typer.Option(help="Share of steps spent warming up.")] = None,
@@ -113,6 +114,7 @@ def retrain(
         "learning_rate": learning_rate,
         "batch_size": batch_size,
         "max_length": max_length,
+        "head_tokens": head_tokens,
         "dropout": dropout,
         "weight_decay": weight_decay,
         "warmup_fraction": warmup_fraction,
@@ -126,7 +128,10 @@ def retrain(
         corpus = frozen["corpus"]
         console.say(f"corpus {corpus}: " + ", ".join(f"{rows:,} {split}" for split, rows in frozen["rows"].items()))
     trained = learning.train(corpus, origin, base_model, config, report=_epoch)
-    judgement = learning.judge(learning.evaluate(trained["model"]))
+    forms = learning.build_forms(trained["model"])
+    for reason in forms["reasons"]:
+        console.say(reason)
+    judgement = learning.judge(learning.evaluate(forms["model"]))
     version = trained["model"]
     after = f"to overrule it: senti models promote {version} --reason TEXT"
     if judgement["promote"]:
@@ -134,7 +139,12 @@ def retrain(
     cards = [card for card in models.scorecards() if card["model_version"] == version]
     verdict = "promoted" if judgement["promote"] else "refused by the gate"
     lines = [f"{version}: {verdict}", *(f"  {line}" for line in (*judgement["reasons"], after))]
-    console.show({**judgement, "corpus": corpus, "scorecard": cards[0]}, as_json, _scorecards(cards), *lines)
+    console.show(
+        {**judgement, "form": forms["form"], "corpus": corpus, "scorecard": cards[0]},
+        as_json,
+        _scorecards(cards),
+        *lines,
+    )
 
 
 def _epoch(row: dict[str, Any]) -> None:

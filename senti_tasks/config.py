@@ -45,6 +45,9 @@ class TrainConfig(_Config):
     """Passes over the training split, at most: early stopping may end it before."""
     max_length: int = 512
     """Tokens of a review that are read, [CLS] and [SEP] included, in [8, 512]."""
+    head_tokens: int = 128
+    """Of a review that has more, how many tokens are read of its beginning; the others are read of its end (382 of 512,
+    the best of the ways that Sun et al. 2019, 5.3.1, tried). As large as ``max_length``: the beginning alone."""
     dropout: float = 0.3
     """Dropout between the pooled output and the linear layer, in [0, 1)."""
     weight_decay: float = 0.01
@@ -64,6 +67,7 @@ class TrainConfig(_Config):
         self._require(self.batch_size >= 1, "batch_size", "1 or more")
         self._require(self.epochs >= 1, "epochs", "1 or more")
         self._require(8 <= self.max_length <= 512, "max_length", "in [8, 512]")
+        self._require(self.head_tokens >= 1, "head_tokens", "1 or more")
         self._require(0 <= self.dropout < 1, "dropout", "in [0, 1)")
         self._require(self.weight_decay >= 0, "weight_decay", "0 or more")
         self._require(0 <= self.warmup_fraction < 1, "warmup_fraction", "in [0, 1)")
@@ -101,6 +105,24 @@ class GateConfig(_Config):
         self._require(self.min_test_rows >= 1, "min_test_rows", "1 or more")
         self._require(0 <= self.margin < 1, "margin", "in [0, 1)")
         self._require(0.5 < self.confidence < 1, "confidence", "in (0.5, 1)")
+
+
+@dataclass(frozen=True)
+class FormConfig(_Config):
+    """What a faster form of a model must show before it may serve in the place of fp32."""
+
+    min_agreement: float = 0.99
+    """Share of reviews that must get the label that fp32 gives them, in (0.5, 1]."""
+    agreement_rows: int = 5_000
+    """Unlabelled reviews that are compared; int8 is refused where there are fewer."""
+    calibration_rows: int = 300
+    """Reviews of the training split that show int8 the ranges of the activations."""
+
+    def __post_init__(self) -> None:
+        self._require_types()
+        self._require(0.5 < self.min_agreement <= 1, "min_agreement", "in (0.5, 1]")
+        self._require(self.agreement_rows >= 1, "agreement_rows", "1 or more")
+        self._require(self.calibration_rows >= 1, "calibration_rows", "1 or more")
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,8 @@ class Settings(BaseSettings):
     """What a training starts from: a hub name, a folder, ``scratch:tiny`` or ``scratch:small``."""
     device: str = "auto"
     """``auto`` (CUDA if there is one), ``cpu`` or ``cuda``; CUDA_VISIBLE_DEVICES chooses among several."""
+    form: Literal["auto", "fp32", "bf16", "int8"] = "auto"
+    """The form of a newly trained model that is to serve, if it proves itself; ``auto``: the fastest on ``device``."""
 
     @field_validator("timezone")
     @classmethod

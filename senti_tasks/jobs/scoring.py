@@ -120,6 +120,8 @@ def score_shard(run: int, shard: int, progress: Callable[[int], None] | None = N
     with database.writing(place.engine) as connection:
         night = runs.run(connection, run)
         claim = runs.claim(connection, run, shard)
+    if claim is None:
+        return {"shard": shard, "answered": 0}
     answered = 0
 
     def stage(scored: tuple[_Window, Predictions]) -> None:
@@ -132,15 +134,14 @@ def score_shard(run: int, shard: int, progress: Callable[[int], None] | None = N
         if progress is not None:
             progress(window.reviews)
 
-    if claim is not None:
-        if claim.planned:
-            scorer = scorer_of(place, night["model_version"])
-            windows = ahead(_windows(place.engine, night, claim, scorer.window_rows))
-            with behind(stage) as put:
-                for scored in scorer.stream(((window, window.unknown) for window in windows), claim.planned):
-                    put(scored)
-        with database.writing(place.engine) as connection:
-            runs.accept(connection, claim)
+    if claim.planned:
+        scorer = scorer_of(place, night["model_version"])
+        windows = ahead(_windows(place.engine, night, claim, scorer.window_rows))
+        with behind(stage) as put:
+            for scored in scorer.stream(((window, window.unknown) for window in windows), claim.planned):
+                put(scored)
+    with database.writing(place.engine) as connection:
+        runs.accept(connection, claim)
     return {"shard": shard, "answered": answered}
 
 
@@ -283,6 +284,7 @@ def predict(texts: Sequence[str]) -> list[dict[str, Any]]:
     return [
         {"text": text, "label_name": NAMES[label["label"]], **label, "model": model}
         for text, label in zip(texts, _labels(found), strict=True)
+        if label.pop("reason") is None
     ]
 
 

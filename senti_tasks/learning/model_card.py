@@ -13,7 +13,7 @@ _LIMITS = """\
 - It judges a review as a whole: of a mixed one it gives the label that weighs more, not one label per aspect.
 - It read reviews like those of its corpus. On other products, lengths or languages its figures do not hold.
 - Irony and comparisons ("as good as nothing") are where models of this kind err most.
-- Reviews longer than {max_length} tokens are cut at the end.
+- Of reviews longer than {max_length} tokens, {cut}.
 - The figures above chose the best epoch, so they flatter. Those of the test split are in `model_metrics`.
 """
 
@@ -51,9 +51,15 @@ def model_card(
         "## Validation\n\n" + _table([{"figure": name, "value": value} for name, value in validation.items()]),
         "## Training\n\n" + _table([{"setting": name, "value": value} for name, value in config.to_json().items()]),
         "## History\n\n" + _table(history),
-        "## Limits\n\n" + _LIMITS.format(max_length=config.max_length),
+        "## Limits\n\n" + _LIMITS.format(max_length=config.max_length, cut=_cut(config)),
     ]
     return "\n\n".join(sections)
+
+
+def _cut(config: TrainConfig) -> str:
+    if config.head_tokens >= config.max_length - 2:
+        return "the beginning is read"
+    return f"the first {config.head_tokens} are read and then the last ones"
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -17,7 +17,6 @@ from transformers import (
     EarlyStoppingCallback,
     EvalPrediction,
     PreTrainedModel,
-    PreTrainedTokenizerFast,
     PrinterCallback,
     Trainer,
     TrainerCallback,
@@ -35,7 +34,8 @@ from senti_tasks.learning.checkpoints import StopAtCheckpoint
 from senti_tasks.learning.evaluation import measure
 from senti_tasks.learning.model_card import model_card
 from senti_tasks.learning.sampling import LengthGroupedSampler
-from senti_tasks.scoring.devices import device_named
+from senti_tasks.scoring.devices import cpu_capabilities, device_named
+from senti_tasks.scoring.tokens import HEAD_TOKENS, Encoder
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +73,8 @@ def train(
     tokenizer = load_tokenizer(base_model, texts["train"], revision)
     tokenizer.model_max_length = min(tokenizer.model_max_length, config.max_length)
     model = load_classifier(base_model, tokenizer, config, revision)
+    setattr(model.config, HEAD_TOKENS, config.head_tokens)  # whoever scores with the model cuts as it was trained
+    encoder = Encoder(tokenizer.backend_tokenizer, tokenizer.model_max_length, config.head_tokens)
     model.accepts_loss_kwargs = False  # type: ignore[assignment]  # else accumulated losses are added, not averaged
     if config.freeze_encoder:
         _freeze_encoder(model)
@@ -87,10 +89,10 @@ def train(
     trainer = _Trainer(
         model=model,
         args=arguments,
-        train_dataset=_encode(tokenizer, texts["train"], list(data["train"]["label"])),
+        train_dataset=_encode(encoder, texts["train"], list(data["train"]["label"])),
         # Sorted by length, which pads little; a sum over rows does not mind their order.
         eval_dataset=sorted(
-            _encode(tokenizer, texts["validation"], list(data["validation"]["label"])),
+            _encode(encoder, texts["validation"], list(data["validation"]["label"])),
             key=lambda row: len(row["input_ids"]),
         ),
         processing_class=tokenizer,
@@ -190,10 +192,11 @@ def _figures(prediction: EvalPrediction) -> dict[str, float]:
     return measure(np.asarray(prediction.label_ids), torch.softmax(logits, dim=-1).numpy())
 
 
-def _encode(tokenizer: PreTrainedTokenizerFast, texts: list[str], labels: list[int]) -> Rows:
-    """A row per text, cut at the tokenizer's longest, not padded."""
-    encoded = tokenizer(texts, truncation=True, return_token_type_ids=False, return_attention_mask=False)
-    return [{"input_ids": ids, "labels": label} for ids, label in zip(encoded["input_ids"], labels, strict=True)]
+def _encode(encoder: Encoder, texts: list[str], labels: list[int]) -> Rows:
+    """A row per text, cut as it will be when it is scored, not padded."""
+    tokens = encoder.encode(texts)
+    rows = np.split(tokens.ids, tokens.offsets[1:-1])
+    return [{"input_ids": ids.tolist(), "labels": label} for ids, label in zip(rows, labels, strict=True)]
 
 
 def _freeze_encoder(model: PreTrainedModel) -> None:
@@ -205,6 +208,7 @@ def _freeze_encoder(model: PreTrainedModel) -> None:
 
 def _arguments(config: TrainConfig, folder: Path, device: str) -> TrainingArguments:
     cuda = device_named(device).type == "cuda"
+    half = torch.cuda.is_bf16_supported() if cuda else "BF16" in cpu_capabilities()
     if cuda:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
@@ -215,7 +219,7 @@ def _arguments(config: TrainConfig, folder: Path, device: str) -> TrainingArgume
         weight_decay=config.weight_decay,
         warmup_steps=config.warmup_fraction,  # below 1 it is a share of all steps
         lr_scheduler_type="linear",
-        optim="adamw_torch",
+        optim="adamw_torch_fused",
         num_train_epochs=config.epochs,
         per_device_train_batch_size=config.batch_size,
         per_device_eval_batch_size=_EVALUATION_BATCH,
@@ -229,7 +233,7 @@ def _arguments(config: TrainConfig, folder: Path, device: str) -> TrainingArgume
         restore_callback_states_from_checkpoint=True,  # how long early stopping has waited
         remove_unused_columns=False,
         use_cpu=not cuda,
-        bf16=cuda and torch.cuda.is_bf16_supported(),
+        bf16=half,
         dataloader_pin_memory=cuda,
         disable_tqdm=not sys.stderr.isatty(),
         report_to="none",

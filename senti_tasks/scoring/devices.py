@@ -27,6 +27,11 @@ def fastest_forms(device: str = "auto") -> list[str]:
     return [form for form, needs in (("int8", "INT8"), ("bf16", "BF16")) if needs in native] + ["fp32"]
 
 
+def wanted_forms(setting: str, device: str = "auto") -> list[str]:
+    """The forms to try, in order, for what SENTI_FORM says: ``auto``, or a form and the more exact ones after it."""
+    return fastest_forms(device) if setting == "auto" else list(reversed(FORMS[: FORMS.index(setting) + 1]))
+
+
 def cpu_capabilities() -> frozenset[str]:
     """What this CPU computes natively, of FP32, BF16 and INT8; without OpenVINO, which uses the others, FP32."""
     try:

@@ -84,15 +84,10 @@ def _engine(folder: Path, form: str, device: torch.device, encoder: Encoder) -> 
 
 def _int8_engine(folder: Path, encoder: Encoder) -> tuple[int, Engine]:
     try:
-        import openvino
-
-        from senti_tasks.scoring.on_openvino import MODEL_FILE, OpenVino
+        from senti_tasks.scoring.on_openvino import OpenVino, read
     except ImportError as error:
         raise ConfigError(f"the form int8 needs OpenVINO (pip install openvino): {error}") from error
-    try:
-        model = openvino.Core().read_model(folder / MODEL_FILE)
-    except RuntimeError as error:
-        raise ArtifactError(f"{folder} holds no int8 form that can be loaded: {error}") from error
+    model = read(folder)
     return model.output(0).partial_shape[1].get_length(), OpenVino(model, encoder.pad_id)
 
 

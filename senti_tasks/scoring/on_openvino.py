@@ -1,5 +1,6 @@
 """Scoring with OpenVINO on a CPU: one inference stream per core, batches started without waiting for each other."""
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -8,16 +9,20 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import openvino as ov
 import torch
 from torch import Tensor, nn
 
+from senti_tasks.errors import ArtifactError
 from senti_tasks.scoring import batches
 from senti_tasks.scoring.attention import Padded
 from senti_tasks.scoring.batches import Batch
 from senti_tasks.scoring.bert import Bert, is_bert
 from senti_tasks.scoring.on_torch import CPU_BUDGETS, Logits, square
 from senti_tasks.scoring.tokens import Tokens
+
+# OpenVINO and NNCF tell Google Analytics what they convert, unless this package of theirs is absent. A test listens.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+import openvino as ov  # noqa: E402
 
 MODEL_FILE = "openvino_model.xml"
 _STEP = 8  # widths are rounded up to it: every new shape costs the preparation of its kernels
@@ -41,6 +46,11 @@ def _multiplies_int8() -> bool:
     return bool(flags & {"avx512_vnni", "avx_vnni", "amx_int8", "i8mm", "asimddp"})
 
 
+def version() -> str:
+    found: str = ov.__version__.split("-")[0]
+    return found
+
+
 def convert(model: Any) -> ov.Model:
     """An OpenVINO model of a transformers classifier, in fp32: input_ids (B, T) and lengths (B,) to logits."""
     example = (torch.ones((2, 8), dtype=torch.int32), torch.tensor([8, 5], dtype=torch.int32))
@@ -51,6 +61,19 @@ def convert(model: Any) -> ov.Model:
         tensor.get_tensor().set_names({name})
     converted.reshape({"input_ids": [-1, -1], "lengths": [-1]})
     return converted
+
+
+def save(model: ov.Model, folder: Path) -> None:
+    """Writes a converted model into ``folder``, for ``read``; weights in the precision that they have."""
+    ov.save_model(model, folder / MODEL_FILE, compress_to_fp16=False)
+
+
+def read(folder: Path) -> ov.Model:
+    """The converted model in ``folder``. Raises ``ArtifactError``."""
+    try:
+        return ov.Core().read_model(folder / MODEL_FILE)
+    except RuntimeError as error:
+        raise ArtifactError(f"{folder} holds no {MODEL_FILE} that OpenVINO can load: {error}") from error
 
 
 class _PaddedBert(nn.Module):

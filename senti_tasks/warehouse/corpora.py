@@ -49,6 +49,13 @@ def labelled_reviews(connection: Connection, *, due: datetime) -> Iterator[dict[
         }
 
 
+def unlabelled_texts(connection: Connection, *, limit: int) -> list[str]:
+    """Texts of reviews that nobody annotated, those with the highest keys first; ``limit`` at most."""
+    annotated = sa.exists().where(review_annotations.c.review_id == reviews.c.review_id)
+    texts = sa.select(reviews.c.review_text).where(reviews.c.review_text.is_not(None), ~annotated)
+    return list(connection.execute(texts.order_by(reviews.c.review_id.desc()).limit(limit)).scalars())
+
+
 def splits_of(connection: Connection, keys: Sequence[str]) -> dict[str, str]:
     """The split of each of ``keys`` that the ledger knows."""
     known: dict[str, str] = {}

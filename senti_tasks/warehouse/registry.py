@@ -17,6 +17,8 @@ from senti_tasks.warehouse.schema import (
     review_labels,
 )
 
+_FORM_KEY = ["model_version", "form"]
+
 
 def register(
     connection: Connection, model: Mapping[str, Any], *, label_names: Mapping[int, str], form: Mapping[str, Any]
@@ -77,6 +79,21 @@ def serving_form(connection: Connection, version: str) -> dict[str, Any]:
         sa.select(model_forms).where(model_forms.c.model_version == version, model_forms.c.serves)
     ).mappings()
     return dict(row.one())
+
+
+def record_forms(connection: Connection, version: str, rows: Iterable[Mapping[str, Any]]) -> str:
+    """Stores the forms of ``version`` with the verdict on each; returns the one that serves.
+
+    The one of ``rows`` that is marked so serves from then on, unless the model was judged meanwhile: what was judged is
+    what runs.
+    """
+    if _verdict(connection, version) is None:
+        statement = insert(connection, model_forms)
+        replaced = {one.name: statement.excluded[one.name] for one in model_forms.c if one.name not in _FORM_KEY}
+        values = [{"model_version": version, **row} for row in rows]
+        connection.execute(statement.on_conflict_do_update(index_elements=_FORM_KEY, set_=replaced), values)
+    form: str = serving_form(connection, version)["form"]
+    return form
 
 
 def record_metrics(connection: Connection, version: str, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -233,8 +233,8 @@ def answers_before(
         .scalar_subquery()
     )
     names = ("label", "score", "confidence", "truncated")
-    found = sa.select(asked.c.digest, *(review_labels.c[name] for name in names)).join(
-        review_labels, sa.and_(same, review_labels.c.review_id == one)
+    found = sa.select(asked.c.digest, *(review_labels.c[name] for name in names)).select_from(
+        asked.join(review_labels, sa.and_(same, review_labels.c.review_id == one))
     )
     rows = connection.execute(found).mappings() if digests else ()
     return {row["digest"]: {name: row[name] for name in names} for row in rows}

@@ -114,17 +114,23 @@ model_labels = Table(
     Column("label_name", sa.Text, nullable=False),
 )
 
-model_forms = Table(  # what can serve: fp32, bf16, int8, each a folder of its own
+model_forms = Table(  # what can serve: fp32, bf16, int8, each a folder of its own; and what was refused, and why
     "model_forms",
     metadata,
     Column("model_version", sa.Text, ForeignKey("models.version"), primary_key=True),
     Column("form", sa.Text, primary_key=True),
-    Column("artifact", sa.Text, nullable=False),
-    Column("digest", sa.String(64), nullable=False),
+    Column("verdict", sa.Text, CheckConstraint("verdict IN ('proven', 'refused')", name="verdict"), nullable=False),
+    Column("reason", sa.Text, nullable=False),
+    Column("artifact", sa.Text),
+    Column("digest", sa.String(64)),
     Column("library", sa.Text, nullable=False),
-    Column("agreement", sa.Double, nullable=False),  # share of labels equal to fp32's
+    Column("agreement", sa.Double),  # share of labels equal to fp32's
+    Column("reviews_compared", Counter),
+    Column("reviews_per_second", sa.Double),  # in that comparison, on the machine that made it
     Column("temperature", sa.Double, nullable=False),
     Column("serves", sa.Boolean, nullable=False),
+    CheckConstraint("(verdict = 'proven') = (digest IS NOT NULL)", name="kept"),
+    CheckConstraint("verdict = 'proven' OR NOT serves", name="serves"),
 )
 
 model_metrics = Table(

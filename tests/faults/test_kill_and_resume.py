@@ -23,7 +23,7 @@ from tests.situations import PHRASES, WEDNESDAY, add_model, add_reviews, count, 
 
 ROOT = Path(__file__).parents[2]
 PAGES = 2
-REVIEWS = PAGES * ScoreConfig().page_rows - 10
+REVIEWS = PAGES * ScoreConfig().window_rows - 10
 DUE = "2026-11-04T02:00:00+08:00"
 DEADLINE_S = 120
 
@@ -91,7 +91,7 @@ def test_a_killed_scoring_is_finished_by_the_next_call(
     assert (run["state"], run["planned"], run["labelled"], run["failed"]) == ("published", REVIEWS, REVIEWS, 0)
     (shard,) = rows(engine, run_shards)
     assert (shard["attempt"], shard["accepted_attempt"]) == (2, 2)
-    assert staged_before % ScoreConfig().page_rows == 0
+    assert staged_before % ScoreConfig().window_rows == 0
 
     other = database.connect(databases.migrated())
     fill(other)
@@ -134,7 +134,7 @@ def test_each_step_can_be_done_twice(engine: Engine, champion: str) -> None:
 
 
 def test_an_attempt_that_was_presumed_dead_stops_when_another_took_its_shard(engine: Engine, champion: str) -> None:
-    pages = 2 * ScoreConfig().page_rows
+    pages = 2 * ScoreConfig().window_rows
     with database.writing(engine) as connection:
         add_reviews(connection, dict.fromkeys(range(pages), "味道不错"))
     run = scoring.open_run("night", DUE)
