@@ -34,7 +34,7 @@ from senti_tasks.learning.checkpoints import StopAtCheckpoint
 from senti_tasks.learning.evaluation import measure
 from senti_tasks.learning.model_card import model_card
 from senti_tasks.learning.sampling import LengthGroupedSampler
-from senti_tasks.scoring.devices import cpu_capabilities, device_named
+from senti_tasks.scoring.devices import cpu_capabilities, cuda_has_bf16, device_named
 from senti_tasks.scoring.tokens import HEAD_TOKENS, Encoder
 
 log = logging.getLogger(__name__)
@@ -208,7 +208,7 @@ def _freeze_encoder(model: PreTrainedModel) -> None:
 
 def _arguments(config: TrainConfig, folder: Path, device: str) -> TrainingArguments:
     cuda = device_named(device).type == "cuda"
-    half = torch.cuda.is_bf16_supported() if cuda else "BF16" in cpu_capabilities()
+    half = cuda_has_bf16() if cuda else "BF16" in cpu_capabilities()
     if cuda:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)

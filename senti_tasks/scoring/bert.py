@@ -76,8 +76,8 @@ class Bert(nn.Module):
         return list(cast(Iterable[Layer], self.layers))
 
     def use(self, finish: Callable[..., Tensor]) -> None:
-        """Puts a compiled ``finish_layer`` in the place of the plain one."""
-        for layer in self.encoder:
+        """Puts a compiled ``finish_layer`` in the place of the plain one; not in the last layer, which has few rows."""
+        for layer in self.encoder[:-1]:
             layer.run_finish = finish
 
 

@@ -22,9 +22,14 @@ def device_named(name: str) -> torch.device:
 def fastest_forms(device: str = "auto") -> list[str]:
     """The forms worth having on ``device``, the fastest first; fp32 is always among them."""
     if device_named(device).type == "cuda":
-        return ["bf16", "fp32"] if torch.cuda.is_bf16_supported() else ["fp32"]
+        return ["bf16", "fp32"] if cuda_has_bf16() else ["fp32"]
     native = cpu_capabilities()
     return [form for form, needs in (("int8", "INT8"), ("bf16", "BF16")) if needs in native] + ["fp32"]
+
+
+def cuda_has_bf16() -> bool:
+    """Whether the CUDA device multiplies bf16 itself: Ampere and later. torch says yes for those that emulate it, too."""
+    return torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def wanted_forms(setting: str, device: str = "auto") -> list[str]:

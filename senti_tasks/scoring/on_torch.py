@@ -51,7 +51,7 @@ class Pack(NamedTuple):
         cu[: len(self.cu_seqlens)] = self.cu_seqlens
         cu[len(self.cu_seqlens) : len(self.cu_seqlens) + len(filler)] = filler
         ids = np.concatenate([self.ids, np.full(left, pad_id, dtype=np.int32)])
-        positions = np.concatenate([self.positions, np.arange(left, dtype=np.int32) % longest])
+        positions = np.concatenate([self.positions, np.zeros(left, dtype=np.int32)])
         return Pack(ids, positions, cu)
 
 
@@ -75,6 +75,7 @@ class PackedTorch:
         self._varlen: Varlen = flash if self._cuda and half else by_segments
         self._capture = self._cuda and half  # what by_segments launches depends on the lengths
         self._replays: dict[tuple[int, int], _Replay] = {}
+        self._pool = torch.cuda.graph_pool_handle() if self._capture else None
         self._token_budget = 0
         self.token_budgets: Sequence[int] = CUDA_BUDGETS if self._cuda else CPU_BUDGETS
         self.at_once = 3 if self._cuda else torch.get_num_threads()
@@ -136,7 +137,7 @@ class PackedTorch:
             return lambda: logits[: len(batch)].cpu().numpy()
         key = (self._token_budget, longest)
         if key not in self._replays:
-            self._replays[key] = _Replay(self._forward, pack, longest, self._device)
+            self._replays[key] = _Replay(self._forward, pack, longest, self._device, self._pool)
         return self._replays[key].start(pack, len(batch))
 
     def _there(self, array: npt.NDArray[np.int32]) -> Tensor:
@@ -155,8 +156,14 @@ class _Replay:
     """A forward pass of fixed shapes, captured once as a CUDA graph: one launch in place of some hundred."""
 
     def __init__(
-        self, forward: Callable[[Tensor, Tensor, Tensor, int], Tensor], like: Pack, longest: int, device: torch.device
+        self,
+        forward: Callable[[Tensor, Tensor, Tensor, int], Tensor],
+        like: Pack,
+        longest: int,
+        device: torch.device,
+        pool: Any,
     ) -> None:
+        """Graphs with the same ``pool`` share their memory: they run one after the other, and so do the copies."""
         ids, positions, cu_seqlens = (torch.from_numpy(array).to(device) for array in like)
         self._inputs = (ids, positions, cu_seqlens)
         aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
@@ -166,7 +173,7 @@ class _Replay:
                 forward(ids, positions, cu_seqlens, longest)
         torch.cuda.current_stream().wait_stream(aside)
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
+        with torch.cuda.graph(self._graph, pool=pool, capture_error_mode="thread_local"):
             self._logits = forward(ids, positions, cu_seqlens, longest)
 
     def start(self, pack: Pack, texts: int) -> Callable[[], Logits]:

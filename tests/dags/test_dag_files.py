@@ -48,7 +48,7 @@ def test_each_task_retries_with_backoff_and_a_timeout_and_models_run_in_the_gpu_
     ]
     assert {line[0] for line in lines} == {path.stem for path in FILES}
     on_gpu = {(dag, task) for dag, task, gpu, *_ in lines if gpu == "True"}
-    assert {task for _, task in on_gpu} == {"train", "evaluate", "score_shard"}
+    assert {task for _, task in on_gpu} == {"train", "build_forms", "evaluate", "score_shard"}
     for dag, task, _, retries, backoff, timeout, runbook, catchup, active in lines:
         assert int(retries) >= 1, (dag, task)
         assert float(backoff) > 1, (dag, task)

@@ -47,7 +47,7 @@ def test_an_unknown_field_is_refused_with_the_known_ones() -> None:
         (GateConfig, "margin", 1.0, r"in \[0, 1\)"),
         (GateConfig, "confidence", 0.5, r"in \(0.5, 1\)"),
         (ScoreConfig, "window_rows", 0, "1 or more"),
-        (ScoreConfig, "token_budget", 511, "512 or more"),
+        (ScoreConfig, "token_budget", 511, "0, or 512 or more"),
         (ScoreConfig, "shard_rows", 0, "1 or more"),
         (ScoreConfig, "max_shards", 501, r"in \[1, 500\]"),
     ],
