@@ -17,7 +17,7 @@ ifndef UV_INDEX_URL
     $(or $(PIP_INDEX_URL),$(shell $(BIN)/pip config get global.index-url 2>/dev/null))
 endif
 
-.PHONY: help run up test check lock reset
+.PHONY: help run up test check bench lock reset
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -54,6 +54,9 @@ up: .venv/run ## Airflow with its UI, on the same warehouse
 
 test: check ## all checks and tests
 	$(BIN)/pytest
+
+bench: .venv/test ## how fast it scores and trains on this machine, beside what else one could pick (docs/performance.md)
+	$(BIN)/python -m benchmarks
 
 check: .venv/test ## formatting, lint, types, layers
 	$(BIN)/ruff format --check .

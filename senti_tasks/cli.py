@@ -244,6 +244,7 @@ def show(version: str, as_json: Json = False) -> None:
         as_json,
         f"{version} from {found['base_model']}, corpus {found['corpus']}, digest {found['digest'][:12]}",
         console.table(history, {name: name.replace("_", " ") for row in history for name in row}),
+        console.table(found["forms"], {"form": "form", "serves": "serves", "verdict": "verdict", "reason": "reason"}),
         console.table(found["metrics"], {name: name for name in ("subject", "split", "metric", "value")}),
         console.table(found["gate"], {"passed": "passed", "rule": "rule", "reference": "against", "reason": "reason"}),
         console.table(found["promotions"], {"seq": "promotion", "kind": "kind", "actor": "by", "reason": "reason"}),

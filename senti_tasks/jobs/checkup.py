@@ -98,12 +98,13 @@ def _base_model() -> tuple[bool, str]:
 def _device() -> tuple[bool, str]:
     import torch
 
-    from senti_tasks.scoring.devices import device_named
+    from senti_tasks.scoring.devices import device_named, wanted_forms
 
-    place = enter(migrated=False)
-    device = device_named(place.settings.device)
+    settings = enter(migrated=False).settings
+    device = device_named(settings.device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
-    return True, f"torch {torch.__version__} on {device} ({name})"
+    forms = ", then ".join(wanted_forms(settings.form, settings.device))
+    return True, f"torch {torch.__version__} on {device} ({name}); forms of a new model to try: {forms}"
 
 
 def _airflow() -> tuple[bool | None, str]:

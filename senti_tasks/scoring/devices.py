@@ -28,8 +28,8 @@ def fastest_forms(device: str = "auto") -> list[str]:
 
 
 def cuda_has_bf16() -> bool:
-    """Whether the CUDA device multiplies bf16 itself: Ampere and later. torch says yes for those that emulate it, too."""
-    return torch.cuda.is_bf16_supported(including_emulation=False)
+    """Whether the CUDA device multiplies bf16 itself, as Ampere and later do; others emulate it."""
+    return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
 def wanted_forms(setting: str, device: str = "auto") -> list[str]:

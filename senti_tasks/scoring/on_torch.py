@@ -58,22 +58,21 @@ class Pack(NamedTuple):
 class PackedTorch:
     """A BERT classifier without padding.
 
-    On a CPU each core computes a batch of its own, which is faster than sharing one: no thread waits for another. On
-    CUDA every batch has one of a few shapes, each captured as a graph.
+    On a CPU each core computes a batch of its own, which is faster than sharing one: no thread waits for another. In
+    bf16 on CUDA every batch has one of a few shapes, each captured as a graph.
     """
 
     def __init__(
         self, bert: Bert, device: torch.device, dtype: torch.dtype, pad_id: int, *, fixed_shapes: bool | None = None
     ) -> None:
-        """``fixed_shapes`` is for tests of that path on a CPU; left out, CUDA has them and a CPU does not."""
+        """``fixed_shapes`` is for tests of that path on a CPU; left out, bf16 on CUDA has them."""
         self._bert = bert.to(device, dtype).eval()
         self._device = device
         self._pad_id = pad_id
         self._cuda = device.type == "cuda"
-        self._fixed = self._cuda if fixed_shapes is None else fixed_shapes
-        half = dtype in (torch.bfloat16, torch.float16)
-        self._varlen: Varlen = flash if self._cuda and half else by_segments
-        self._capture = self._cuda and half  # what by_segments launches depends on the lengths
+        self._capture = self._cuda and dtype == torch.bfloat16
+        self._fixed = self._capture if fixed_shapes is None else fixed_shapes
+        self._varlen: Varlen = flash if self._capture else by_segments
         self._replays: dict[tuple[int, int], _Replay] = {}
         self._pool = torch.cuda.graph_pool_handle() if self._capture else None
         self._token_budget = 0

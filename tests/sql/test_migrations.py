@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, Engine
@@ -15,7 +16,7 @@ from sqlalchemy import Connection, Engine
 from senti_tasks.errors import WarehouseError
 from senti_tasks.jobs import scoring, upkeep, workplace
 from senti_tasks.warehouse import database, migrations
-from senti_tasks.warehouse.schema import metadata, review_labels, warehouse_settings
+from senti_tasks.warehouse.schema import metadata, model_forms, review_labels, warehouse_settings
 from tests.situations import add_model, deploy, night, on_postgresql, on_sqlite, promote, rows
 
 NEWEST = migrations.newest_revision()
@@ -53,6 +54,32 @@ def test_the_migrations_make_the_constraints_of_the_schema(engine: Engine) -> No
             stated = {*table.constraints, *(rule for column in table.c for rule in column.constraints)}
             rules = {quote(rule) for rule in stated if isinstance(rule, sa.CheckConstraint)}
             assert {rule["name"] for rule in inspector.get_check_constraints(table.name)} == rules
+
+
+def test_a_model_of_the_first_schema_keeps_its_form(empty_url: str) -> None:
+    engine = database.connect(empty_url)
+    at_revision(engine, "0001")
+    execute(
+        engine,
+        "INSERT INTO corpora VALUES ('c', 'c', '2026-11-01', 'corpora/c', 'd', '{}', '2026-11-01')",
+        "INSERT INTO models VALUES ('m', 'm', 'c', 'scratch:tiny', NULL, '{}', '0.1.0', 1, 'm', 'd', '{}', NULL, "
+        "'2026-11-01')",
+        "INSERT INTO model_forms VALUES ('m', 'fp32', 'models/m', 'd', 'torch 2.13.0', 1.0, 1.0, TRUE)",
+    )
+    assert migrate(engine)["before"] == "0001"
+    (form,) = rows(engine, model_forms)
+    kept = {"form": "fp32", "artifact": "models/m", "digest": "d", "agreement": 1.0, "temperature": 1.0, "serves": True}
+    assert kept.items() <= form.items()
+    assert (form["verdict"], form["reviews_compared"]) == ("proven", None)
+
+
+def at_revision(engine: Engine, revision: str) -> None:
+    """An earlier schema, without its views."""
+    database.make_room(engine)
+    with database.writing(engine) as connection:
+        config = migrations._config(connection)
+        config.attributes.update(review_id_type="bigint", reviews_table="reviews")
+        command.upgrade(config, revision)
 
 
 def test_a_migration_that_fails_leaves_nothing(empty_url: str) -> None:
