@@ -1,10 +1,10 @@
 """
 ### Retrain the sentiment model
 
-Every Sunday: freezes the labelled reviews into a corpus, fine-tunes a classifier on it, measures it beside the
-champion and a TF-IDF baseline on rows none of them was trained on, and promotes it only if the gate agrees. A refused
-model is kept with its figures (`senti models show VERSION`); the tasks after `is_deserved` are skipped then, and that
-is a good run.
+Every Sunday: freezes the labelled reviews into a corpus, fine-tunes a classifier on it, builds the fastest form of it
+that gives the same labels (`SENTI_FORM`), measures that form beside the champion and a TF-IDF baseline on rows none of
+them was trained on, and promotes it only if the gate agrees. A refused model is kept with its figures (`senti models
+show VERSION`); the tasks after `is_deserved` are skipped then, and that is a good run.
 
 **Safe to clear or retry at any time.** A retried task finds the corpus and the model that its first attempt made; a
 killed training goes on from its last checkpoint on the same worker.
@@ -18,7 +18,7 @@ labels, `BaseModelError` for a hub mirror or a folder, `ArtifactError` for a res
 from airflow.sdk import Param, dag, task
 from conventions import CHAMPION, DEFAULTS, DUE, GPU, ORIGIN, cron
 
-from senti_tasks.jobs import learning
+from senti_tasks.jobs import forms, learning
 
 BASE_MODEL = "{{ params.base_model }}"
 
@@ -39,8 +39,8 @@ def retrain_sentiment() -> None:
     model = task(learning.train, **GPU)(
         corpus=corpus["corpus"], origin=ORIGIN, base_model=BASE_MODEL, config="{{ params.config }}"
     )
-    forms = task(learning.build_forms, **GPU)(model["model"])
-    evaluation = task(learning.evaluate, **GPU)(forms["model"])
+    form = task(forms.build_forms, **GPU)(model["model"])
+    evaluation = task(learning.evaluate, **GPU)(form["model"])
     judgement = task(learning.judge)(evaluation, config="{{ params.gate }}")
     deserved = task.short_circuit(learning.is_deserved)(judgement)
     deserved >> task(learning.promote, outlets=[CHAMPION])(judgement, actor=ORIGIN)

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from senti_tasks import console
 from senti_tasks.errors import SentiError
-from senti_tasks.jobs import checkup, learning, models, scoring, upkeep
+from senti_tasks.jobs import checkup, forms, learning, models, scoring, upkeep
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -128,10 +128,10 @@ def retrain(
         corpus = frozen["corpus"]
         console.say(f"corpus {corpus}: " + ", ".join(f"{rows:,} {split}" for split, rows in frozen["rows"].items()))
     trained = learning.train(corpus, origin, base_model, config, report=_epoch)
-    forms = learning.build_forms(trained["model"])
-    for reason in forms["reasons"]:
+    chosen = forms.build_forms(trained["model"])
+    for reason in chosen["reasons"]:
         console.say(reason)
-    judgement = learning.judge(learning.evaluate(forms["model"]))
+    judgement = learning.judge(learning.evaluate(chosen["model"]))
     version = trained["model"]
     after = f"to overrule it: senti models promote {version} --reason TEXT"
     if judgement["promote"]:
@@ -140,7 +140,7 @@ def retrain(
     verdict = "promoted" if judgement["promote"] else "refused by the gate"
     lines = [f"{version}: {verdict}", *(f"  {line}" for line in (*judgement["reasons"], after))]
     console.show(
-        {**judgement, "form": forms["form"], "corpus": corpus, "scorecard": cards[0]},
+        {**judgement, "form": chosen["form"], "corpus": corpus, "scorecard": cards[0]},
         as_json,
         _scorecards(cards),
         *lines,

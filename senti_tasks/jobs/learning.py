@@ -6,21 +6,11 @@ import hashlib
 import json
 import logging
 import shutil
-import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from senti_tasks.jobs.scoring import load_form, scorer_of
-from senti_tasks.jobs.workplace import Workplace, enter, instant, now
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from datasets import DatasetDict
-
-    from senti_tasks.config import FormConfig
-    from senti_tasks.scoring.predictions import Predictions
-    from senti_tasks.scoring.scorer import Scorer
+from senti_tasks.jobs.scoring import scorer_of
+from senti_tasks.jobs.workplace import enter, instant, now
 
 log = logging.getLogger(__name__)
 
@@ -149,99 +139,6 @@ def _fp32_form(artifact: str, digest: str) -> dict[str, Any]:
         "temperature": 1.0,
         "serves": True,
     }
-
-
-def build_forms(model: str, config: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Builds the faster forms of ``model`` that SENTI_FORM asks for, compares each with fp32, and chooses who serves.
-
-    The first that gives enough reviews the label fp32 gives them; fp32 itself when none does. A model that was judged
-    keeps its form. Returns model, form (the one that serves) and reasons, one per form that was tried.
-    """
-    from senti_tasks.config import FormConfig
-    from senti_tasks.learning import corpus
-    from senti_tasks.scoring import devices
-    from senti_tasks.text import defect
-    from senti_tasks.warehouse import corpora, database, registry
-
-    place = enter()
-    settled = FormConfig.from_json(config or {})
-    with database.reading(place.engine) as connection:
-        registered = registry.model(connection, model)
-        frozen = corpora.corpus(connection, registered["corpus"])
-        tried = {row["form"]: row for row in registry.forms(connection, model)}
-    wanted = devices.wanted_forms(place.settings.form, place.settings.device)
-    if registered["verdict"] is None and wanted != ["fp32"]:
-        with database.reading(place.engine) as connection:
-            unlabelled = corpora.unlabelled_texts(connection, limit=2 * settled.agreement_rows)
-        shown = list(dict.fromkeys(text for text in unlabelled if defect(text) is None))[: settled.agreement_rows]
-        data = corpus.load(place.store.fetch(frozen["artifact"], frozen["digest"]))
-        with place.scratch() as folder:
-            rows = _tried_forms(place, tried["fp32"], wanted, data, shown, settled, folder)
-        with database.writing(place.engine) as connection:
-            registry.record_forms(connection, model, rows)
-    with database.reading(place.engine) as connection:
-        forms = registry.forms(connection, model)
-    reasons = [f"{row['form']} {row['verdict']}: {row['reason']}" for row in forms]
-    for reason in reasons:
-        log.info("%s: %s", model, reason)
-    return {"model": model, "form": next(row["form"] for row in forms if row["serves"]), "reasons": reasons}
-
-
-def _tried_forms(
-    place: Workplace,
-    fp32: dict[str, Any],
-    wanted: list[str],
-    data: DatasetDict,
-    unlabelled: list[str],
-    config: FormConfig,
-    folder: Path,
-) -> list[dict[str, Any]]:
-    """The rows of ``model_forms``: of ``wanted``, the fastest first, down to the first that is proven, and of fp32."""
-    from senti_tasks.learning import forms
-    from senti_tasks.scoring import loading
-
-    plain = load_form(place, fp32)
-    # int8 asks for many reviews that the model was not trained on; a rounding of weights can be seen on a few.
-    shown = unlabelled or list(data["validation"]["text"])
-    reference, speed = _timed(plain, shown)
-    source = place.store.fetch(fp32["artifact"], fp32["digest"])
-    calibration = list(data["train"]["text"])[: config.calibration_rows]
-    builders = forms.builders(source, calibration, shown, reference.labels, config.min_agreement)
-    rows: list[dict[str, Any]] = []
-    for form in wanted:
-        if form == "fp32":
-            break
-        row = {**fp32, "form": form, "library": forms.library(form), "verdict": "refused", "serves": False}
-        row |= {"artifact": None, "digest": None, "agreement": None, "reviews_compared": None}
-        rows.append(row)
-        if form == "int8" and len(unlabelled) < config.agreement_rows:
-            row["reason"] = (
-                f"it is compared on {config.agreement_rows} unlabelled reviews, and the warehouse has {len(unlabelled)}"
-            )
-            continue
-        for number, build in enumerate(builders[form]):
-            output = folder / f"{form}-{number}"
-            build(output)
-            scorer = loading.load(output, form, place.settings.device)
-            found, row["reviews_per_second"] = _timed(scorer, shown)
-            row["agreement"], row["reviews_compared"] = forms.agreement(reference, found), len(shown)
-            row["reason"] = f"the label of fp32 for {row['agreement']:.2%} of {len(shown)} reviews"
-            if row["agreement"] >= config.min_agreement:
-                artifact, digest = place.store.put(output, "forms", f"{fp32['model_version']}-{form}")
-                row |= {"verdict": "proven", "serves": True, "artifact": artifact, "digest": digest}
-                break
-            row["reason"] += f", and {config.min_agreement:.0%} is asked for"
-        if row["serves"]:
-            break
-    served = any(row["serves"] for row in rows)
-    return [*rows, {**fp32, "serves": not served, "reviews_per_second": speed, "reviews_compared": len(shown)}]
-
-
-def _timed(scorer: Scorer, texts: list[str]) -> tuple[Predictions, float]:
-    """What a scorer thinks of texts, and how many it scored in a second."""
-    started = time.perf_counter()
-    found = scorer.predict(texts)
-    return found, len(texts) / (time.perf_counter() - started)
 
 
 def evaluate(model: str) -> dict[str, Any]:

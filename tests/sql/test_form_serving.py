@@ -8,7 +8,8 @@ from safetensors.torch import load_file, save_file
 from sqlalchemy import Engine
 
 from senti_tasks.artifacts import ArtifactStore
-from senti_tasks.jobs import learning, scoring
+from senti_tasks.jobs import forms as job
+from senti_tasks.jobs import scoring
 from senti_tasks.learning import corpus
 from senti_tasks.learning import forms as making
 from senti_tasks.learning.vocabulary import build_tokenizer
@@ -61,7 +62,7 @@ def test_int8_serves_once_it_agrees_on_enough_unlabelled_reviews(
     candidate: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SENTI_FORM", "int8")
-    answer = learning.build_forms(candidate, {**FEW, "min_agreement": 0.9})
+    answer = job.build_forms(candidate, {**FEW, "min_agreement": 0.9})
     assert answer["form"] == "int8"
     built = forms(engine)
     assert [name for name, row in built.items() if row["serves"]] == ["int8"]
@@ -87,7 +88,7 @@ def test_int8_is_refused_where_there_are_too_few_reviews_to_compare(
     candidate: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SENTI_FORM", "int8")
-    answer = learning.build_forms(candidate)
+    answer = job.build_forms(candidate)
     assert answer["form"] == "bf16", "the next one is compared on what there is"
     refused = forms(engine)["int8"]
     assert (refused["verdict"], refused["digest"], refused["serves"]) == ("refused", None, False)
@@ -108,7 +109,7 @@ def test_fp32_serves_when_no_other_form_agrees(candidate: str, engine: Engine, m
 
     monkeypatch.setattr(making, "build_bf16", turned_round)
     monkeypatch.setenv("SENTI_FORM", "bf16")
-    answer = learning.build_forms(candidate, FEW)
+    answer = job.build_forms(candidate, FEW)
     assert answer["form"] == "fp32"
     refused = forms(engine)["bf16"]
     assert refused["verdict"] == "refused"
@@ -124,7 +125,7 @@ def test_a_model_keeps_the_form_it_was_judged_in(
         rule = {"rule": "rows", "reference": None, "figure": 1.0, "threshold": 1.0, "passed": True, "reason": "演示"}
         registry.record_judgement(connection, candidate, promote=True, rules=[rule])
     monkeypatch.setenv("SENTI_FORM", "bf16")
-    assert learning.build_forms(candidate, FEW)["form"] == "fp32"
+    assert job.build_forms(candidate, FEW)["form"] == "fp32"
     assert list(forms(engine)) == ["fp32"]
 
 
@@ -132,15 +133,15 @@ def test_of_two_builders_the_second_finds_what_the_first_kept(
     candidate: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SENTI_FORM", "bf16")
-    first = learning.build_forms(candidate, FEW)
-    assert learning.build_forms(candidate, FEW)["form"] == first["form"] == "bf16"
+    first = job.build_forms(candidate, FEW)
+    assert job.build_forms(candidate, FEW)["form"] == first["form"] == "bf16"
     assert sum(row["serves"] for row in forms(engine).values()) == 1
 
 
 @on_sqlite
 def test_the_champion_speaks_in_its_form(candidate: str, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SENTI_FORM", "bf16")
-    learning.build_forms(candidate, FEW)
+    job.build_forms(candidate, FEW)
     with database.writing(engine) as connection:
         promote(connection, candidate)
         assert promotions.champion(connection) == candidate
