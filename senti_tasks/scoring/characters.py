@@ -43,7 +43,11 @@ class CharacterTable:
         """The table for ``tokenizer``; ``None`` when it is not BERT's kind: WordPiece, BERT's words, [CLS] … [SEP]."""
         parts = json.loads(tokenizer.to_str())
         kinds = ((parts["pre_tokenizer"] or {}).get("type"), parts["model"]["type"])
-        if kinds != ("BertPreTokenizer", "WordPiece") or len(tokenizer.encode("").ids) != 2:
+        added = tokenizer.get_added_tokens_decoder().values()
+        # An added token may be looked for in what normalising makes of the text, which the table does not see.
+        if kinds != ("BertPreTokenizer", "WordPiece") or any(token.normalized for token in added):
+            return None
+        if len(tokenizer.encode("").ids) != 2:
             return None
         return cls(tokenizer)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForSequenceClassification
 from transformers.utils import logging as transformers_logging
 
@@ -58,11 +59,10 @@ def load(
 def _device_for(form: str, device: str) -> torch.device:
     if form not in devices.FORMS:
         raise ConfigError(f"the form of a model is one of {', '.join(devices.FORMS)}, found {form!r}")
-    if form != "int8":
-        return devices.device_named(device)
-    if device == "cuda":
+    if form == "int8" and device == "cuda":
         raise ConfigError("int8 runs on a CPU: set SENTI_DEVICE to cpu or auto here, or SENTI_FORM to bf16 and retrain")
-    return torch.device("cpu")
+    found = devices.device_named(device)
+    return torch.device("cpu") if form == "int8" else found
 
 
 def _engine(folder: Path, form: str, device: torch.device, encoder: Encoder) -> tuple[int, Engine]:
@@ -95,8 +95,11 @@ def load_classifier(folder: Path) -> Any:
     """The transformers classifier in ``folder``, float32, on the CPU. Raises ``ArtifactError``."""
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # it would draw over ours, and into logs
     try:
-        return AutoModelForSequenceClassification.from_pretrained(
-            folder, use_safetensors=True, local_files_only=True, dtype=torch.float32
-        ).eval()
-    except (OSError, ValueError) as error:
+        model, report = AutoModelForSequenceClassification.from_pretrained(
+            folder, use_safetensors=True, local_files_only=True, dtype=torch.float32, output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ArtifactError(f"{folder} holds no classifier that can be loaded: {error}") from error
+    if missing := sorted(report["missing_keys"]):
+        raise ArtifactError(f"{folder} holds no classifier that can be loaded: its weights lack {', '.join(missing[:5])}")
+    return model.eval()

@@ -1,7 +1,7 @@
 """Scoring with OpenVINO on a CPU: one inference stream per core, batches started without waiting for each other."""
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from queue import SimpleQueue
@@ -120,7 +120,8 @@ class OpenVino:
                 "CPU_RUNTIME_CACHE_CAPACITY": 5000,  # shapes whose kernels stay prepared
             },
         )
-        self._queue = ov.AsyncInferQueue(compiled, streams)
+        self._new_queue: Callable[[], ov.AsyncInferQueue] = lambda: ov.AsyncInferQueue(compiled, streams)
+        self._queue = self._new_queue()
         self.token_budgets: Sequence[int] = CPU_BUDGETS
         self.at_once = streams
 
@@ -148,7 +149,9 @@ class OpenVino:
                 )
                 while not ready.empty():
                     yield ready.get()
-        finally:
             self._queue.wait_all()
+        except BaseException:
+            self._queue = self._new_queue()  # one that failed, or was left in the middle, remembers it
+            raise
         while not ready.empty():
             yield ready.get()

@@ -1,13 +1,17 @@
 """How many tokens a batch should hold on this machine: tried once, for a few seconds, and kept on file."""
 
 import json
+import logging
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from senti_tasks.scoring.tokens import Tokens
+
+log = logging.getLogger(__name__)
 
 _TYPICAL = 64  # tokens in a review of the probe
 _ROUNDS = 2
@@ -37,20 +41,24 @@ def best_budget(seconds: Callable[[Tokens, int], float], budgets: Sequence[int],
 
 def kept(file: Path, key: str) -> int | None:
     """The budget kept under ``key``; ``None`` when there is none, or the file cannot be read."""
-    try:
-        budget = json.loads(file.read_text("utf-8")).get(key)
-    except (OSError, ValueError, AttributeError):
-        return None
+    budget = _known(file).get(key)
     return budget if isinstance(budget, int) else None
 
 
 def keep(file: Path, key: str, budget: int) -> None:
-    """Keeps ``budget`` under ``key``. Two at once: one of them is asked for again the next time."""
+    """Keeps ``budget`` under ``key``, if it can; what is not kept is probed for again the next time."""
+    partial = file.with_suffix(f".{time.time_ns()}")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps({**_known(file), key: budget}, indent=2) + "\n", encoding="utf-8")
+        partial.replace(file)
+    except OSError as error:
+        log.warning("the batch size that is the fastest here could not be kept: %s", error)
+
+
+def _known(file: Path) -> dict[str, Any]:
     try:
         known = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError):
-        known = {}
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(f".{time.time_ns()}")
-    partial.write_text(json.dumps({**known, key: budget}, indent=2) + "\n", encoding="utf-8")
-    partial.replace(file)
+        return {}
+    return known if isinstance(known, dict) else {}

@@ -1,6 +1,7 @@
 """The scorer: one interface for everything that needs a model's opinion of a text."""
 
 import logging
+import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
@@ -192,17 +193,23 @@ class Scorer:
             self._compiled = True
         budgets = self._engine.token_budgets
         if self._token_budget is None and tokens >= _PROBE_FROM * max(budgets):
-            self._token_budget = probe.best_budget(
-                self._seconds, budgets, self._encoder.max_length, self._engine.at_once
-            )
+            longest, at_once = self._encoder.max_length, self._engine.at_once
+            self._token_budget = probe.best_budget(self._seconds, budgets, longest, at_once)
             log.info("batches of %d tokens are the fastest here", self._token_budget)
             if self._probe_file:
                 probe.keep(*self._probe_file, self._token_budget)
 
     def _seconds(self, tokens: Tokens, token_budget: int) -> float:
+        """How long it takes to score ``tokens`` in batches of ``token_budget``; for ever, if memory does not do."""
         started = time.perf_counter()
-        for _ in self._engine.run(tokens, self._engine.batches(tokens.lengths, token_budget)):
-            pass
+        try:
+            for _ in self._engine.run(tokens, self._engine.batches(tokens.lengths, token_budget)):
+                pass
+        except (MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            self._engine.release()
+            return math.inf
         return time.perf_counter() - started
 
 

@@ -57,6 +57,7 @@ class Encoder:
         self._characters = CharacterTable.of(self._tokenizer)
         self._head_tokens = head_tokens
         self._specials = self._tokenizer.num_special_tokens_to_add(is_pair=False)
+        self._specials_before = self._tokenizer.encode("好").special_tokens_mask.index(0)
         self.max_length = max_length
         """Tokens of a text that the model reads, special ones included."""
         self.pad_id = pad_id
@@ -108,7 +109,7 @@ class Encoder:
         """
         room = self.max_length - self._specials
         head = room if self._head_tokens is None else min(self._head_tokens, room)
-        first = head + 1
+        first = self._specials_before + head
         return first, first + max(0, length - self.max_length)
 
 

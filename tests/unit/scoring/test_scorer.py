@@ -1,43 +1,82 @@
-"""Texts in, probabilities out: in order, whatever the batches."""
+"""Texts in, probabilities out: in order, each once, whatever the batches, and whatever stands beside them."""
 
+import logging
 import random
-import shutil
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice, permutations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from senti_tasks.config import ScoreConfig
-from senti_tasks.errors import ArtifactError, ConfigError
-from senti_tasks.scoring import scorer
-from senti_tasks.scoring.batches import by_length
-from senti_tasks.scoring.scorer import Predictions, Scorer
+from senti_tasks.errors import ArtifactError
+from senti_tasks.scoring import loading
+from senti_tasks.scoring.predictions import Predictions
+from senti_tasks.scoring.scorer import Scorer
 from senti_tasks.scoring.tokens import Encoder
 from tests.situations import MODEL_LENGTH, PHRASES
+from tests.unit.scoring.rows import rows_of
+from tests.unit.scoring.toy import Row, Toy, out_of_memory
 
-TEXTS = ["".join(PHRASES[start : start + size]) for start in range(12) for size in range(1, 5)]
+TEXTS = ["".join(PHRASES[start : start + size]) for start in range(12) for size in range(1, 5) if start + size <= 12]
+ROOM = MODEL_LENGTH - 2
+BLANK = "the text is blank"
 
 
 @pytest.fixture(scope="module")
 def tiny(model_folder: Path) -> Scorer:
-    return scorer.load(model_folder, "cpu")
+    return loading.load(model_folder, "fp32", "cpu")
 
 
-def one_by_one(model: Scorer, texts: list[str]) -> np.ndarray:
-    return np.concatenate([model.predict([text]).probabilities for text in texts])
+@pytest.fixture(scope="module")
+def encoder(model_folder: Path) -> Encoder:
+    return Encoder.load(model_folder)
 
 
-def test_the_order_is_kept(tiny: Scorer) -> None:
+@pytest.fixture
+def scorer_on(encoder: Encoder) -> Callable[..., Scorer]:
+    """A scorer on a toy engine: ``scorer_on(toy, remembered_texts=…, temperature=…)``."""
+
+    def build(toy: Toy, **values: Any) -> Scorer:
+        config = {name: values.pop(name) for name in ("window_rows", "remembered_texts") if name in values}
+        return Scorer(encoder, toy, 2, ScoreConfig(**config), **values)
+
+    return build
+
+
+def row_of(encoder: Encoder, text: str) -> Row:
+    return tuple(rows_of(encoder.encode([text]))[0])
+
+
+def one_by_one(scorer: Scorer, texts: Sequence[str]) -> np.ndarray:
+    return np.concatenate([scorer.predict([text]).probabilities for text in texts])
+
+
+def in_windows(texts: Sequence[str], rows: int) -> Iterator[tuple[int, Sequence[str]]]:
+    return ((start, texts[start : start + rows]) for start in range(0, len(texts), rows))
+
+
+# Order and company
+
+
+def test_the_order_is_kept(tiny: Scorer, model_folder: Path) -> None:
     found = tiny.predict(TEXTS)
     assert found.probabilities.shape == (len(TEXTS), 2)
     assert found.probabilities.dtype == np.float32
-    np.testing.assert_allclose(found.probabilities, one_by_one(tiny, TEXTS), atol=1e-5)
+    forgetful = loading.load(model_folder, "fp32", "cpu", ScoreConfig(remembered_texts=0))
+    np.testing.assert_allclose(found.probabilities, one_by_one(forgetful, TEXTS), atol=1e-5)
     assert set(found.labels.tolist()) == {0, 1}
 
 
-def test_a_text_gets_the_same_label_and_score_in_any_company(tiny: Scorer, model_folder: Path) -> None:
+@pytest.mark.parametrize("config", [{"token_budget": 512}, {"window_rows": 1}, {"window_rows": 7}, {}])
+def test_a_text_gets_the_same_label_and_score_in_any_company(
+    config: dict[str, Any], tiny: Scorer, model_folder: Path
+) -> None:
     shuffled = random.Random(7).sample(range(len(TEXTS)), len(TEXTS))  # noqa: S311
-    crowded = scorer.load(model_folder, "cpu", ScoreConfig(token_budget=512)).predict([TEXTS[i] for i in shuffled])
+    crowded = loading.load(model_folder, "fp32", "cpu", ScoreConfig(**config)).predict([TEXTS[i] for i in shuffled])
     alone = tiny.predict(TEXTS)
     assert crowded.labels.tolist() == [alone.labels[i] for i in shuffled]
     np.testing.assert_allclose(crowded.scores, alone.scores[shuffled], atol=1e-3)
@@ -51,22 +90,14 @@ def test_empty_in_empty_out(tiny: Scorer) -> None:
     found = tiny.predict([])
     assert found.probabilities.shape == (0, 2)
     assert [len(column) for column in (found.labels, found.scores, found.confidences, found.truncated)] == [0, 0, 0, 0]
-
-
-@pytest.mark.parametrize("text", ["😡", "😊😊😊", "！！！", "", "\u200b", "hello", "很好" * 50_000])
-def test_any_text_gets_a_probability(text: str, tiny: Scorer) -> None:
-    assert np.isfinite(tiny.predict([text]).probabilities).all()
-
-
-def test_a_text_longer_than_the_model_reads_is_flagged(tiny: Scorer) -> None:
-    room = MODEL_LENGTH - 2
-    assert tiny.predict(["好" * room, "好" * (room + 1), "好"]).truncated.tolist() == [False, True, False]
+    assert found.reasons == {}
+    assert list(tiny.stream([])) == []
 
 
 def test_what_stands_behind_the_cut_does_not_count(tiny: Scorer) -> None:
     start = "很好" * MODEL_LENGTH
     found = tiny.predict([start + "，真的不错", start + "，再也不买了"])
-    assert found.probabilities[0].tolist() == pytest.approx(found.probabilities[1].tolist())
+    assert found.probabilities[0].tolist() == found.probabilities[1].tolist()
 
 
 def test_what_cannot_be_seen_does_not_count(tiny: Scorer) -> None:
@@ -74,62 +105,318 @@ def test_what_cannot_be_seen_does_not_count(tiny: Scorer) -> None:
     assert plain.tolist() == hidden.tolist()
 
 
-def test_a_long_text_keeps_its_last_special_token(model_folder: Path) -> None:
-    encoder = Encoder(model_folder)
-    (short, long), truncated = encoder.encode(["好", "好" * 1_000])
-    assert truncated == [False, True]
-    assert encoder.max_length == len(long) == MODEL_LENGTH
-    assert (long[0], long[-1]) == (short[0], short[-1])
+def test_a_text_longer_than_the_model_reads_is_flagged(tiny: Scorer) -> None:
+    found = tiny.predict(["好" * ROOM, "好" * (ROOM + 1), "好"])
+    assert found.truncated.tolist() == [False, True, False]
+    assert found.probabilities[0].tolist() == found.probabilities[1].tolist()  # cut, they are the same
 
 
-def test_a_score_is_the_expected_label_scaled() -> None:
-    found = Predictions(np.array([[0.2, 0.8], [0.9, 0.1]], dtype=np.float32), np.array([False, False]))
-    assert found.scores.tolist() == pytest.approx([0.8, 0.1])
-    assert found.labels.tolist() == [1, 0]
-    assert found.confidences.tolist() == pytest.approx([0.8, 0.9])
-    five_stars = Predictions(np.array([[0, 0, 0.5, 0, 0.5]], dtype=np.float32), np.array([False]))
-    assert five_stars.scores.tolist() == pytest.approx([0.75])
+# Temperature
 
 
-# Batches
+def test_a_temperature_changes_confidences_and_no_label(model_folder: Path) -> None:
+    plain = loading.load(model_folder, "fp32", "cpu").predict(TEXTS)
+    calm = loading.load(model_folder, "fp32", "cpu", temperature=2.0).predict(TEXTS)
+    assert calm.labels.tolist() == plain.labels.tolist()
+    assert (calm.confidences < plain.confidences).all()
+    assert (calm.confidences > 0.5).all()
 
 
-def test_batches_hold_every_row_once_and_keep_to_the_budget() -> None:
-    lengths = [random.Random(seed).randint(2, 512) for seed in range(300)]  # noqa: S311
-    batches = list(by_length(lengths, 2_048))
-    assert sorted(position for batch in batches for position in batch) == list(range(300))
-    assert all(len(batch) * max(lengths[position] for position in batch) <= 2_048 for batch in batches)
-    longest = [max(lengths[position] for position in batch) for batch in batches]
-    assert longest == sorted(longest, reverse=True)
+def test_a_temperature_divides_the_logits(scorer_on: Callable[..., Scorer]) -> None:
+    plain, calm = (scorer_on(Toy(), temperature=t).predict(TEXTS).probabilities.astype(float) for t in (1.0, 4.0))
+    odds = [np.log(found[:, 1] / found[:, 0]) for found in (plain, calm)]
+    np.testing.assert_allclose(odds[0], 4 * odds[1], atol=1e-4)
 
 
-def test_a_row_longer_than_the_budget_is_a_batch_of_its_own() -> None:
-    assert list(by_length([3, 900, 4], 512)) == [[1], [2, 0]]
+def test_logits_of_any_size_make_probabilities(scorer_on: Callable[..., Scorer]) -> None:
+    found = scorer_on(Toy(), temperature=1e-6).predict(TEXTS)
+    assert set(found.probabilities.flatten().tolist()) == {0.0, 1.0}
+    assert found.reasons == {}
 
 
-def test_no_rows_make_no_batch() -> None:
-    assert list(by_length([], 512)) == []
+# Windows
 
 
-# What is no model
+def test_windows_come_back_in_order_with_what_they_were_handed_in_with(tiny: Scorer) -> None:
+    whole = tiny.predict(TEXTS)
+    windows: list[tuple[str, Sequence[str | None]]] = [
+        ("前", TEXTS[:5]),
+        ("空", []),
+        ("坏", [None, " "]),
+        ("后", TEXTS[5:]),
+    ]
+    streamed = list(tiny.stream(windows, expected=len(TEXTS)))
+    assert [tag for tag, _ in streamed] == ["前", "空", "坏", "后"]
+    first, empty, bad, last = (found for _, found in streamed)
+    np.testing.assert_array_equal(np.concatenate([first.labels, last.labels]), whole.labels)
+    assert empty.probabilities.shape == (0, 2)
+    assert bad.reasons == {0: BLANK, 1: BLANK}
 
 
-@pytest.mark.parametrize("lost", ["tokenizer.json", "tokenizer_config.json", "config.json", "model.safetensors"])
-def test_a_folder_that_lacks_a_file_is_refused(lost: str, model_folder: Path, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(model_folder, tmp_path / "model"))
-    (folder / lost).unlink()
-    with pytest.raises(ArtifactError, match=r"is no model folder|holds no classifier that can be loaded"):
-        scorer.load(folder, "cpu")
+def test_windows_are_read_one_ahead_and_no_further(scorer_on: Callable[..., Scorer]) -> None:
+    read = []
+
+    def windows() -> Iterator[tuple[int, Sequence[str]]]:
+        for start, texts in in_windows(TEXTS, 2):
+            read.append(start)
+            yield start, texts
+
+    for start, _ in scorer_on(Toy()).stream(windows()):
+        assert max(read) <= start + 2
+    assert len(read) == len(TEXTS) // 2
 
 
-def test_a_pickle_is_not_loaded(model_folder: Path, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(model_folder, tmp_path / "model"))
-    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(ArtifactError, match=r"holds no classifier that can be loaded"):
-        scorer.load(folder, "cpu")
+def test_positions_of_reasons_count_through_all_windows(scorer_on: Callable[..., Scorer]) -> None:
+    texts: list[str | None] = [*TEXTS[:5], None, *TEXTS[5:9], "\0"]
+    found = scorer_on(Toy(), window_rows=4).predict(texts)
+    assert sorted(found.reasons) == [5, 10]
+    assert found.labels[[5, 10]].tolist() == [-1, -1]
 
 
-@pytest.mark.parametrize("name", ["gpu", "cuda:1", ""])
-def test_an_unknown_device_is_refused(name: str) -> None:
-    with pytest.raises(ConfigError, match=r"SENTI_DEVICE must be auto, cpu or cuda "):
-        scorer.device_named(name)
+def test_an_error_of_the_reader_of_windows_comes_out(tiny: Scorer) -> None:
+    def windows() -> Iterator[tuple[int, Sequence[str]]]:
+        yield 0, TEXTS
+        raise OSError("the database went away")
+
+    streamed = tiny.stream(windows())
+    assert next(streamed)[0] == 0
+    with pytest.raises(OSError, match="the database went away"):
+        next(streamed)
+
+
+# Each text once
+
+
+def test_a_text_that_comes_several_times_is_computed_once(encoder: Encoder, scorer_on: Callable[..., Scorer]) -> None:
+    toy = Toy()
+    found = scorer_on(toy).predict([*TEXTS, *TEXTS[::-1], *TEXTS])
+    assert sorted(toy.computed) == sorted(row_of(encoder, text) for text in TEXTS)
+    forward, backward, again = np.split(found.probabilities, 3)
+    assert forward.tolist() == backward[::-1].tolist() == again.tolist()
+    assert forward.tolist() == scorer_on(Toy()).predict(TEXTS).probabilities.tolist()
+
+
+@pytest.mark.parametrize("texts", [["很 好", " 很  好\n"], ["WiFi很好", "wifi很好"], ["好" * ROOM, "好" * (ROOM + 9)]])
+def test_texts_of_the_same_tokens_are_computed_once(texts: list[str], scorer_on: Callable[..., Scorer]) -> None:
+    toy = Toy()
+    one, other = scorer_on(toy).predict(texts).probabilities
+    assert len(toy.computed) == 1
+    assert one.tolist() == other.tolist()
+
+
+def test_a_text_seen_in_an_earlier_window_is_not_computed_again(scorer_on: Callable[..., Scorer]) -> None:
+    toy = Toy()
+    scorer = scorer_on(toy)
+    windows = [TEXTS[:6], TEXTS[3:9], TEXTS[:9]]
+    found = [predictions.probabilities.tolist() for _, predictions in scorer.stream(enumerate(windows))]
+    again = scorer.predict(TEXTS[:9]).probabilities.tolist()
+    assert len(toy.computed) == 9
+    assert found == [again[:6], again[3:9], again]
+
+
+def test_nothing_is_remembered_when_so_configured(scorer_on: Callable[..., Scorer]) -> None:
+    toy = Toy()
+    scorer = scorer_on(toy, remembered_texts=0)
+    once, twice = scorer.predict(TEXTS).probabilities, scorer.predict([*TEXTS, *TEXTS]).probabilities
+    assert len(toy.computed) == 2 * len(TEXTS)
+    assert twice.tolist() == [*once.tolist(), *once.tolist()]
+
+
+def test_the_texts_seen_last_are_remembered(scorer_on: Callable[..., Scorer]) -> None:
+    toy = Toy()
+    scorer = scorer_on(toy, remembered_texts=2)
+    first, second, third = TEXTS[:3]
+    for texts in ([first, second], [first], [third]):  # first was seen after second
+        scorer.predict(texts)
+    computed = len(toy.computed)
+    scorer.predict([first, third])
+    assert len(toy.computed) == computed
+    scorer.predict([second])
+    assert len(toy.computed) == computed + 1
+
+
+def test_another_scorer_remembers_nothing_of_this_one(scorer_on: Callable[..., Scorer]) -> None:
+    toy = Toy()
+    for _ in range(2):
+        scorer_on(toy).predict(TEXTS)
+    assert len(toy.computed) == 2 * len(TEXTS)
+
+
+# Out of memory
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        out_of_memory,
+        MemoryError,
+        lambda: RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory"),
+        lambda: RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 68719476736 bytes."),
+        lambda: RuntimeError("Exception from src/inference/src/cpp/infer_request.cpp:79: std::bad_alloc"),
+    ],
+)
+def test_batches_are_halved_until_they_fit(
+    error: Callable[[], Exception], scorer_on: Callable[..., Scorer], caplog: pytest.LogCaptureFixture
+) -> None:
+    toy = Toy(memory=70, error=error)
+    with caplog.at_level(logging.WARNING):
+        found = scorer_on(toy, token_budget=512).predict(TEXTS)
+    assert found.probabilities.tolist() == scorer_on(Toy()).predict(TEXTS).probabilities.tolist()
+    assert toy.budgets == [512, 256, 128, 64]
+    assert (toy.refused, toy.released) == (3, 3)
+    assert "out of memory with batches of 512 tokens: going on with 256" in caplog.text
+
+
+def test_what_was_computed_before_memory_ran_out_stays(scorer_on: Callable[..., Scorer]) -> None:
+    texts = ["好" * 60, *(f"好{number}" for number in range(100))]  # a long text, and then many in a batch
+    toy = Toy(memory=128)
+    found = scorer_on(toy, token_budget=256).predict(texts)
+    assert toy.refused > 0
+    assert len(toy.computed) == len(set(toy.computed)) == len(texts)
+    assert found.probabilities.tolist() == scorer_on(Toy()).predict(texts).probabilities.tolist()
+
+
+def test_the_batches_that_fit_are_kept_for_the_next_windows(scorer_on: Callable[..., Scorer]) -> None:
+    toy = Toy(memory=70)
+    scorer = scorer_on(toy, token_budget=512, remembered_texts=0)
+    scorer.predict(TEXTS)
+    refused = toy.refused
+    assert scorer.predict(TEXTS).reasons == {}
+    assert toy.refused == refused
+
+
+def test_a_longest_text_that_fits_no_memory_lets_the_error_out(scorer_on: Callable[..., Scorer]) -> None:
+    toy = Toy(memory=40)
+    with pytest.raises(torch.OutOfMemoryError):
+        scorer_on(toy, token_budget=512).predict([*TEXTS[:12], "好" * 60])
+    assert toy.budgets == [512, 256, 128, 64, 62]
+
+
+@pytest.mark.parametrize(
+    "error", [lambda: RuntimeError("CUDA error: device-side assert triggered"), lambda: ValueError("no such shape")]
+)
+def test_other_errors_of_an_engine_come_out_at_once(
+    error: Callable[[], Exception], scorer_on: Callable[..., Scorer]
+) -> None:
+    toy = Toy(memory=70, error=error)
+    with pytest.raises(type(error()), match=str(error())):
+        scorer_on(toy, token_budget=512).predict(TEXTS)
+    assert (toy.refused, toy.released) == (1, 0)
+
+
+# No number
+
+
+@pytest.mark.parametrize("no_number", [np.nan, np.inf, -np.inf])
+@pytest.mark.filterwarnings("ignore:invalid value encountered")
+def test_a_text_that_the_model_gives_no_number_for_stops_no_other(
+    no_number: float, encoder: Encoder, scorer_on: Callable[..., Scorer]
+) -> None:
+    toy = Toy(no_number_for=[row_of(encoder, TEXTS[3])], no_number=no_number)
+    found = scorer_on(toy).predict([None, *TEXTS])
+    assert found.reasons == {0: BLANK, 4: "the model gives no number for the text"}
+    assert found.labels[[0, 4]].tolist() == [-1, -1]
+    others = [position for position in range(len(TEXTS) + 1) if position not in (0, 4)]
+    whole = scorer_on(Toy()).predict([None, *TEXTS])
+    assert found.probabilities[others].tolist() == whole.probabilities[others].tolist()
+
+
+def test_a_model_that_gives_no_number_for_most_texts_is_broken(
+    encoder: Encoder, scorer_on: Callable[..., Scorer]
+) -> None:
+    toy = Toy(no_number_for=[row_of(encoder, text) for text in TEXTS[:-2]])
+    expected = f"gives no number for {len(TEXTS) - 2} of {len(TEXTS)} reviews: .*weights are broken, .*SENTI_FORM=fp32"
+    with pytest.raises(ArtifactError, match=expected):
+        scorer_on(toy).predict([None, *TEXTS])
+
+
+# Poison
+
+GOOD = ["".join(three) for three in islice(permutations(PHRASES, 3), 1_000)]
+NUL = "the text holds a NUL character, which PostgreSQL cannot store"
+HALF = "the text holds half of a surrogate pair, which is no character"
+REFUSED: dict[str, tuple[str | None, str]] = {
+    "nothing": (None, BLANK),
+    "an empty text": ("", BLANK),
+    "white space": (" \t\r\n\x0b\u3000\u00a0\u2003\u2028", BLANK),
+    "zero width": ("\u200b\u2060\ufeff", BLANK),
+    "control characters": ("\x01\x7f\x9f", BLANK),
+    "a NUL alone": ("\0", BLANK),
+    "a NUL inside": ("房间\0很好", NUL),
+    "a NUL at the end": ("很好\0", NUL),
+    "the first half of a pair": ("很好\ud83d", HALF),
+    "the second half of a pair": ("\ude0a很好", HALF),
+    "both halves, apart": ("\ud83d\ude0a", HALF),
+}
+LABELLED: dict[str, tuple[str, bool]] = {
+    "a megabyte": ("很好，" * 116_509, True),
+    "a megabyte of one word": ("a" * 1_048_576, False),  # a word too long is one unknown token
+    "a megabyte of blanks and a word": (" " * 1_048_576 + "好", False),
+    "a megabyte of combining marks": ("e" + "\u0301" * 524_288, False),
+    "emoji": ("😊👍🏽👨‍👩‍👧🇨🇳❤️", False),
+    "a thousand emoji": ("😡 " * 1_000, True),
+    "unknown characters": ("龘" * 10_000, True),
+    "unknown characters, all different": ("".join(map(chr, range(0x20000, 0x20000 + 10_000))), True),
+    "right-to-left marks": ("\u202e\u200f很好\u200e\u202c", False),
+    "right-to-left marks alone": ("\u200f\u200e\u202e", False),  # not blank, though nothing is to be seen
+    "right-to-left letters": ("שלום عليكم", False),
+    "private, unassigned and no characters": ("\ue000\u0378\uffff\U0010ffff", False),
+    "special tokens": ("[CLS][SEP][PAD][MASK]", False),
+    "ten thousand special tokens": ("[SEP]" * 10_000, True),
+    "a replacement character": ("很\ufffd好", False),
+}
+POISON: dict[str, str | None] = {name: text for name, (text, _) in {**REFUSED, **LABELLED}.items()}
+
+
+@pytest.fixture(scope="module")
+def poisoned(tiny: Scorer) -> tuple[Predictions, dict[str, int]]:
+    """What comes of a thousand good reviews with the bad ones spread among them, and where the bad ones stand."""
+    texts: list[str | None] = list(GOOD)
+    for place, text in enumerate(POISON.values()):
+        texts.insert(37 * place, text)
+    return tiny.predict(texts), {name: 37 * place for place, name in enumerate(POISON)}
+
+
+def test_good_reviews_are_labelled_whatever_stands_beside_them(
+    poisoned: tuple[Predictions, dict[str, int]], model_folder: Path
+) -> None:
+    found, places = poisoned
+    assert len(set(GOOD)) == 1_000
+    good = np.setdiff1d(np.arange(len(found.labels)), list(places.values()))
+    undisturbed = loading.load(model_folder, "fp32", "cpu").predict(GOOD)
+    assert found.labels[good].tolist() == undisturbed.labels.tolist()
+    np.testing.assert_allclose(found.probabilities[good], undisturbed.probabilities, atol=1e-3)
+    assert not found.truncated[good].any()
+
+
+def test_only_the_bad_reviews_have_reasons(poisoned: tuple[Predictions, dict[str, int]]) -> None:
+    found, places = poisoned
+    assert found.reasons == {places[name]: reason for name, (_, reason) in REFUSED.items()}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_scored_has_no_label(name: str, poisoned: tuple[Predictions, dict[str, int]]) -> None:
+    found, places = poisoned
+    position = places[name]
+    assert found.labels[position] == -1
+    assert np.isnan(found.probabilities[position]).all()
+    assert not found.truncated[position]
+
+
+@pytest.mark.parametrize("name", LABELLED)
+def test_what_is_only_strange_has_a_label(name: str, poisoned: tuple[Predictions, dict[str, int]]) -> None:
+    found, places = poisoned
+    position = places[name]
+    assert found.labels[position] in (0, 1)
+    assert np.isfinite(found.probabilities[position]).all()
+    assert found.truncated[position] == LABELLED[name][1]
+
+
+@pytest.mark.parametrize("name", POISON)
+def test_a_bad_review_alone_comes_out_as_among_others(
+    name: str, poisoned: tuple[Predictions, dict[str, int]], model_folder: Path
+) -> None:
+    found, places = poisoned
+    alone = loading.load(model_folder, "fp32", "cpu").predict([POISON[name]])
+    assert alone.labels[0] == found.labels[places[name]]
+    np.testing.assert_allclose(alone.probabilities[0], found.probabilities[places[name]], atol=1e-3)

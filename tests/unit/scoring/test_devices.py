@@ -1,0 +1,48 @@
+"""What a machine computes on."""
+
+import pytest
+import torch
+
+from senti_tasks.errors import ConfigError
+from senti_tasks.scoring import devices
+
+NO_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is here")
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:1", "CPU", ""])
+def test_an_unknown_device_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"SENTI_DEVICE must be auto, cpu or cuda "):
+        devices.device_named(name)
+
+
+@NO_GPU
+def test_a_gpu_that_is_not_here_is_refused() -> None:
+    with pytest.raises(ConfigError, match="torch finds no CUDA device here: set it to auto or cpu"):
+        devices.device_named("cuda")
+
+
+@NO_GPU
+def test_auto_is_the_cpu_where_there_is_no_gpu() -> None:
+    assert devices.device_named("auto") == devices.device_named("cpu") == torch.device("cpu")
+
+
+def test_fp32_is_always_a_form_worth_having_and_the_last_resort() -> None:
+    forms = devices.fastest_forms("cpu")
+    assert forms[-1] == "fp32"
+    assert set(forms) <= set(devices.FORMS)
+    assert len(set(forms)) == len(forms)
+
+
+@pytest.mark.parametrize(("setting", "forms"), [("fp32", ["fp32"]), ("int8", ["int8", "bf16", "fp32"])])
+def test_a_form_that_is_asked_for_is_tried_before_the_more_exact_ones(setting: str, forms: list[str]) -> None:
+    assert devices.wanted_forms(setting, "cpu") == forms
+
+
+def test_without_a_wish_the_fastest_forms_are_tried() -> None:
+    assert devices.wanted_forms("auto", "cpu") == devices.fastest_forms("cpu")
+
+
+def test_a_device_is_described_by_what_decides_its_speed() -> None:
+    description = devices.description(torch.device("cpu"))
+    assert f"{torch.get_num_threads()} threads" in description
+    assert torch.__version__ in description
