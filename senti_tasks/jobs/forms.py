@@ -24,8 +24,9 @@ log = logging.getLogger(__name__)
 def build_forms(model: str, config: dict[str, Any] | None = None) -> dict[str, Any]:
     """Builds the faster forms of ``model`` that SENTI_FORM asks for, compares each with fp32, and chooses who serves.
 
-    The first that gives enough reviews the label fp32 gives them; fp32 itself when none does. A model that was judged
-    keeps its form. Returns model, form (the one that serves) and reasons, one per form that was tried.
+    The first that gives enough reviews the label fp32 gives them; fp32 itself when none does. Each form that may serve
+    gets the temperature that calibrates it on the validation split; ``model_metrics`` has its figures before and after.
+    A model that was judged keeps its form. Returns model, form (the one that serves) and reasons, one per form tried.
     """
     from senti_tasks.config import FormConfig
     from senti_tasks.scoring import devices
@@ -36,10 +37,12 @@ def build_forms(model: str, config: dict[str, Any] | None = None) -> dict[str, A
     with database.reading(place.engine) as connection:
         registered = registry.model(connection, model)
     wanted = devices.wanted_forms(place.settings.form, place.settings.device)
-    if registered["verdict"] is None and wanted != ["fp32"]:
+    if registered["verdict"] is None:
         rows = _compare(place, registered, wanted[: wanted.index("fp32")], settled)
+        metrics = _calibrate(place, registered, rows)
         with database.writing(place.engine) as connection:
             registry.record_forms(connection, model, rows)
+            registry.record_metrics(connection, model, metrics)
     with database.reading(place.engine) as connection:
         forms = registry.forms(connection, model)
     reasons = [f"{row['form']} {row['verdict']}: {row['reason']}" for row in forms]
@@ -66,6 +69,8 @@ def _compare(place: Workplace, model: dict[str, Any], wanted: list[str], config:
     with database.reading(place.engine) as connection:
         frozen = corpora.corpus(connection, model["corpus"])
         (fp32,) = (row for row in registry.forms(connection, model["version"]) if row["form"] == "fp32")
+    if not wanted:
+        return [dict(fp32)]
     data = corpus.load(place.store.fetch(frozen["artifact"], frozen["digest"]))
     unlabelled = _unlabelled(place, config.agreement_rows)
     # int8 asks for many reviews that the model was not trained on; a rounding of weights can be seen on a few.
@@ -128,6 +133,32 @@ def _unlabelled(place: Workplace, rows: int) -> list[str]:
     with database.reading(place.engine) as connection:
         found = corpora.unlabelled_texts(connection, limit=2 * rows)
     return list(dict.fromkeys(text for text in found if defect(text) is None))[:rows]
+
+
+def _calibrate(place: Workplace, model: dict[str, Any], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Sets the temperature of each row that may serve; returns figures on the validation split, before and after."""
+    import numpy as np
+
+    from senti_tasks.learning import calibration, corpus
+    from senti_tasks.warehouse import corpora, database
+
+    with database.reading(place.engine) as connection:
+        frozen = corpora.corpus(connection, model["corpus"])
+    validation = corpus.load(place.store.fetch(frozen["artifact"], frozen["digest"]))["validation"]
+    texts, labels = list(validation["text"]), np.asarray(validation["label"])
+    metrics: list[dict[str, Any]] = []
+    for row in rows:
+        if row["verdict"] != "proven":
+            continue
+        before = load_form(place, {**row, "temperature": 1.0}).predict(texts).complete
+        row["temperature"] = calibration.fit_temperature(labels, before)
+        after = load_form(place, row).predict(texts).complete
+        metrics += [
+            {"subject": row["form"], "split": "validation", "metric": f"{name}_{when}", "value": value}
+            for when, probabilities in (("before", before), ("after", after))
+            for name, value in calibration.measure(labels, probabilities).items()
+        ]
+    return metrics
 
 
 def _timed(scorer: Scorer, texts: list[str]) -> tuple[Predictions, float]:

@@ -3,13 +3,16 @@
 import numpy as np
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, log_loss, roc_auc_score
 
+from senti_tasks.learning import calibration
+
 
 def measure(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
     """Figures of ``probabilities`` (n, n_labels) against ``labels`` (n,), row by row; n must be 1 or more.
 
     ``rows``, ``accuracy``, ``macro_f1`` (over all labels; a label neither given nor predicted counts 0), ``log_loss``
-    (natural logarithm), ``roc_auc`` (two labels, both present), and ``confusion_T_P``: rows of label T predicted as P.
-    Raises ``ValueError`` on no rows, other shapes, or anything that is no probability.
+    (natural logarithm), ``ece`` and ``brier`` (see ``calibration``), ``roc_auc`` (two labels, both present), and
+    ``confusion_T_P``: rows of label T predicted as P. Raises ``ValueError`` on no rows, other shapes, or what is no
+    probability.
     """
     n, n_labels = probabilities.shape
     if n == 0 or labels.shape != (n,):
@@ -27,6 +30,7 @@ def measure(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
         "accuracy": float(accuracy_score(labels, predicted)),
         "macro_f1": float(f1_score(labels, predicted, labels=known, average="macro", zero_division=0)),
         "log_loss": float(log_loss(labels, exact, labels=known)),
+        **{name: value for name, value in calibration.measure(labels, exact).items() if name != "nll"},
     }
     if n_labels == 2 and len(np.unique(labels)) == 2:
         figures["roc_auc"] = float(roc_auc_score(labels, exact[:, 1]))

@@ -101,5 +101,7 @@ def load_classifier(folder: Path) -> Any:
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ArtifactError(f"{folder} holds no classifier that can be loaded: {error}") from error
     if missing := sorted(report["missing_keys"]):
-        raise ArtifactError(f"{folder} holds no classifier that can be loaded: its weights lack {', '.join(missing[:5])}")
+        raise ArtifactError(
+            f"{folder} holds no classifier that can be loaded: its weights lack {', '.join(missing[:5])}"
+        )
     return model.eval()

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from queue import SimpleQueue
@@ -151,7 +152,11 @@ class OpenVino:
                     yield ready.get()
             self._queue.wait_all()
         except BaseException:
-            self._queue = self._new_queue()  # one that failed, or was left in the middle, remembers it
+            # What failed or was left in the middle is remembered by its queue, and must not outlive it.
+            for request in self._queue:
+                with suppress(RuntimeError):
+                    request.wait()
+            self._queue = self._new_queue()
             raise
         while not ready.empty():
             yield ready.get()

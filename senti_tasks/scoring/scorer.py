@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Probabilities = npt.NDArray[np.float32]
 
+_BROKEN_FROM = 10  # texts without a number, if they are most of a window: no text is to blame, the model is
 _PROBE_FROM = 50  # a probe pays when this many of the largest batches are to come
 _COMPILE_FROM = 5_000_000  # tokens; compiling takes as long as a GPU takes for about as many
 
@@ -126,7 +127,7 @@ class Scorer:
             probabilities[good] = self._probabilities(tokens, expected)
             truncated[good] = tokens.truncated
         if (lost := np.setdiff1d(np.flatnonzero(~np.isfinite(probabilities).all(axis=1)), list(reasons))).size:
-            if 2 * lost.size > len(good):
+            if lost.size >= _BROKEN_FROM and 2 * lost.size > len(good):
                 raise ArtifactError(
                     f"the model gives no number for {lost.size} of {len(good)} reviews: expected probabilities; its "
                     "weights are broken, or too large for this form (SENTI_FORM=fp32 tells)"
@@ -171,7 +172,7 @@ class Scorer:
         while left.size:
             budget = self._token_budget or self._engine.token_budgets[1]
             rest = tokens.take(left)
-            open_ = np.ones(len(left), dtype=bool)
+            open_ = np.ones(len(left), dtype=bool)  # rows without an answer
             try:
                 for batch, found in self._engine.run(rest, self._engine.batches(rest.lengths, budget)):
                     logits[left[batch]] = found
@@ -183,6 +184,9 @@ class Scorer:
                 self._engine.release()
                 self._token_budget = max(budget // 2, longest)
                 log.warning("out of memory with batches of %d tokens: going on with %d", budget, self._token_budget)
+            else:
+                if open_.any():
+                    raise AssertionError(f"the engine left out {open_.sum()} of {len(left)} rows")
             left = left[open_]
         return _softmax(logits / self._temperature)
 

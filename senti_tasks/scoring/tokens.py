@@ -57,7 +57,7 @@ class Encoder:
         self._characters = CharacterTable.of(self._tokenizer)
         self._head_tokens = head_tokens
         self._specials = self._tokenizer.num_special_tokens_to_add(is_pair=False)
-        self._specials_before = self._tokenizer.encode("好").special_tokens_mask.index(0)
+        self._specials_before = [*self._tokenizer.encode("好").special_tokens_mask, 0].index(0)
         self.max_length = max_length
         """Tokens of a text that the model reads, special ones included."""
         self.pad_id = pad_id
@@ -69,12 +69,12 @@ class Encoder:
             tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
             saved = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
             model = json.loads((folder / "config.json").read_text("utf-8"))
+            longest = int(model.get("max_position_embeddings") or 512)
+            max_length = min(int(saved.get("model_max_length") or longest), longest)
         except Exception as error:  # tokenizers raises the bare class
             raise ArtifactError(
                 f"{folder} is no model folder: {error}; expected what save_pretrained writes"
             ) from error
-        longest = int(model.get("max_position_embeddings", 512))
-        max_length = min(int(saved.get("model_max_length") or longest), longest)
         return cls(tokenizer, max_length, model.get(HEAD_TOKENS), int(model.get("pad_token_id") or 0))
 
     def encode(self, texts: Sequence[str]) -> Tokens:

@@ -137,7 +137,7 @@ model_metrics = Table(
     "model_metrics",
     metadata,
     Column("model_version", sa.Text, ForeignKey("models.version"), primary_key=True),  # the candidate being judged
-    Column("subject", sa.Text, primary_key=True),  # candidate, champion or baseline, on the candidate's rows
+    Column("subject", sa.Text, primary_key=True),  # candidate, champion or baseline; or a form of the candidate
     Column("split", sa.Text, primary_key=True),
     Column("metric", sa.Text, primary_key=True),
     Column("value", sa.Double, nullable=False),

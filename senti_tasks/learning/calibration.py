@@ -1,0 +1,47 @@
+"""Probabilities that mean what they say: of reviews scored 0.9, nine in ten are right."""
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize_scalar
+
+Probabilities = npt.NDArray[np.float32] | npt.NDArray[np.float64]
+
+_BINS = 15
+_BOUNDS = (0.5, 10.0)
+"""Of temperatures: without them a model that is right on all of a small validation split is made certain."""
+
+
+def fit_temperature(labels: npt.NDArray[np.int64], probabilities: Probabilities) -> float:
+    """The number that the logits behind ``probabilities`` (n, n_labels) are to be divided by.
+
+    It makes ``labels`` (n,) the most likely, and changes no label (Guo et al. 2017, On Calibration of Modern Neural
+    Networks, 4.2). In [0.5, 10]; of no rows, 1.
+    """
+    if len(labels) == 0:
+        return 1.0
+    logits = np.log(np.clip(probabilities.astype(np.float64), 1e-12, 1))  # up to a constant per row, which cancels
+    rows = np.arange(len(labels))
+
+    def loss(temperature: float) -> float:
+        scaled = logits / temperature
+        return float((np.log(np.exp(scaled).sum(axis=1)) - scaled[rows, labels]).mean())
+
+    return float(minimize_scalar(loss, bounds=_BOUNDS, method="bounded").x)
+
+
+def measure(labels: npt.NDArray[np.int64], probabilities: Probabilities) -> dict[str, float]:
+    """``ece``, ``nll`` and ``brier`` of ``probabilities`` (n, n_labels) against ``labels`` (n,), n > 0; 0 is the best.
+
+    ECE: how far confidence and accuracy lie apart, over 15 bins of equal width, weighted by their rows (Naeini et al.
+    2015). NLL: natural logarithm. Brier: the squared distance to the truth, summed over labels (Brier 1950).
+    """
+    exact = probabilities.astype(np.float64)
+    confidence, right = exact.max(axis=1), exact.argmax(axis=1) == labels
+    bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
+    gaps = np.bincount(bins, weights=right - confidence, minlength=_BINS)
+    truth = np.eye(exact.shape[1])[labels]
+    return {
+        "ece": float(np.abs(gaps).sum() / len(labels)),
+        "nll": float(-np.log(np.clip(exact[np.arange(len(labels)), labels], 1e-12, 1)).mean()),
+        "brier": float(((exact - truth) ** 2).sum(axis=1).mean()),
+    }

@@ -1,0 +1,203 @@
+"""What benchmarks print has the shape that it should have, and they compare like with like. No test asserts a speed."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import scoring, training
+from benchmarks.contenders import Contender
+from benchmarks.lineup import lineup
+from benchmarks.reviews import MIXES, Corpus, corpus, synthetic, thinned
+from benchmarks.tables import number, table
+from benchmarks.workers import Worker, WorkerError, in_a_process
+from benchmarks.workload import Shape
+
+_ROOT = Path(__file__).parents[2]
+_TINY = ("--json", "--layers", "1", "--hidden", "32", "--rounds", "1", "--device", "cpu")
+
+
+def run(module: str, *arguments: str) -> dict[str, Any]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SENTI_")}
+    done = subprocess.run(
+        [sys.executable, "-m", module, *_TINY, *arguments],
+        cwd=_ROOT,
+        env={**environment, "OMP_NUM_THREADS": "1"},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3_000:]
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+# What comes out
+
+
+def test_scoring_reports_every_contender_on_the_same_reviews() -> None:
+    found = run(
+        "benchmarks.scoring",
+        "--rows",
+        "40",
+        "--slow-rows",
+        "20",
+        "--mix",
+        "short",
+        "--only",
+        "tutorial,engine-fp32,engine-bf16",
+    )
+    assert list(found)[:3] == ["machine", "versions", "date"]
+    assert found["versions"]["torch"]
+    short = found["scoring"]["mixes"]["short"]
+    assert short["source"].startswith("synthetic")
+    assert (short["rows"], short["slow_rows"]) == (40, 20)
+    assert short["peaks_gflops"]["fp32"] > 0
+    figures = {one["name"]: one for one in short["contenders"]}
+    tutorial, engine, bf16 = (figures[name] for name in ("tutorial", "engine-fp32", "engine-bf16"))
+    assert (tutorial["rows"], engine["rows"]) == (20, 40)
+    assert engine["tokens"] == short["tokens"]["all"]
+    assert tutorial["times_tutorial"] == pytest.approx(1)
+    assert engine["agreement"] == 1
+    assert engine["largest_difference"] < 1e-5
+    for one in (tutorial, engine):
+        assert len(one["seconds"]) == 1
+        assert one["peak_memory_mb"] > one["memory_rise_mb"] > 0
+        for rate in ("reviews_per_second", "tokens_per_second", "useful_gflops"):
+            assert one[rate]["best"] >= one[rate]["median"] > 0
+    assert bf16["skipped"] in (None, "no native bf16 here")
+
+
+def test_training_reports_both_loops_on_the_same_reviews() -> None:
+    long = run("benchmarks.training", "--rows", "48")["training"]["mixes"]["long"]
+    assert (long["steps"], long["rows"]) == (3, 48)
+    tutorial, product = long["contenders"]
+    assert (tutorial["name"], product["name"]) == ("tutorial", "product")
+    assert product["padding"] < tutorial["padding"] < 1
+    assert tutorial["times_tutorial"] == pytest.approx(1)
+    assert product["reviews_per_second"]["median"] > 0
+
+
+def test_an_unknown_contender_is_refused_with_the_names_of_all() -> None:
+    with pytest.raises(SystemExit, match=r"--only nobody: on cpu the contenders are tutorial, pipeline, "):
+        scoring._chosen("nobody,tutorial", "cpu")
+
+
+def test_a_contender_whose_package_is_missing_is_left_out_with_the_reason() -> None:
+    contender = Contender(
+        "one", "…", "fp32", lambda _: lambda texts: np.zeros(len(texts), np.float32), needs=("nowhere",)
+    )
+    assert contender.unable("cpu") == "nowhere not installed"
+    assert lineup("cpu")[0].unable("cpu") is None
+
+
+def test_a_bare_machine_can_score() -> None:
+    program = """
+import sys
+for name in "openvino nncf onnx onnxruntime pandas datasets sklearn pydantic sqlalchemy psutil".split():
+    sys.modules[name] = None
+import benchmarks.scoring
+from benchmarks.lineup import lineup
+print([contender.name for contender in lineup("cpu") if contender.unable("cpu")])
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=_ROOT, check=True, capture_output=True, text=True)
+    missing = ["sorted-bf16", "onnxruntime-int8", "openvino-int8", "engine-bf16", "engine-int8"]
+    assert done.stdout.strip() == str(missing)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_contenders_have_names_of_their_own(device: str) -> None:
+    names = [contender.name for contender in lineup(device)]
+    assert len(set(names)) == len(names)
+    assert names[0] == "tutorial"
+
+
+# Reviews
+
+
+@pytest.mark.parametrize(("mix", "mean"), [("long", 110), ("short", 25)])
+def test_made_up_reviews_are_different_and_as_long_as_real_ones(mix: str, mean: int) -> None:
+    texts = synthetic(mix, 2_000)
+    lengths = [len(text) for text in texts]
+    assert len(set(texts)) == 2_000
+    assert np.mean(lengths) == pytest.approx(mean, rel=0.1)
+    if mix == "long":
+        assert np.median(lengths) == pytest.approx(90, rel=0.1)
+        assert np.quantile(lengths, 0.95) == pytest.approx(300, rel=0.15)
+        assert max(lengths) > 600
+
+
+def test_more_reviews_than_there_are_are_combinations_and_all_different() -> None:
+    source = Corpus("…", synthetic("short", 100))
+    texts = source.draw(1_000)
+    assert len(set(texts)) == 1_000
+    assert set(source.texts) <= set(texts)
+    assert texts == source.draw(1_000)
+
+
+def test_files_are_read_without_quotes_or_with_them(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text('label\ttext_a\n1\t"房间很好\n0\t差\n0\t \n1\t差\n', "utf-8")
+    (tmp_path / "b.csv").write_text('label,review\n1,"好吃,很快"\n', "utf-8")
+    assert corpus("long", tmp_path / "a.tsv").texts == ['"房间很好', "差"]
+    assert corpus("short", tmp_path / "b.csv").texts == ["好吃,很快"]
+
+
+def test_a_sample_has_the_lengths_of_all() -> None:
+    lengths = np.array([len(text) for text in synthetic("long", 1_000)])
+    rows = thinned(lengths, 100)
+    assert len(set(rows.tolist())) == 100
+    assert lengths[rows].mean() == pytest.approx(lengths.mean(), rel=0.05)
+    for rows_of_60 in (1, 7, 48, 59, 60):
+        assert len(set(thinned(lengths[:60], rows_of_60).tolist())) == rows_of_60
+
+
+def test_both_loops_of_training_get_the_same_rows() -> None:
+    rows = [[number] * length for number, length in enumerate(np.random.default_rng(1).integers(3, 400, 800).tolist())]
+    grouped = training._grouped(rows, 5)
+    shuffled = training._shuffled(grouped)
+    assert sorted(row for batch in grouped for row in batch) == sorted(row for batch in shuffled for row in batch)
+    assert [len(batch) for batch in grouped] == [len(batch) for batch in shuffled] == [16] * 5
+
+
+# Figures
+
+
+def test_useful_operations_are_those_of_real_tokens() -> None:
+    shape = Shape(layers=2, hidden=64)
+    one = 2 * (2 * 10 * 12 * 64 * 64 + 4 * 10 * 10 * 64)
+    assert shape.useful_flop(np.array([10])) == one
+    assert shape.useful_flop(np.array([10, 10])) == 2 * one
+    assert (Shape().heads, MIXES) == (12, ("long", "short"))
+
+
+def test_tables_are_aligned() -> None:
+    assert table(("name", "n"), [["a", number(1234.5)], ["bcdef", number(None)]]) == [
+        "| name  |     n |",
+        "| :---- | ----: |",
+        "| a     | 1,234 |",
+        "| bcdef |     – |",
+    ]
+
+
+# Processes
+
+
+def test_a_worker_answers_and_says_what_it_took() -> None:
+    answer = in_a_process(sorted, [3, 1, 2])
+    assert answer.value == [1, 2, 3]
+    assert answer.peak_bytes > 0
+
+
+def test_what_goes_wrong_in_a_worker_is_told_in_a_line() -> None:
+    with Worker(load_int) as worker, pytest.raises(WorkerError, match=r"ValueError: invalid literal for int"):
+        worker.ask("x")
+
+
+def load_int() -> type[int]:
+    return int
