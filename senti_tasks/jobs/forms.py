@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from senti_tasks.jobs.scoring import load_form
+from senti_tasks.jobs.scoring import device_for, load_form
 from senti_tasks.jobs.workplace import Workplace, enter
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _verdict_on(
     for build in builders:
         with place.scratch() as output:
             build(output)
-            found, speed = _timed(loading.load(output, form, place.settings.device), compared.texts)
+            found, speed = _timed(loading.load(output, form, device_for(place, form)), compared.texts)
             agreement = forms.agreement(compared.reference, found)
             row |= {"agreement": agreement, "reviews_compared": n, "reviews_per_second": speed}
             row["reason"] = f"the label of fp32 for {agreement:.2%} of {n} reviews"

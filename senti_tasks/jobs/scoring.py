@@ -307,7 +307,17 @@ def scorer_of(place: Workplace, version: str) -> Scorer:
 def load_form(place: Workplace, form: dict[str, Any]) -> Scorer:
     """The scorer of a registered form, after checking every byte of it; kept for the next call."""
     folder = place.store.fetch(form["artifact"], form["digest"])
-    return _load(folder, form["form"], place.settings.device, form["temperature"], place.settings.work_folder)
+    device = device_for(place, form["form"])
+    return _load(folder, form["form"], device, form["temperature"], place.settings.work_folder)
+
+
+def device_for(place: Workplace, form: str) -> str:
+    """Where ``form`` runs: SENTI_DEVICE, but int8 on the CPU, also of a GPU worker, which builds and judges it."""
+    device = place.settings.device
+    if form != "int8" or device != "cuda":
+        return device
+    log.warning("int8 runs on the CPU of this GPU worker: SENTI_FORM=bf16 gives the next model a form for the GPU")
+    return "cpu"
 
 
 @lru_cache(maxsize=2)

@@ -172,22 +172,22 @@ class Scorer:
         while left.size:
             budget = self._token_budget or self._engine.token_budgets[1]
             rest = tokens.take(left)
-            open_ = np.ones(len(left), dtype=bool)  # rows without an answer
+            unanswered = np.ones(len(left), dtype=bool)
             try:
                 for batch, found in self._engine.run(rest, self._engine.batches(rest.lengths, budget)):
                     logits[left[batch]] = found
-                    open_[batch] = False
+                    unanswered[batch] = False
             except (MemoryError, RuntimeError) as error:
-                longest = int(rest.lengths[open_].max())
+                longest = int(rest.lengths[unanswered].max(initial=0))
                 if not _is_out_of_memory(error) or budget <= longest:
                     raise
                 self._engine.release()
                 self._token_budget = max(budget // 2, longest)
                 log.warning("out of memory with batches of %d tokens: going on with %d", budget, self._token_budget)
             else:
-                if open_.any():
-                    raise AssertionError(f"the engine left out {open_.sum()} of {len(left)} rows")
-            left = left[open_]
+                if unanswered.any():
+                    raise AssertionError(f"the engine left out {unanswered.sum()} of {len(left)} rows")
+            left = left[unanswered]
         return _softmax(logits / self._temperature)
 
     def _prepare(self, tokens: int) -> None:

@@ -12,7 +12,9 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from senti_tasks.config import TrainConfig
 from senti_tasks.errors import ConfigError, TrainingStoppedError
+from senti_tasks.learning import training
 from senti_tasks.learning.training import train
+from senti_tasks.scoring.tokens import Encoder
 
 pytestmark = pytest.mark.usefixtures("small_encoder")
 
@@ -96,6 +98,33 @@ def test_seed_and_corpus_decide_every_byte_also_after_kills(
     stopped = files_of(tmp_path / "stopped" / "output")
     assert stopped["model.safetensors"] == whole["model.safetensors"]
     assert stopped["tokenizer.json"] == whole["tokenizer.json"]
+
+
+def test_a_scorer_cuts_long_reviews_as_the_model_was_trained(
+    frozen: Path, tiny_config: TrainConfig, tmp_path: Path
+) -> None:
+    run(frozen, replace(tiny_config, epochs=1, head_tokens=10), tmp_path)
+    encoder = Encoder.load(tmp_path / "output")
+    ids = encoder.encode(["好" * 40 + "差" * 60]).ids.tolist()
+    good, bad = (encoder.encode([text]).ids.tolist()[1] for text in ("好", "差"))
+    assert ids[1:-1] == [good] * 10 + [bad] * 52
+    assert "Of reviews longer than 64 tokens, the first 10 are read and then the last ones." in (
+        tmp_path / "output" / "README.md"
+    ).read_text(encoding="utf-8")
+
+
+def test_a_cpu_that_multiplies_bf16_trains_in_it(
+    frozen: Path, tiny_config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which every CPU can, if slowly; the weights stay in fp32."""
+    config = replace(tiny_config, epochs=1)
+    run(frozen, config, tmp_path / "fp32")
+    monkeypatch.setattr(training, "cpu_capabilities", lambda: frozenset({"FP32", "BF16"}))
+    run(frozen, config, tmp_path / "bf16")
+    exact, half = (load_file(tmp_path / name / "output" / "model.safetensors") for name in ("fp32", "bf16"))
+    assert {weight.dtype for weight in half.values()} == {weight.dtype for weight in exact.values()}
+    apart = max(float(abs(exact[name] - half[name]).max()) for name in exact)
+    assert 0 < apart < 0.05
 
 
 def test_another_seed_gives_other_weights(frozen: Path, tiny_config: TrainConfig, tmp_path: Path) -> None:
