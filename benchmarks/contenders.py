@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from senti_tasks.scoring import devices
 
@@ -58,5 +57,5 @@ class Contender:
 
 
 def native_bf16(device: str) -> bool:
-    """Whether ``device`` multiplies in bf16."""
-    return torch.cuda.is_bf16_supported() if device == "cuda" else "BF16" in devices.cpu_capabilities()
+    """Whether ``device`` multiplies bf16 itself."""
+    return devices.cuda_has_bf16() if device == "cuda" else "BF16" in devices.cpu_capabilities()

@@ -52,6 +52,11 @@ def _on_cpu() -> list[Contender]:
         Contender("engine-fp32", "this engine, fp32", "fp32", with_engine.load_fp32),
         Contender(PACKED, "this engine, bf16", "bf16", with_engine.load_bf16, needs=("openvino",)),
         Contender(
-            "engine-int8", "this engine, int8", "int8", with_engine.load_int8, with_engine.prepare_int8, ("openvino", "nncf")
+            "engine-int8",
+            "this engine, int8",
+            "int8",
+            with_engine.load_int8,
+            with_engine.prepare_int8,
+            ("openvino", "nncf"),
         ),
     ]

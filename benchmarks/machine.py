@@ -9,7 +9,18 @@ from typing import Any
 
 import torch
 
-_FLAGS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimddp", "i8mm", "bf16")
+_FLAGS = (
+    "avx2",
+    "avx_vnni",
+    "avx512f",
+    "avx512_vnni",
+    "avx512_bf16",
+    "amx_bf16",
+    "amx_int8",
+    "asimddp",
+    "i8mm",
+    "bf16",
+)
 """What decides how fast a CPU multiplies in fp32, bf16 and int8."""
 _LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "openvino", "nncf", "onnxruntime")
 
@@ -34,9 +45,9 @@ def lines(described: dict[str, Any]) -> list[str]:
     """``describe()`` for a person, as items of a Markdown list."""
     machine = described["machine"]
     versions = [f"{name} {version or 'not installed'}" for name, version in described["versions"].items()]
+    cpu = f"{machine['cpu']}, {machine['cores']} cores ({', '.join(machine['flags']) or 'no flags known'})"
     return [
-        f"- machine: {machine['cpu']}, {machine['cores']} cores ({', '.join(machine['flags']) or 'no flags known'}), "
-        f"GPU: {machine['gpu'] or 'none'}; load before: {machine['load'][0]}",
+        f"- machine: {cpu}, GPU: {machine['gpu'] or 'none'}; load before: {machine['load'][0]}",
         f"- versions: {', '.join(versions)}",
         f"- date: {described['date']}",
     ]

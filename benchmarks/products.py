@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -12,7 +13,7 @@ from benchmarks.contenders import native_bf16
 from benchmarks.workload import Shape
 from senti_tasks.scoring.on_torch import CUDA_BUDGETS
 
-_SIZES = (1024, 2048, 4096)
+_SIZES = {"cpu": (1024, 2048, 4096), "cuda": (1024, 2048, 4096, 8192)}
 _SECONDS = 0.4  # at least, for each size
 
 
@@ -24,11 +25,10 @@ def load_peaks(device: str) -> Callable[[], dict[str, float]]:
     some machines: a share of the int8 peak can then exceed 100 %.
     """
     dtypes = {"fp32": torch.float32} | ({"bf16": torch.bfloat16} if native_bf16(device) else {})
-    products = {
-        name: [(2.0 * n**3, _in_torch(n, dtype, device)) for n in _SIZES] for name, dtype in dtypes.items()
-    }
+    sizes = _SIZES[device]
+    products = {name: [(2.0 * n**3, _in_torch(n, dtype, device)) for n in sizes] for name, dtype in dtypes.items()}
     if device == "cpu" and find_spec("onnx") and find_spec("onnxruntime"):
-        products["int8"] = [(2.0 * n**3, _in_onnx(n)) for n in _SIZES]
+        products["int8"] = [(2.0 * n**3, _in_onnx(n)) for n in sizes]
 
     def measure() -> dict[str, float]:
         return {name: max(flop / _fastest(product) for flop, product in of) for name, of in products.items()}
@@ -44,9 +44,7 @@ def load_chain(shape: Shape, device: str) -> Callable[[], dict[int, float]]:
     """
     h = shape.hidden
     widths = ((h, 3 * h), (h, h), (h, 4 * h), (4 * h, h))
-    weights = [
-        [torch.randn(size, device=device, dtype=torch.bfloat16) for size in widths] for _ in range(shape.layers)
-    ]
+    weights = [[torch.randn(size, device=device, dtype=torch.bfloat16) for size in widths] for _ in range(shape.layers)]
 
     @torch.inference_mode()
     def chain(x: torch.Tensor, inner: torch.Tensor) -> None:
@@ -59,7 +57,7 @@ def load_chain(shape: Shape, device: str) -> Callable[[], dict[int, float]]:
         for tokens in CUDA_BUDGETS:
             x = torch.randn((tokens, h), device=device, dtype=torch.bfloat16)
             inner = torch.randn((tokens, 4 * h), device=device, dtype=torch.bfloat16)
-            found[tokens] = tokens / _fastest(_timed(lambda x=x, inner=inner: chain(x, inner), device))
+            found[tokens] = tokens / _fastest(_timed(partial(chain, x, inner), device))
         return found
 
     return measure
@@ -77,7 +75,7 @@ def _in_torch(n: int, dtype: torch.dtype, device: str) -> Callable[[], float]:
 
 def _in_onnx(n: int) -> Callable[[], float]:
     import onnx
-    import onnxruntime
+    import onnxruntime  # type: ignore[import-untyped]
 
     random = np.random.default_rng(n)
     weights = onnx.numpy_helper.from_array(random.integers(-127, 128, (n, n)).astype(np.int8), "b")

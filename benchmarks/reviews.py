@@ -85,11 +85,11 @@ def synthetic(mix: str, rows: int, seed: int = SEED) -> list[str]:
 def thinned(lengths: npt.NDArray[np.int64], rows: int, seed: int = SEED) -> npt.NDArray[np.int64]:
     """Positions of ``rows`` texts, in order, whose lengths are distributed as those of all.
 
-    A systematic sample: sorted by length, one at random out of each of ``rows`` neighbourhoods of the same size.
+    A systematic sample: sorted by length, one at random out of each of ``rows`` neighbourhoods of like size.
     """
-    random = np.random.default_rng(seed)
-    steps = (np.arange(rows) + random.random(rows)) * len(lengths) / rows
-    return np.sort(np.argsort(lengths, kind="stable")[steps.astype(np.int64)])
+    borders = np.arange(rows + 1) * len(lengths) // rows
+    chosen = np.random.default_rng(seed).integers(borders[:-1], borders[1:])
+    return np.sort(np.argsort(lengths, kind="stable")[chosen])
 
 
 def _column_of(file: Path) -> Iterator[str]:
@@ -106,7 +106,7 @@ def _column_of(file: Path) -> Iterator[str]:
 
 
 def _first_different(texts: Iterable[str], most: int | None = None) -> list[str]:
-    """Normalised, without those that the scorer takes for blank or for one before: upper and lower case are the same."""
+    """Normalised, without blank ones and those that differ from one before in upper and lower case alone."""
     kept: dict[str, str] = {}
     for text in texts:
         if most is not None and len(kept) == most:

@@ -24,7 +24,7 @@ Inputs = dict[str, npt.NDArray[np.int64]]
 
 def prepare_onnx(job: Job, calibration: Sequence[str]) -> None:
     """Exports the classifier and quantises its weights; ranges of activations are found anew in each batch."""
-    from onnxruntime.quantization import QuantType, quantize_dynamic
+    from onnxruntime.quantization import QuantType, quantize_dynamic  # type: ignore[import-untyped]
 
     exported = job.forms / "fp32.onnx"
     axes = {name: {0: "texts", 1: "tokens"} for name in _NAMES}
@@ -43,7 +43,7 @@ def prepare_onnx(job: Job, calibration: Sequence[str]) -> None:
 
 def load_onnx(job: Job) -> Predict:
     """Sorted by length, batches of 2,048 tokens, padding included, one after the other on all cores."""
-    import onnxruntime
+    import onnxruntime  # type: ignore[import-untyped]
 
     session = onnxruntime.InferenceSession(job.forms / _ONNX, providers=["CPUExecutionProvider"])
     tokenizer = _tokenizer(job)
@@ -108,7 +108,7 @@ def _square(rows: list[list[int]], pad_id: int) -> Inputs:
 
 
 def _positive(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    return torch.from_numpy(logits).softmax(-1)[:, 1].numpy()  # type: ignore[no-any-return]
+    return torch.from_numpy(logits).softmax(-1)[:, 1].numpy()
 
 
 def _tokenizer(job: Job) -> Any:

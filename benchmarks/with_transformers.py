@@ -1,6 +1,6 @@
 """Contenders that are transformers alone: the tutorial's loop, the library's pipeline, and a loop that sorts."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipe
 from benchmarks.contenders import Job, Predict
 from benchmarks.workload import LONGEST
 from senti_tasks.labels import NAMES
-from senti_tasks.scoring.batches import Batch, padded
+from senti_tasks.scoring.batches import padded
 
 ROWS = 16
 SORTED_TOKENS = {"cpu": 2_048, "cuda": 16_384}
@@ -26,7 +26,11 @@ def load_tutorial(job: Job) -> Predict:
         parts = []
         for start in range(0, len(texts), ROWS):
             inputs = tokenizer(
-                list(texts[start : start + ROWS]), truncation=True, max_length=LONGEST, padding=True, return_tensors="pt"
+                list(texts[start : start + ROWS]),
+                truncation=True,
+                max_length=LONGEST,
+                padding=True,
+                return_tensors="pt",
             ).to(job.device)
             parts.append(model(**inputs).logits.softmax(-1)[:, 1].cpu().numpy())
         return np.concatenate(parts)

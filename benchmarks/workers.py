@@ -7,10 +7,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import torch
+
+from benchmarks import options
 
 _PRELOADED = ["transformers.models.bert.modeling_bert", "benchmarks.lineup"]
 
@@ -39,15 +42,16 @@ class Worker:
     """A process that builds a function, and calls it when asked.
 
     Both have to be importable. Processes are forked from one that has imported torch and transformers and done nothing
-    else, so they start fast, and count those libraries among their memory. Their output goes to standard error.
+    else, so they start fast, and count those libraries among their memory; where there is CUDA, which does not survive
+    a fork, they start from nothing. Their output goes to standard error.
     """
 
     def __init__(self, build: Callable[..., Callable[..., Any]], *arguments: Any) -> None:
         """Waits until ``build(*arguments)`` has returned the function. Raises ``WorkerError``."""
-        context = multiprocessing.get_context("forkserver")
+        context = multiprocessing.get_context("spawn" if torch.cuda.is_available() else "forkserver")
         context.set_forkserver_preload(_PRELOADED)
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, build, arguments))
+        self._process = context.Process(target=_serve, args=(theirs, build, arguments))  # type: ignore[attr-defined]
         self._process.start()
         theirs.close()
         try:
@@ -97,6 +101,7 @@ def _itself(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _serve(connection: Connection, build: Callable[..., Callable[..., Any]], arguments: tuple[Any, ...]) -> None:
     os.dup2(2, 1)  # some libraries print
+    options.quieten()
     before = resident()
     todo: Callable[..., Any] = build
     while True:
@@ -104,7 +109,9 @@ def _serve(connection: Connection, build: Callable[..., Callable[..., Any]], arg
         try:
             value = todo(*arguments)
         except Exception as error:  # whatever it is, the others go on
-            connection.send(f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}")
+            connection.send(
+                f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+            )
             return
         seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
         if todo is build:
@@ -117,7 +124,7 @@ def _serve(connection: Connection, build: Callable[..., Callable[..., Any]], arg
 
 
 def _memory(before: int) -> tuple[int, int]:
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         there = torch.cuda.max_memory_allocated()
         return there, there
     peak = peak_resident()
@@ -132,7 +139,6 @@ def peak_resident() -> int:
 def resident() -> int:
     """The memory that this process holds now, in bytes (RSS); where Linux does not tell, the most it ever held."""
     try:
-        with open("/proc/self/statm", encoding="ascii") as file:
-            return int(file.read().split()[1]) * resource.getpagesize()
+        return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * resource.getpagesize()
     except OSError:
         return peak_resident()

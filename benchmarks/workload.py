@@ -10,10 +10,9 @@ import numpy.typing as npt
 import torch
 from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
+from benchmarks.reviews import SEED
 from senti_tasks.labels import NAMES, NUMBERS
 from senti_tasks.learning.vocabulary import build_tokenizer, fit_to_vocabulary
-
-from benchmarks.reviews import SEED
 
 LONGEST = 512
 """Tokens of a review that are read, [CLS] and [SEP] included; the end of a longer one is cut off."""
@@ -28,8 +27,8 @@ class Shape:
     hidden: int = 768
 
     def __post_init__(self) -> None:
-        if self.layers < 1 or self.hidden < 8 or self.hidden % self.heads:
-            raise SystemExit(f"expected 1 layer or more and a width of 8 to 63 or a multiple of 64, found {self}")
+        if self.layers < 1 or self.hidden % self.heads:
+            raise SystemExit(f"expected a width below 128 or a multiple of 64, found {self.hidden}")
 
     @property
     def heads(self) -> int:
@@ -37,7 +36,7 @@ class Shape:
         return max(1, self.hidden // 64)
 
     def __str__(self) -> str:
-        return f"BERT, {self.layers} layers, {self.hidden} wide, {self.heads} heads, vocabulary {_VOCABULARY:,}"
+        return f"BERT: layers {self.layers}, width {self.hidden}, heads {self.heads}, vocabulary {_VOCABULARY:,}"
 
     def useful_flop(self, lengths: npt.NDArray[np.int64]) -> float:
         """Operations that scoring texts of these many tokens takes: products over real tokens alone, summed over texts.
@@ -47,12 +46,12 @@ class Shape:
         embeddings, normalisation, GELU, pooler and head. Every contender is credited with the same count, this
         project's engine too, which skips 10 of the 12 H² of the last layer for all tokens but the first.
         """
-        l, h = lengths.astype(np.float64), self.hidden
-        return float(self.layers * (2 * l * 12 * h * h + 4 * l * l * h).sum())
+        tokens, h = lengths.astype(np.float64), self.hidden
+        return float(self.layers * (2 * tokens * 12 * h * h + 4 * tokens * tokens * h).sum())
 
 
 def save_model(folder: Path, shape: Shape, texts: Sequence[str]) -> str:
-    """Writes a classifier with random weights, always the same ones, and its tokenizer; returns the vocabulary's origin.
+    """Writes a classifier with random weights, always the same, and its tokenizer; returns whose vocabulary it is.
 
     The vocabulary is bert-base-chinese's where $SENTI_REAL_DATA has it, fitted as the product does; else one of the
     characters in ``texts``, while the table of embeddings stays as large.
@@ -83,5 +82,7 @@ def _tokenizer(texts: Sequence[str]) -> tuple[PreTrainedTokenizerFast, str]:
     if not (real / "tokenizer.json").is_file():
         return build_tokenizer(texts, LONGEST), "of the reviews' characters"
     tokenizer = AutoTokenizer.from_pretrained(real, local_files_only=True)
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        raise SystemExit(f"{real} has no fast tokenizer")
     tokenizer.model_max_length = LONGEST
     return fit_to_vocabulary(tokenizer), "bert-base-chinese"
