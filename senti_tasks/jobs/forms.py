@@ -76,8 +76,9 @@ def _compare(place: Workplace, model: dict[str, Any], wanted: list[str], config:
     # int8 asks for many reviews that the model was not trained on; a rounding of weights can be seen on a few.
     texts = unlabelled or list(data["validation"]["text"])
     compared = _Comparison(texts, bool(unlabelled), *_timed(load_form(place, fp32), texts))
+    source = place.store.fetch(fp32["artifact"], fp32["digest"])
     builders = forms.builders(
-        place.store.fetch(fp32["artifact"], fp32["digest"]),
+        source,
         list(data["train"]["text"])[: config.calibration_rows],
         texts,
         compared.reference.labels,
@@ -85,7 +86,7 @@ def _compare(place: Workplace, model: dict[str, Any], wanted: list[str], config:
     )
     rows: list[dict[str, Any]] = []
     for form in wanted:
-        rows.append({"form": form, "library": forms.library(form), "temperature": 1.0})
+        rows.append({"form": form, "library": forms.library(form, source), "temperature": 1.0})
         rows[-1] |= _verdict_on(place, model["version"], form, builders[form], compared, config)
         if rows[-1]["serves"]:
             break

@@ -24,7 +24,8 @@ def fastest_forms(device: str = "auto") -> list[str]:
     if device_named(device).type == "cuda":
         return ["bf16", "fp32"] if cuda_has_bf16() else ["fp32"]
     native = cpu_capabilities()
-    return [form for form, needs in (("int8", "INT8"), ("bf16", "BF16")) if needs in native] + ["fp32"]
+    int8 = "INT8" in native or has_fbgemm()
+    return [form for form, pays in (("int8", int8), ("bf16", "BF16" in native)) if pays] + ["fp32"]
 
 
 def cuda_has_bf16() -> bool:
@@ -35,6 +36,11 @@ def cuda_has_bf16() -> bool:
 def wanted_forms(setting: str, device: str = "auto") -> list[str]:
     """The forms to try, in order, for what SENTI_FORM says: ``auto``, or a form and the more exact ones after it."""
     return fastest_forms(device) if setting == "auto" else list(reversed(FORMS[: FORMS.index(setting) + 1]))
+
+
+def has_fbgemm() -> bool:
+    """Whether torch multiplies bytes on this CPU by instructions that every x86 of the last ten years has (AVX2)."""
+    return "fbgemm" in torch.backends.quantized.supported_engines and torch.cpu._is_avx2_supported()
 
 
 def cpu_capabilities() -> frozenset[str]:

@@ -12,7 +12,7 @@ from transformers.utils import logging as transformers_logging
 
 from senti_tasks.config import ScoreConfig
 from senti_tasks.errors import ArtifactError, ConfigError
-from senti_tasks.scoring import devices
+from senti_tasks.scoring import devices, int8
 from senti_tasks.scoring.bert import Bert, is_bert
 from senti_tasks.scoring.on_torch import PackedTorch, PaddedTorch
 from senti_tasks.scoring.scorer import Engine, Scorer
@@ -34,14 +34,16 @@ def load(
 ) -> Scorer:
     """The scorer of a verified model folder that holds ``form``.
 
-    fp32 and bf16 run in torch on CUDA, fp32 in torch on a CPU, bf16 and int8 in OpenVINO on a CPU. ``temperature``
-    divides the logits; ``probe_file`` keeps what a probe finds. Raises ``ArtifactError`` or ``ConfigError``.
+    On CUDA fp32 and bf16 run in torch; on a CPU fp32 runs in torch, bf16 in OpenVINO, and int8 in the one that it was
+    built for. ``temperature`` divides the logits; ``probe_file`` keeps what a probe finds. Raises ``ArtifactError`` or
+    ``ConfigError``.
     """
     config = config or ScoreConfig()
     encoder = Encoder.load(folder)
     where = _device_for(form, device)
-    n_labels, engine = _int8_engine(folder, encoder) if form == "int8" else _engine(folder, form, where, encoder)
     shape = json.loads((folder / "config.json").read_text("utf-8"))
+    in_openvino = form == "int8" and not shape.get(int8.MARK)
+    n_labels, engine = _openvino(folder, encoder) if in_openvino else _torch(folder, form, where, encoder)
     size = "x".join(str(shape.get(name)) for name in ("num_hidden_layers", "hidden_size", "intermediate_size"))
     key = f"{devices.description(where)}, {form}, {size}"
     return Scorer(
@@ -65,7 +67,7 @@ def _device_for(form: str, device: str) -> torch.device:
     return torch.device("cpu") if form == "int8" else found
 
 
-def _engine(folder: Path, form: str, device: torch.device, encoder: Encoder) -> tuple[int, Engine]:
+def _torch(folder: Path, form: str, device: torch.device, encoder: Encoder) -> tuple[int, Engine]:
     model = load_classifier(folder)
     n_labels: int = model.config.num_labels
     dtype = torch.float32
@@ -78,15 +80,16 @@ def _engine(folder: Path, form: str, device: torch.device, encoder: Encoder) -> 
     elif form == "bf16":
         log.warning("this CPU does not compute in bf16: the bf16 weights are computed in fp32, at the speed of fp32")
     if is_bert(model.config):
-        return n_labels, PackedTorch(Bert(model), device, dtype, encoder.pad_id)
+        bert = int8.quantise(Bert(model)) if form == "int8" else Bert(model)
+        return n_labels, PackedTorch(bert, device, dtype, encoder.pad_id)
     return n_labels, PaddedTorch(model, device, dtype, encoder.pad_id)
 
 
-def _int8_engine(folder: Path, encoder: Encoder) -> tuple[int, Engine]:
+def _openvino(folder: Path, encoder: Encoder) -> tuple[int, Engine]:
     try:
         from senti_tasks.scoring.on_openvino import OpenVino, read
     except ImportError as error:
-        raise ConfigError(f"the form int8 needs OpenVINO (pip install openvino): {error}") from error
+        raise ConfigError(f"this int8 form needs OpenVINO (pip install openvino): {error}") from error
     model = read(folder)
     return model.output(0).partial_shape[1].get_length(), OpenVino(model, encoder.pad_id)
 

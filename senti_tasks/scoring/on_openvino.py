@@ -25,7 +25,7 @@ from senti_tasks.scoring.tokens import Tokens
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 import openvino as ov  # noqa: E402
 
-MODEL_FILE = "openvino_model.xml"
+_FILE = "openvino_model.xml"
 _STEP = 8  # widths are rounded up to it: every new shape costs the preparation of its kernels
 
 
@@ -66,15 +66,15 @@ def convert(model: Any) -> ov.Model:
 
 def save(model: ov.Model, folder: Path) -> None:
     """Writes a converted model into ``folder``, for ``read``; weights in the precision that they have."""
-    ov.save_model(model, folder / MODEL_FILE, compress_to_fp16=False)
+    ov.save_model(model, folder / _FILE, compress_to_fp16=False)
 
 
 def read(folder: Path) -> ov.Model:
     """The converted model in ``folder``. Raises ``ArtifactError``."""
     try:
-        return ov.Core().read_model(folder / MODEL_FILE)
+        return ov.Core().read_model(folder / _FILE)
     except RuntimeError as error:
-        raise ArtifactError(f"{folder} holds no {MODEL_FILE} that OpenVINO can load: {error}") from error
+        raise ArtifactError(f"{folder} holds no {_FILE} that OpenVINO can load: {error}") from error
 
 
 class _PaddedBert(nn.Module):
