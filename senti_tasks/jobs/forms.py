@@ -14,6 +14,8 @@ from senti_tasks.jobs.workplace import Workplace, enter
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from datasets import Dataset, DatasetDict
+
     from senti_tasks.config import FormConfig
     from senti_tasks.scoring.predictions import Predictions
     from senti_tasks.scoring.scorer import Scorer
@@ -29,8 +31,9 @@ def build_forms(model: str, config: dict[str, Any] | None = None) -> dict[str, A
     A model that was judged keeps its form. Returns model, form (the one that serves) and reasons, one per form tried.
     """
     from senti_tasks.config import FormConfig
+    from senti_tasks.learning import corpus
     from senti_tasks.scoring import devices
-    from senti_tasks.warehouse import database, registry
+    from senti_tasks.warehouse import corpora, database, registry
 
     place = enter()
     settled = FormConfig.from_json(config or {})
@@ -38,8 +41,11 @@ def build_forms(model: str, config: dict[str, Any] | None = None) -> dict[str, A
         registered = registry.model(connection, model)
     wanted = devices.wanted_forms(place.settings.form, place.settings.device)
     if registered["verdict"] is None:
-        rows = _compare(place, registered, wanted[: wanted.index("fp32")], settled)
-        metrics = _calibrate(place, registered, rows)
+        with database.reading(place.engine) as connection:
+            frozen = corpora.corpus(connection, registered["corpus"])
+        data = corpus.load(place.store.fetch(frozen["artifact"], frozen["digest"]))
+        rows = _compare(place, model, wanted[: wanted.index("fp32")], data, settled)
+        metrics = _calibrate(place, rows, data["validation"])
         with database.writing(place.engine) as connection:
             registry.record_forms(connection, model, rows)
             registry.record_metrics(connection, model, metrics)
@@ -61,17 +67,17 @@ class _Comparison:
     reviews_per_second: float
 
 
-def _compare(place: Workplace, model: dict[str, Any], wanted: list[str], config: FormConfig) -> list[dict[str, Any]]:
+def _compare(
+    place: Workplace, model: str, wanted: list[str], data: DatasetDict, config: FormConfig
+) -> list[dict[str, Any]]:
     """The rows of ``model_forms``: of ``wanted``, the fastest first, down to the first that is proven, and of fp32."""
-    from senti_tasks.learning import corpus, forms
-    from senti_tasks.warehouse import corpora, database, registry
+    from senti_tasks.learning import forms
+    from senti_tasks.warehouse import database, registry
 
     with database.reading(place.engine) as connection:
-        frozen = corpora.corpus(connection, model["corpus"])
-        (fp32,) = (row for row in registry.forms(connection, model["version"]) if row["form"] == "fp32")
+        (fp32,) = (row for row in registry.forms(connection, model) if row["form"] == "fp32")
     if not wanted:
-        return [dict(fp32)]
-    data = corpus.load(place.store.fetch(frozen["artifact"], frozen["digest"]))
+        return [fp32]
     unlabelled = _unlabelled(place, config.agreement_rows)
     # int8 asks for many reviews that the model was not trained on; a rounding of weights can be seen on a few.
     texts = unlabelled or list(data["validation"]["text"])
@@ -87,7 +93,7 @@ def _compare(place: Workplace, model: dict[str, Any], wanted: list[str], config:
     rows: list[dict[str, Any]] = []
     for form in wanted:
         rows.append({"form": form, "library": forms.library(form, source), "temperature": 1.0})
-        rows[-1] |= _verdict_on(place, model["version"], form, builders[form], compared, config)
+        rows[-1] |= _verdict_on(place, model, form, builders[form], compared, config)
         if rows[-1]["serves"]:
             break
     speed = {"reviews_compared": len(texts), "reviews_per_second": compared.reviews_per_second}
@@ -136,16 +142,12 @@ def _unlabelled(place: Workplace, rows: int) -> list[str]:
     return list(dict.fromkeys(text for text in found if defect(text) is None))[:rows]
 
 
-def _calibrate(place: Workplace, model: dict[str, Any], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _calibrate(place: Workplace, rows: list[dict[str, Any]], validation: Dataset) -> list[dict[str, Any]]:
     """Sets the temperature of each row that may serve; returns figures on the validation split, before and after."""
     import numpy as np
 
-    from senti_tasks.learning import calibration, corpus
-    from senti_tasks.warehouse import corpora, database
+    from senti_tasks.learning import calibration
 
-    with database.reading(place.engine) as connection:
-        frozen = corpora.corpus(connection, model["corpus"])
-    validation = corpus.load(place.store.fetch(frozen["artifact"], frozen["digest"]))["validation"]
     texts, labels = list(validation["text"]), np.asarray(validation["label"])
     metrics: list[dict[str, Any]] = []
     for row in rows:
@@ -153,7 +155,7 @@ def _calibrate(place: Workplace, model: dict[str, Any], rows: list[dict[str, Any
             continue
         before = load_form(place, {**row, "temperature": 1.0}).predict(texts).complete
         row["temperature"] = calibration.fit_temperature(labels, before)
-        after = load_form(place, row).predict(texts).complete
+        after = calibration.scaled(before, row["temperature"])
         metrics += [
             {"subject": row["form"], "split": "validation", "metric": f"{name}_{when}", "value": value}
             for when, probabilities in (("before", before), ("after", after))

@@ -19,7 +19,7 @@ def fit_temperature(labels: npt.NDArray[np.int64], probabilities: Probabilities)
     """
     if len(labels) == 0:
         return 1.0
-    logits = np.log(np.clip(probabilities.astype(np.float64), 1e-12, 1))  # up to a constant per row, which cancels
+    logits = _logits(probabilities)
     rows = np.arange(len(labels))
 
     def loss(temperature: float) -> float:
@@ -27,6 +27,20 @@ def fit_temperature(labels: npt.NDArray[np.int64], probabilities: Probabilities)
         return float((np.log(np.exp(scaled).sum(axis=1)) - scaled[rows, labels]).mean())
 
     return float(minimize_scalar(loss, bounds=_BOUNDS, method="bounded").x)
+
+
+def scaled(probabilities: Probabilities, temperature: float) -> npt.NDArray[np.float64]:
+    """``probabilities`` (n, n_labels) as they are when the logits behind them are divided by ``temperature``."""
+    powers = _logits(probabilities) / temperature
+    powers = np.exp(powers - powers.max(axis=1, keepdims=True))
+    cooled: npt.NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
+    return cooled
+
+
+def _logits(probabilities: Probabilities) -> npt.NDArray[np.float64]:
+    """Up to a constant per row, which cancels."""
+    logits: npt.NDArray[np.float64] = np.log(np.clip(probabilities.astype(np.float64), 1e-12, 1))
+    return logits
 
 
 def measure(labels: npt.NDArray[np.int64], probabilities: Probabilities) -> dict[str, float]:

@@ -98,7 +98,7 @@ def build_int8_controlled(
     tokens = encoder.encode(shown)
     batches = [
         (_inputs(*square(tokens, batch, encoder.pad_id)), labels[batch])
-        for batch in padded(tokens.lengths, _VALIDATION_TOKENS)  # type: ignore[arg-type]
+        for batch in padded(tokens.lengths, _VALIDATION_TOKENS)
     ]
     with redirect_stdout(StringIO()):
         quantised = nncf.quantize_with_accuracy_control(

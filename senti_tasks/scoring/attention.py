@@ -51,7 +51,7 @@ class Packed:
         self._cu_seqlens = cu_seqlens
         self._longest = longest
         self._varlen = varlen
-        self._ones = torch.arange(len(cu_seqlens), dtype=torch.int32, device=cu_seqlens.device)
+        self._each_one = torch.arange(len(cu_seqlens), dtype=torch.int32, device=cu_seqlens.device)
 
     def first(self, x: Tensor) -> Tensor:
         """(N, H) to (S, H); of an empty segment at the end, any token."""
@@ -59,15 +59,13 @@ class Packed:
 
     def of_all(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         cu, longest = self._cu_seqlens, self._longest
-        return self._varlen(*self._split(q, k, v), cu, cu, longest, longest).flatten(-2)
+        q, k, v = (_split(part, self._heads) for part in (q, k, v))  # (N, heads, d)
+        return self._varlen(q, k, v, cu, cu, longest, longest).flatten(-2)
 
     def of_first(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         cu, longest = self._cu_seqlens, self._longest
-        return self._varlen(*self._split(q, k, v), self._ones, cu, 1, longest).flatten(-2)
-
-    def _split(self, *tensors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        q, k, v = (_split(tensor, self._heads) for tensor in tensors)  # (N, heads, d)
-        return q, k, v
+        q, k, v = (_split(part, self._heads) for part in (q, k, v))
+        return self._varlen(q, k, v, self._each_one, cu, 1, longest).flatten(-2)
 
 
 class Padded:
@@ -76,8 +74,9 @@ class Padded:
     def __init__(self, heads: int, lengths: Tensor, longest: int) -> None:
         """``lengths``: tokens of each text (B,), at most ``longest``, which is the width of the square."""
         self._heads = heads
-        read = torch.arange(longest, device=lengths.device)[None] < lengths[:, None]  # (B, T)
-        self._bias = torch.where(read, 0.0, torch.finfo(torch.float32).min)[:, None, None, :]  # (B, 1, 1, T)
+        self._bias = torch.where(is_token(lengths, longest), 0.0, torch.finfo(torch.float32).min)[
+            :, None, None, :
+        ]  # (B, 1, 1, T)
 
     def first(self, x: Tensor) -> Tensor:
         return x[:, :1]
@@ -89,6 +88,11 @@ class Padded:
 
     def of_first(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         return self.of_all(q, k, v)
+
+
+def is_token(lengths: Tensor, width: int) -> Tensor:
+    """(B, width), bool: what is a token of its text, and no padding."""
+    return torch.arange(width, device=lengths.device)[None] < lengths[:, None]
 
 
 def _split(x: Tensor, heads: int) -> Tensor:

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 Batch = list[int]
 """Rows of a window, longest first."""
+Lengths = Sequence[int] | npt.NDArray[np.int64]
 
 
-def padded(lengths: Sequence[int], token_budget: int) -> Iterator[Batch]:
+def padded(lengths: Lengths, token_budget: int) -> Iterator[Batch]:
     """Positions in ``lengths``, longest first, in batches whose rows times longest row keep to ``token_budget``.
 
     Sorting leaves little to pad, and a budget of tokens keeps a batch of short texts as large for the machine as one of
@@ -22,7 +24,7 @@ def padded(lengths: Sequence[int], token_budget: int) -> Iterator[Batch]:
         start += rows
 
 
-def packed(lengths: Sequence[int], token_budget: int, most_rows: Callable[[int], int] | None = None) -> Iterator[Batch]:
+def packed(lengths: Lengths, token_budget: int, most_rows: Callable[[int], int] | None = None) -> Iterator[Batch]:
     """The same for rows that are packed and not padded: their lengths add up to ``token_budget`` at most.
 
     ``most_rows`` says how many rows a batch may hold, given its longest.
@@ -42,6 +44,6 @@ def packed(lengths: Sequence[int], token_budget: int, most_rows: Callable[[int],
         yield batch
 
 
-def _longest_first(lengths: Sequence[int]) -> list[int]:
+def _longest_first(lengths: Lengths) -> list[int]:
     order: list[int] = np.argsort(-np.asarray(lengths), kind="stable").tolist()
     return order

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from senti_tasks.errors import ArtifactError
 from senti_tasks.scoring import batches
-from senti_tasks.scoring.attention import Padded
+from senti_tasks.scoring.attention import Padded, is_token
 from senti_tasks.scoring.batches import Batch
 from senti_tasks.scoring.bert import Bert, is_bert
 from senti_tasks.scoring.on_torch import CPU_BUDGETS, Logits, square
@@ -98,7 +98,7 @@ class _PaddedAny(nn.Module):
         self.model = model
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        mask = (torch.arange(ids.shape[1])[None] < lengths[:, None]).long()  # (B, T)
+        mask = is_token(lengths, ids.shape[1]).long()  # (B, T)
         logits: Tensor = self.model(input_ids=ids.long(), attention_mask=mask).logits
         return logits
 
@@ -133,7 +133,7 @@ class OpenVino:
         """Nothing is kept between batches."""
 
     def batches(self, lengths: npt.NDArray[np.int64], token_budget: int) -> Iterator[Batch]:
-        return batches.padded(lengths, token_budget)  # type: ignore[arg-type]
+        return batches.padded(lengths, token_budget)
 
     def run(self, tokens: Tokens, planned: Iterable[Batch]) -> Iterator[tuple[Batch, Logits]]:
         """Logits (len(batch), n_labels) of each batch, as they are ready."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from senti_tasks.scoring import batches
-from senti_tasks.scoring.attention import Packed, Varlen, by_segments, flash
+from senti_tasks.scoring.attention import Packed, Varlen, by_segments, flash, is_token
 from senti_tasks.scoring.batches import Batch
 from senti_tasks.scoring.bert import Bert, finish_layer
 from senti_tasks.scoring.tokens import Tokens
@@ -95,10 +95,10 @@ class PackedTorch:
     def batches(self, lengths: npt.NDArray[np.int64], token_budget: int) -> Iterator[Batch]:
         """Batches for ``run``, in rows of ``lengths``."""
         if not self._fixed:
-            return batches.packed(lengths, token_budget)  # type: ignore[arg-type]
+            return batches.packed(lengths, token_budget)
         self._token_budget = max(token_budget, int(lengths.max(initial=0)))
         return batches.packed(
-            lengths,  # type: ignore[arg-type]
+            lengths,
             self._token_budget,
             lambda longest: _texts_of(self._token_budget, _bucket(longest)),
         )
@@ -222,7 +222,7 @@ class PaddedTorch:
             torch.cuda.empty_cache()
 
     def batches(self, lengths: npt.NDArray[np.int64], token_budget: int) -> Iterator[Batch]:
-        return batches.padded(lengths, token_budget)  # type: ignore[arg-type]
+        return batches.padded(lengths, token_budget)
 
     def run(self, tokens: Tokens, planned: Iterable[Batch]) -> Iterator[tuple[Batch, Logits]]:
         for batch in planned:
@@ -231,7 +231,7 @@ class PaddedTorch:
 
     @torch.inference_mode()
     def _forward(self, ids: Tensor, lengths: Tensor) -> Logits:
-        mask = (torch.arange(ids.shape[1])[None] < lengths[:, None]).long()  # (B, T)
+        mask = is_token(lengths, ids.shape[1]).long()  # (B, T)
         output = self._model(input_ids=ids.long().to(self._device), attention_mask=mask.to(self._device))
         logits: Logits = output.logits.float().cpu().numpy()
         return logits

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from senti_tasks.learning.calibration import fit_temperature, measure
+from senti_tasks.learning.calibration import fit_temperature, measure, scaled
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -28,7 +28,9 @@ def test_the_temperature_that_was_put_in_comes_out(temperature: float) -> None:
 
 def test_an_overconfident_model_is_calibrated_by_its_temperature() -> None:
     labels, probabilities = drawn(3.0)
-    cooled = softmax(np.log(probabilities) / fit_temperature(labels, probabilities))
+    temperature = fit_temperature(labels, probabilities)
+    cooled = softmax(np.log(probabilities) / temperature)
+    np.testing.assert_allclose(scaled(probabilities, temperature), cooled, atol=1e-6)
     before, after = measure(labels, probabilities), measure(labels, cooled)
     assert before["ece"] > 0.1
     assert after["ece"] < 0.02
