@@ -10,7 +10,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipe
 
 from benchmarks.contenders import Job, Predict
 from benchmarks.workload import LONGEST
-from senti_tasks.labels import NAMES
+from senti_tasks import labels
 from senti_tasks.scoring.batches import padded
 
 ROWS = 16
@@ -45,7 +45,7 @@ def load_pipeline(job: Job) -> Predict:
 
     def predict(texts: Sequence[str]) -> npt.NDArray[np.float32]:
         found = classify(list(texts), truncation=True, max_length=LONGEST, batch_size=ROWS)
-        positive = [one["score"] if one["label"] == NAMES[1] else 1 - one["score"] for one in found]
+        positive = [one["score"] if one["label"] == labels.DEFAULT.names[1] else 1 - one["score"] for one in found]
         return np.array(positive, dtype=np.float32)
 
     return predict

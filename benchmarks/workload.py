@@ -11,7 +11,7 @@ import torch
 from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
 from benchmarks.reviews import SEED
-from senti_tasks.labels import NAMES, NUMBERS
+from senti_tasks import labels
 from senti_tasks.learning.vocabulary import build_tokenizer, fit_to_vocabulary
 
 LONGEST = 512
@@ -68,8 +68,8 @@ def save_model(folder: Path, shape: Shape, texts: Sequence[str]) -> str:
                 intermediate_size=4 * shape.hidden,
                 max_position_embeddings=LONGEST,
                 pad_token_id=tokenizer.pad_token_id,
-                id2label=dict(NAMES),
-                label2id=dict(NUMBERS),
+                id2label=dict(labels.DEFAULT.names),
+                label2id=dict(labels.DEFAULT.numbers),
             )
         )
     model.save_pretrained(folder)

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Asset, CronTriggerTimetable
 from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
 
@@ -17,7 +18,10 @@ GPU = {"queue": "gpu", "pool": "gpu"}
 """For tasks that run a model. LocalExecutor knows no queues; without a GPU one worker takes both queues."""
 
 # Retrying changes nothing about these: a person has to look.
-_PERMANENT = ("ConfigError", "CorpusError", "ArtifactError", "RegistryError", "RunStateError", "AuditError")
+_PERMANENT = (
+    *("ConfigError", "CorpusError", "ArtifactError", "RegistryError", "ChampionAlarmError"),
+    *("RunStateError", "AuditError"),
+)
 
 DEFAULTS = {
     "catchup": False,  # pending is a state of the table, not a date: one run makes up for all that were missed
@@ -39,3 +43,9 @@ DEFAULTS = {
 def cron(expression: str) -> CronTriggerTimetable:
     """A schedule in China's time. Unpausing a DAG starts no run for a time that has passed: one run is a training."""
     return CronTriggerTimetable(expression, timezone="Asia/Shanghai", run_immediately=timedelta(0))
+
+
+def ask(task_id: str, subject: str, body: str) -> ApprovalOperator:
+    """A task that waits for a person, on no worker's slot. No answer before the next week's run is a refusal."""
+    wait = {"response_timeout": timedelta(days=5), "execution_timeout": None}
+    return ApprovalOperator(task_id=task_id, subject=subject, body=body, defaults="Reject", **wait)

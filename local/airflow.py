@@ -180,6 +180,31 @@ class LocalAirflow:
 
         return self._until(started, timeout, f"the task {task_id!r} of {run_id!r} does not run", every=0.05)
 
+    def clear(self, dag_id: str, run_id: str, task_id: str) -> None:
+        """Has the task, and what comes after it, run again."""
+        which = {"dag_run_id": run_id, "task_ids": [task_id], "include_downstream": True, "only_failed": False}
+        self._call("POST", f"/dags/{dag_id}/clearTaskInstances", json={**which, "dry_run": False})
+
+    def question(self, dag_id: str, run_id: str, task_id: str, timeout: float = 120) -> dict[str, Any]:
+        """What the task asks a person, once it does: subject, body (Markdown), options and more."""
+
+        def asked() -> dict[str, Any] | None:
+            states = {task.task_id: task.state for task in self.task_states(dag_id, run_id)}
+            if states.get(task_id) != "awaiting_input":
+                return None
+            found: dict[str, Any] = self._call("GET", self._question(dag_id, run_id, task_id))
+            return found
+
+        return self._until(asked, timeout, f"the task {task_id!r} of {run_id!r} asks nobody")
+
+    def answer(self, dag_id: str, run_id: str, task_id: str, option: str) -> None:
+        """Answers for the person that the task asks."""
+        self._call("PATCH", self._question(dag_id, run_id, task_id), json={"chosen_options": [option]})
+
+    @staticmethod
+    def _question(dag_id: str, run_id: str, task_id: str) -> str:
+        return f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/-1/hitlDetails"
+
     def processes(self) -> list[psutil.Process]:
         """Every live process that came from here: components, workers, supervisors, tasks, their children."""
         return [process for process in psutil.process_iter() if self._ours(process)]

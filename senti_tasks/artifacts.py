@@ -9,17 +9,37 @@ commit.
 import hashlib
 import shutil
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 
 from upath import UPath
 
 from senti_tasks.errors import ArtifactError
 
+_ANSWERING = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
+
 
 def folder_digest(folder: Path) -> str:
     """SHA-256 over the sorted (relative path, SHA-256 of the content) of every file below ``folder``; 64 hex digits."""
+    return _digest(folder, (path for path in folder.rglob("*") if path.is_file()))
+
+
+def weights_digest(folder: Path) -> str:
+    """The same over the files alone that decide what the model in ``folder`` answers: weights, shape and tokenizer.
+
+    So two trainings can be told to have come to one model, whatever their cards say. Raises ``ArtifactError`` when one
+    of the files is missing.
+    """
+    if missing := [name for name in _ANSWERING if not (folder / name).is_file()]:
+        raise ArtifactError(
+            f"{folder} has no {', '.join(missing)}: expected a model as save_pretrained writes it, with its tokenizer"
+        )
+    return _digest(folder, (folder / name for name in _ANSWERING))
+
+
+def _digest(folder: Path, paths: Iterable[Path]) -> str:
     total = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+    for path in sorted(paths):
         with path.open("rb") as file:
             content = hashlib.file_digest(file, "sha256").hexdigest()
         total.update(f"{path.relative_to(folder).as_posix()}\0{content}\n".encode())

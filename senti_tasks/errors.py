@@ -25,6 +25,10 @@ class CorpusError(SentiError):
     """The labelled reviews do not make a corpus that a model could be trained and judged on."""
 
 
+class HubError(SentiError):
+    """The Hugging Face Hub does not answer, or does not have what it was asked for."""
+
+
 class BaseModelError(SentiError):
     """A base model cannot be reached or is not one that can be fine-tuned here."""
 
@@ -43,6 +47,10 @@ class RegistryError(SentiError):
 
 class NoChampionError(RegistryError):
     """Something needs the model in service, and no model was promoted yet."""
+
+
+class ChampionAlarmError(SentiError):
+    """The champion does worse on newly labelled reviews than it was promoted for. A person has to look."""
 
 
 class RunStateError(SentiError):

@@ -3,8 +3,10 @@
 Read only in jobs and on the command line; everything below gets values.
 """
 
+import logging
 import os
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -14,6 +16,9 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from senti_tasks.errors import ConfigError
+from senti_tasks.labels import LabelSet
+
+log = logging.getLogger(__name__)
 
 ReviewIdType = Literal["bigint", "text", "uuid"]
 
@@ -33,14 +38,20 @@ class Settings(BaseSettings):
     """The team's own table or view of reviews (``schema.name`` works); ``senti migrate`` puts the view over it."""
     review_id_type: ReviewIdType = "bigint"
     """Type of ``review_id``, fixed by the first ``senti migrate``."""
+    labels: str = "negative,positive"
+    """The names of the labels, from the most negative to the most positive, fixed by the first ``senti migrate``."""
     timezone: str = "Asia/Shanghai"
     """The time zone that decides which day a review belongs to."""
     base_model: str = "google-bert/bert-base-chinese"
-    """What a training starts from: a hub name, a folder, ``scratch:tiny`` or ``scratch:small``."""
+    """What a training starts from: a hub name, a folder, ``scratch:tiny`` or ``scratch:small``; or what
+    ``senti pretrain`` made: ``pretrained:newest`` or ``pretrained:VERSION``."""
     device: str = "auto"
     """``auto`` (CUDA if there is one), ``cpu`` or ``cuda``; CUDA_VISIBLE_DEVICES chooses among several."""
     form: Literal["auto", "fp32", "bf16", "int8"] = "auto"
     """The form of a newly trained model that is to serve, if it proves itself; ``auto``: the fastest on ``device``."""
+
+    promotion: Literal["gate", "approval"] = "gate"
+    """Who promotes a model that passes the gate: the gate itself, or a person, who is asked."""
 
     @field_validator("timezone")
     @classmethod
@@ -50,6 +61,15 @@ class Settings(BaseSettings):
         except (ZoneInfoNotFoundError, ValueError):
             raise ValueError(f"expected an IANA time zone such as Asia/Shanghai, found {name!r}") from None
         return name
+
+    @field_validator("labels")
+    @classmethod
+    def _label_set(cls, names: str) -> str:
+        return str(LabelSet.listed(names))
+
+    @cached_property
+    def label_set(self) -> LabelSet:
+        return LabelSet.listed(self.labels)
 
     @cached_property
     def url(self) -> str:
@@ -78,15 +98,26 @@ class Settings(BaseSettings):
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.timezone)
 
+    @property
+    def report_to(self) -> str | None:
+        """Who else gets a training's figures: ``mlflow`` if MLFLOW_TRACKING_URI is set and the library installed."""
+        if not os.environ.get("MLFLOW_TRACKING_URI"):
+            return None
+        if find_spec("mlflow") is None:
+            log.warning("MLFLOW_TRACKING_URI is set, but nothing goes there: install mlflow-skinny here, or unset it")
+            return None
+        return "mlflow"
+
 
 def load() -> Settings:
     """The settings in force. Raises ``ConfigError`` naming the variable, what it holds and what it may hold.
 
-    The ``HF_*`` variables of ``.env`` (a mirror of the hub, a token) go to the process, where the hub's client looks.
+    The ``HF_*`` and ``MLFLOW_*`` variables of ``.env`` (a mirror of the hub, a token, a tracking server) go to the
+    process, where those clients look.
     """
     home = Path(os.environ.get("SENTI_HOME") or Path.cwd()).resolve()
     for name, value in dotenv_values(home / ".env").items():
-        if name.startswith("HF_") and value:
+        if name.startswith(("HF_", "MLFLOW_")) and value:
             os.environ.setdefault(name, value)
     try:
         return Settings(_env_file=home / ".env", home=home)  # type: ignore[call-arg]

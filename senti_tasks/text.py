@@ -30,15 +30,22 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def split_key(text: str) -> str:
-    """What decides a text's split: SHA-256 over its letters and digits, NFKC and case-folded; 64 hex digits.
+def folded(text: str) -> str:
+    """``text`` as it is compared with others: its letters and digits, NFKC and case-folded.
 
-    Reviews that differ in punctuation, spacing, width or case alone share a key. A text with no letter and no digit
-    (emoji only) is its own key.
+    A text with no letter and no digit (emoji only) is compared as it is.
     """
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    kept = "".join(character for character in folded if unicodedata.category(character)[0] in "LN")
-    return hashlib.sha256((kept or text).encode("utf-8", "surrogatepass")).hexdigest()
+    compatible = unicodedata.normalize("NFKC", text).casefold()
+    kept = "".join(character for character in compatible if unicodedata.category(character)[0] in "LN")
+    return kept or text
+
+
+def split_key(text: str) -> str:
+    """What decides a text's split: SHA-256 over ``folded(text)``, 64 hex digits.
+
+    Reviews that differ in punctuation, spacing, width or case alone share a key.
+    """
+    return hashlib.sha256(folded(text).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def defect(text: str | None) -> str | None:

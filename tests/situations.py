@@ -10,8 +10,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
+from senti_tasks import labels
 from senti_tasks.artifacts import ArtifactStore
-from senti_tasks.labels import NAMES
 from senti_tasks.text import digest
 from senti_tasks.warehouse import corpora, database, promotions, publication, registry, runs
 from senti_tasks.warehouse.schema import models, review_annotations, reviews
@@ -25,6 +25,9 @@ WEDNESDAY = MONDAY + timedelta(days=2)
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 MODEL_LENGTH = 64
 """Tokens that the tiny classifier reads."""
+
+LENIENT = {"margin": 0.99, "calibration_margin": 0.99, "loss_margin": 100.0}
+"""A gate that lets a model pass which learnt next to nothing."""
 
 PHRASES = (
     "这家酒店很好，下次还来。", "房间太小，隔音很差！", "味道不错", "物流慢得离谱", "屏幕清晰，电池耐用",
@@ -51,8 +54,8 @@ def build_model(folder: Path) -> Path:
         vocab_size=len(tokenizer),
         max_position_embeddings=MODEL_LENGTH,
         pad_token_id=tokenizer.pad_token_id,
-        id2label=NAMES,
-        label2id={name: label for label, name in NAMES.items()},
+        id2label=labels.DEFAULT.names,
+        label2id=labels.DEFAULT.numbers,
         initializer_range=0.5,  # wide enough that texts get both labels, and no two the same score
     )
     with torch.random.fork_rng():
@@ -79,26 +82,34 @@ def add_model(
     artifact: str = "models/none",
     checksum: str = "0" * 64,
     verdict: str | None = "promote",
+    corpus: str = "2026-11-01-demo",
+    label_set: labels.LabelSet = labels.DEFAULT,
 ) -> str:
-    """Registers a model and the corpus it came from; no promotion."""
-    frozen = {"corpus": "2026-11-01-demo", "origin": "demo", "due": MONDAY, "artifact": "corpora/none"}
+    """Registers a model and, unless it is there, the corpus it came from; no promotion."""
+    frozen = {"corpus": corpus, "origin": corpus, "due": MONDAY, "artifact": "corpora/none"}
     corpora.record_corpus(connection, {**frozen, "digest": "0" * 64, "summary": {"rows": {}}, "created_at": MONDAY})
-    lineage = {"version": version, "origin": f"training {version}", "corpus": "2026-11-01-demo"}
+    lineage = {"version": version, "origin": f"training {version}", "corpus": corpus}
     built: dict[str, Any] = {"base_model": "scratch:tiny", "base_revision": None, "config": {}, "code_version": "0.1.0"}
-    stored = {"artifact": artifact, "digest": checksum, "training": {"history": [{"epoch": 1, "train_loss": 0.5}]}}
+    stored = {
+        "artifact": artifact,
+        "digest": checksum,
+        "training": {"weights_digest": "ab" * 32, "history": [{"epoch": 1, "train_loss": 0.5}]},
+    }
     form = {"form": "fp32", "artifact": artifact, "digest": checksum, "library": "torch", "agreement": 1.0}
     proof = {"verdict": "proven", "reason": "the model as it was trained", "temperature": 1.0, "serves": True}
     registry.register(
         connection,
         {**lineage, **built, **stored, "normaliser_version": 1, "trained_at": MONDAY},
-        label_names=NAMES,
+        label_names=label_set.names,
         form={**form, **proof},
     )
     connection.execute(sa.update(models).where(models.c.version == version).values(verdict=verdict))
     return version
 
 
-def promote(connection: Connection, version: str, *, kind: str = "gate", at: datetime = MONDAY) -> dict[str, Any]:
+def promote(
+    connection: Connection, version: str, *, kind: str = "gate", at: datetime = MONDAY, anchors: bool = False
+) -> dict[str, Any]:
     """Promotes ``version`` over whatever the champion is."""
     return promotions.promote(
         connection,
@@ -108,6 +119,7 @@ def promote(connection: Connection, version: str, *, kind: str = "gate", at: dat
         actor="小李",
         reason="演示",
         at=at,
+        anchors=anchors,
     )
 
 

@@ -3,17 +3,27 @@
 import json
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import typer
 from sqlalchemy import Engine
 
+from local.demo import SAMPLE
 from senti_tasks import cli
-from senti_tasks.warehouse import database
-from tests.situations import add_model, add_reviews, deploy, on_sqlite
+from senti_tasks.artifacts import ArtifactStore
+from senti_tasks.config import PretrainConfig, TrainConfig
+from senti_tasks.jobs import training
+from senti_tasks.learning import base_models
+from senti_tasks.learning.near_duplicates import shingles
+from senti_tasks.learning.splits import split_of
+from senti_tasks.text import split_key
+from senti_tasks.warehouse import corpora, database, encoders, texts
+from senti_tasks.warehouse.schema import review_annotations
+from tests.situations import MONDAY, add_model, add_reviews, deploy, on_sqlite, rows
 
 pytestmark = on_sqlite
 
@@ -48,6 +58,26 @@ def senti(dialect: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     return run
 
 
+@pytest.fixture
+def small_shape(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``scratch:tiny``, smaller still."""
+    shape = {"num_hidden_layers": 1, "hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64}
+    monkeypatch.setitem(base_models.SCRATCH, "scratch:tiny", shape)
+
+
+def record_judges(engine: Engine) -> set[str]:
+    """Puts 20 texts into the ledger that their keys would put into training, as test texts; returns the keys of these
+    and of the near-duplicates, which are added to the reviews."""
+    with database.writing(engine) as connection:
+        (page,) = texts.pages(connection)
+        judges = [text for text in page if text and len(text) > 30 and split_of(split_key(text)) == "train"][:20]
+        known = {split_key(text): shingles(text).tobytes() for text in judges}
+        corpora.record_splits(connection, dict.fromkeys(known, "test"), shingles=known, at=MONDAY)
+        similar = [text + "呀" for text in judges]
+        add_reviews(connection, dict(enumerate(similar, start=10**12)))
+    return {split_key(text) for text in [*judges, *similar]}
+
+
 def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
@@ -74,7 +104,7 @@ def refused(answer: Answer, *parts: str) -> None:
 
 def test_the_commands_are_those_that_were_promised(dialect: str) -> None:
     assert {" ".join(path) for path in COMMANDS} == {
-        "migrate", "import", "retrain", "score", "predict", "status", "doctor",
+        "migrate", "import", "datasets", "retrain", "pretrain", "score", "predict", "status", "doctor",
         "models list", "models show", "models promote", "models rollback",
     }  # fmt: skip
 
@@ -85,6 +115,14 @@ def test_every_command_has_help_and_json(path: tuple[str, ...], senti: Callable[
     assert answer.code == 0
     assert COMMANDS[path].help.split(".")[0].split(":")[0] in " ".join(answer.out.split())
     assert any("--json" in option.opts for option in COMMANDS[path].params)
+
+
+@pytest.mark.parametrize(("command", "config"), [("retrain", TrainConfig), ("pretrain", PretrainConfig)])
+def test_every_field_of_a_trainings_configuration_is_an_option(
+    command: str, config: type[TrainConfig | PretrainConfig], dialect: str
+) -> None:
+    options = {option.name for option in COMMANDS[(command,)].params} - {"base_model", "corpus", "as_json"}
+    assert options == {field.name for field in fields(config)}
 
 
 def test_from_nothing_to_labels(
@@ -146,10 +184,55 @@ def test_an_incoming_model_serves_once_it_has_labelled_everything(
     refused(senti("score", "--scope", "rescore"), "no promoted model waits for its labels")
 
 
+def test_an_encoder_learns_from_what_judges_no_model_and_a_retraining_starts_from_it(
+    senti: Callable[..., Answer], home: Path, engine: Engine, small_shape: None, one_thread: None
+) -> None:
+    refused(senti("retrain", "--base-model", "pretrained:newest"), "no encoder was pretrained yet")
+    senti("import", str(SAMPLE))
+    judges = record_judges(engine)
+    quick = ("--epochs", "1", "--json")
+    learnt = senti("pretrain", "--base-model", "scratch:tiny", *quick).json
+    version = learnt["encoder"]
+    frozen = ArtifactStore(str(home / "var/artifacts"), home).fetch(learnt["texts"], learnt["digest"])
+    keys = pq.read_table(frozen / "texts.parquet")["split_key"].to_pylist()
+    assert learnt["counts"]["read"] == 624
+    assert learnt["counts"]["kept"] == len(keys) == len(set(keys)) > 400
+    assert learnt["counts"]["near-duplicate of held out"] > 10
+    assert not judges & set(keys)
+    assert {split_of(key) for key in keys} == {"train"}
+
+    corpus = senti("retrain", "--base-model", "pretrained:newest", *quick).json["corpus"]
+    again = senti("pretrain", "--base-model", "pretrained:newest", "--seed", "1", *quick).json
+    assert (again["digest"], again["encoder"] != version) == (learnt["digest"], True)
+    trained = training.train(corpus, "another training", "pretrained:newest", {"epochs": 1})
+    model = senti("models", "show", trained["model"], "--json").json
+    assert model["base_model"] == f"pretrained:{version}", "the one that the corpus was frozen for"
+    card = (home / "var/artifacts" / model["artifact"] / "README.md").read_text("utf-8")
+    assert (f"from pretrained:{version}" in card, str(home) in card) == (True, False)
+    with database.reading(engine) as connection:
+        assert encoders.newest(connection)["base_model"] == "scratch:tiny"
+        assert model["base_revision"] == encoders.encoder(connection, version)["digest"]
+    refused(senti("retrain", "--base-model", "pretrained:v9"), f"no encoder 'v9'; the newest is {again['encoder']}")
+
+
+def test_the_doctor_knows_an_encoder_of_the_warehouse(
+    senti: Callable[..., Answer], home: Path, small_shape: None, one_thread: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def base_model() -> dict[str, Any]:
+        (row,) = [row for row in senti("doctor", "--json").json if row["name"] == "base model"]
+        return dict(row)
+
+    monkeypatch.setenv("SENTI_BASE_MODEL", "pretrained:newest")
+    assert (base_model()["ok"], "no encoder was pretrained yet" in base_model()["finding"]) == (False, True)
+    senti("import", str(SAMPLE))
+    version = senti("pretrain", "--base-model", "scratch:tiny", "--epochs", "1", "--json").json["encoder"]
+    assert (base_model()["ok"], f"is pretrained:{version}, an encoder" in base_model()["finding"]) == (True, True)
+
+
 def test_a_model_is_shown_with_its_origin_and_history(senti: Callable[..., Answer], home: Path, champion: str) -> None:
     answer = senti("models", "show", champion)
     assert answer.code == 0
-    for part in (f"{champion} from scratch:tiny, corpus 2026-11-01-demo", "train loss", "演示"):
+    for part in (f"{champion} from scratch:tiny, corpus 2026-11-01-demo", "weights abababababab", "train loss", "演示"):
         assert part in answer.out
 
 
@@ -220,6 +303,42 @@ def test_an_unknown_column_is_refused_with_the_known_ones(senti: Callable[..., A
     )
 
 
+def test_star_ratings_become_two_labels_through_a_map(senti: Callable[..., Answer], home: Path, engine: Engine) -> None:
+    file = home / "stars.csv"
+    file.write_text("评论,stars\n太差了,1\n不满意,2\n一般,3\n不错,4.0\n很好,5\n糟糕,差评\n乱写的,6\n", "utf-8")
+    stars = "1=negative,2=negative,3=,4=positive,5=positive,差评=negative"
+    answer = senti("import", str(file), "--label-column", "stars", "--label-map", stars, "--json").json
+    assert (answer["imported"], answer["labelled"]) == (6, 5)
+    (refusal,) = answer["refusals"]
+    assert refusal == {"line": 8, "reason": "label '6' is not one of 1, 2, 3, 4, 5, 差评, which --label-map names"}
+    labelled = rows(engine, review_annotations, order_by="review_id")
+    assert [row["label"] for row in labelled] == [0, 0, 1, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("--label-map", "1=negative"), "--label-map needs --label-column"),
+        (("--label-column", "label", "--label-map", "3=neutral"), "label 'neutral' is not one of 0 (negative), 1"),
+    ],
+)
+def test_a_label_map_that_cannot_work_is_refused(
+    arguments: tuple[str, ...], complaint: str, senti: Callable[..., Answer], home: Path
+) -> None:
+    (home / "reviews.csv").write_text("review,label\n很好,5\n", "utf-8")
+    refused(senti("import", str(home / "reviews.csv"), *arguments), complaint)
+
+
+@pytest.mark.parametrize("arguments", [("import", "reviews.csv"), ("retrain",), ("migrate",)])
+def test_labels_other_than_the_warehouses_are_refused(
+    arguments: tuple[str, ...], senti: Callable[..., Answer], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "reviews.csv").write_text("review,label\n一般,中性\n", "utf-8")
+    monkeypatch.chdir(home)
+    monkeypatch.setenv("SENTI_LABELS", "negative, neutral, positive")
+    refused(senti(*arguments), "SENTI_LABELS is 'negative,neutral,positive', but", "made with 'negative,positive'")
+
+
 def test_a_file_with_nothing_in_it_is_refused(senti: Callable[..., Answer], home: Path) -> None:
     (home / "empty.csv").write_bytes(b"")
     refused(senti("import", str(home / "empty.csv")), "empty.csv is empty")
@@ -231,6 +350,20 @@ def test_a_file_of_which_every_row_is_refused_is_a_failure(senti: Callable[..., 
     (home / "reviews.csv").write_text("review,label\n很好,9\n", "utf-8")
     answer = senti("import", str(home / "reviews.csv"), "--json")
     assert (answer.code, answer.json["refused"]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("reviews.csv", "--split", "test"), "--config, --split and --revision are for hf:OWNER/NAME"),
+        (("hf:owner/hotels", "--format", "csv"), "--format is for files"),
+        (("hf:hotels",), "expected hf:OWNER/NAME"),
+    ],
+)
+def test_options_of_files_and_of_data_sets_are_told_apart(
+    arguments: tuple[str, ...], complaint: str, senti: Callable[..., Answer], home: Path
+) -> None:
+    refused(senti("import", *arguments), complaint)
 
 
 def test_a_model_that_was_tampered_with_is_not_loaded(

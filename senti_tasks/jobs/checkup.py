@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from senti_tasks.errors import SentiError
+from senti_tasks.jobs.base_models import starting_point
 from senti_tasks.jobs.workplace import enter
 
 
@@ -59,6 +60,13 @@ def _migrations() -> tuple[bool, str]:
 
     place = enter()
     with database.reading(place.engine) as connection:
+        settings = place.settings
+        migrations.check_settings(
+            connection,
+            review_id_type=settings.review_id_type,
+            reviews_table=settings.reviews_table,
+            labels=settings.labels,
+        )
         return True, f"at revision {migrations.current_revision(connection)}, the newest"
 
 
@@ -89,10 +97,9 @@ def _store() -> tuple[bool, str]:
 def _base_model() -> tuple[bool, str]:
     from senti_tasks.learning import base_models
 
-    place = enter(migrated=False)
-    name = place.settings.base_model
-    revision = base_models.revision_of(name)
-    return True, base_models.describe(name) + (f" at revision {revision[:12]}" if revision else "")
+    start = starting_point(enter(migrated=False), None)
+    revision = base_models.revision_of(start.base_model, start.folder)
+    return True, base_models.describe(start.base_model) + (f" at revision {revision[:12]}" if revision else "")
 
 
 def _device() -> tuple[bool, str]:

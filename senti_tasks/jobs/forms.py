@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from senti_tasks.jobs.corpora import corpus_folder
 from senti_tasks.jobs.scoring import device_for, load_form
 from senti_tasks.jobs.workplace import Workplace, enter
 
@@ -33,7 +34,7 @@ def build_forms(model: str, config: dict[str, Any] | None = None) -> dict[str, A
     from senti_tasks.config import FormConfig
     from senti_tasks.learning import corpus
     from senti_tasks.scoring import devices
-    from senti_tasks.warehouse import corpora, database, registry
+    from senti_tasks.warehouse import database, registry
 
     place = enter()
     settled = FormConfig.from_json(config or {})
@@ -41,9 +42,7 @@ def build_forms(model: str, config: dict[str, Any] | None = None) -> dict[str, A
         registered = registry.model(connection, model)
     wanted = devices.wanted_forms(place.settings.form, place.settings.device)
     if registered["verdict"] is None:
-        with database.reading(place.engine) as connection:
-            frozen = corpora.corpus(connection, registered["corpus"])
-        data = corpus.load(place.store.fetch(frozen["artifact"], frozen["digest"]))
+        data = corpus.load(corpus_folder(place, registered["corpus"]))
         rows = _compare(place, model, wanted[: wanted.index("fp32")], data, settled)
         metrics = _calibrate(place, rows, data["validation"])
         with database.writing(place.engine) as connection:

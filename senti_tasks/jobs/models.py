@@ -30,25 +30,31 @@ def show(version: str) -> dict[str, Any]:
             "forms": registry.forms(connection, version),
             "metrics": registry.metrics(connection, version),
             "gate": registry.judgement(connection, version),
+            "checks": registry.checks(connection, version),
             "promotions": [row for row in promotions.history(connection) if row["model_version"] == version],
         }
 
 
 def promote(version: str, reason: str, actor: str) -> dict[str, Any]:
-    """A person's promotion, recorded with its reason: an overruling unless the gate had let the model through."""
+    """A person's promotion, recorded with its reason.
+
+    It is an overruling unless the gate let the model through, in a comparison with the present champion.
+    """
     from senti_tasks.warehouse import database, promotions, registry
 
     place = enter()
     with database.writing(place.engine) as connection:
-        verdict = registry.model(connection, version)["verdict"]
+        verdict, champion = registry.model(connection, version)["verdict"], promotions.champion(connection)
+        agreed = verdict == "promote" and registry.compared_with(connection, version) == champion
         row = promotions.promote(
             connection,
             version,
-            kind="person" if verdict == "promote" else "overruling",
-            compared_with=promotions.champion(connection),
+            kind="person" if agreed else "overruling",
+            compared_with=champion,
             actor=actor,
             reason=reason,
             at=now(),
+            anchors=True,
         )
     return {"model": version, "verdict": verdict, **_answer(row)}
 

@@ -270,19 +270,19 @@ def _awaited(connection: Connection, run: int) -> dict[str, Any] | None:
 def predict(texts: Sequence[str]) -> list[dict[str, Any]]:
     """Label, its name, score, confidence and truncation of each text, from the champion, in the order given."""
     from senti_tasks.errors import ConfigError, NoChampionError
-    from senti_tasks.labels import NAMES
-    from senti_tasks.warehouse import database, promotions
+    from senti_tasks.warehouse import database, promotions, registry
 
     place = enter()
     with database.reading(place.engine) as connection:
         model = promotions.champion(connection)
-    if model is None:
-        raise NoChampionError(promotions.NO_CHAMPION)
+        if model is None:
+            raise NoChampionError(promotions.NO_CHAMPION)
+        names = registry.label_names(connection, model)
     found = scorer_of(place, model).predict(texts)
     for position, reason in found.reasons.items():
         raise ConfigError(f"cannot label {texts[position][:20]!r}: {reason}")
     return [
-        {"text": text, "label_name": NAMES[label["label"]], **label, "model": model}
+        {"text": text, "label_name": names[label["label"]], **label, "model": model}
         for text, label in zip(texts, _labels(found), strict=True)
         if label.pop("reason") is None
     ]

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from senti_tasks.review_files import Refusal, Row
+    from senti_tasks.jobs.workplace import Workplace
+    from senti_tasks.labels import Spellings
+    from senti_tasks.review_files import Columns, Refusal, Row
     from senti_tasks.warehouse.intake import Incoming, Intake
 
 
@@ -21,36 +23,101 @@ def migrate() -> dict[str, Any]:
 
     place = enter(migrated=False)
     return migrations.migrate(
-        place.engine, review_id_type=place.settings.review_id_type, reviews_table=place.settings.reviews_table
+        place.engine,
+        review_id_type=place.settings.review_id_type,
+        reviews_table=place.settings.reviews_table,
+        label_set=place.settings.label_set,
     )
 
 
 def import_reviews(
-    path: Path, columns: dict[str, str | None], *, source: str | None = None, file_format: str | None = None
+    path: Path,
+    columns: dict[str, str | None],
+    *,
+    source: str | None = None,
+    file_format: str | None = None,
+    label_map: str | None = None,
 ) -> dict[str, Any]:
     """Imports a file in one transaction: all of its good rows, or, when it cannot be read to its end, none.
 
     ``source`` names the file for good (default: its name): with the row's number it is a row's key where there is no id
-    column. ``columns`` names those of text, label, product, id and created_at; ``None`` looks for usual names. Returns
-    the counts of ``Intake``, with the first refused rows. Raises ``InputFileError``.
+    column. ``columns`` names those of text, label, product, id and created_at; ``None`` looks for usual names.
+    ``label_map`` says what the values of the label column mean, as ``LabelSet.mapped`` takes it. Returns the counts of
+    ``Intake``, with the first refused rows. Raises ``InputFileError``.
     """
-    from dataclasses import asdict
-
     from senti_tasks import review_files
-    from senti_tasks.warehouse import database, intake, migrations
 
     place = enter()
-    source = source or path.name
-    counts = intake.Intake()
     named = review_files.Columns(**columns)
-    rows = review_files.read(path, named, file_format, timezone=place.settings.zone)
+    spellings = _spellings(place, named, label_map)
+    rows = review_files.read(path, named, file_format, timezone=place.settings.zone, spellings=spellings)
+    return _import(place, rows, source or path.name, has_ids=named.id is not None)
+
+
+def import_dataset(
+    name: str,
+    columns: dict[str, str | None],
+    *,
+    config: str | None = None,
+    split: str = "train",
+    revision: str | None = None,
+    source: str | None = None,
+    label_map: str | None = None,
+) -> dict[str, Any]:
+    """Imports a split of the data set ``name`` (OWNER/NAME) on the Hugging Face Hub, as ``import_reviews`` does a file.
+
+    Its source is named after data set, configuration and split. The commit that ``revision`` is at (default: main) is
+    recorded and stands in the answer as ``revision``. Raises ``HubError`` and ``InputFileError``.
+    """
+    place = enter()  # before the hub's client is imported, which looks at HF_ENDPOINT then
+    from senti_tasks.review_files import Columns, hub_datasets
+
+    named = Columns(**columns)
+    spellings = _spellings(place, named, label_map)
+    found = hub_datasets.fetch(name, config, split, revision)
+    rows = hub_datasets.read(found, named, place.settings.zone, spellings)
+    counts = _import(place, rows, source or found.source, has_ids=named.id is not None, revision=found.commit)
+    return {**counts, "revision": found.commit}
+
+
+def _spellings(place: Workplace, columns: Columns, label_map: str | None) -> Spellings:
+    from senti_tasks.errors import ConfigError
+
+    if label_map is None:
+        return place.settings.label_set.spellings
+    if columns.label is None:
+        raise ConfigError("--label-map needs --label-column: name the column whose values it is about")
+    return place.settings.label_set.mapped(label_map)
+
+
+def _import(
+    place: Workplace, rows: Iterable[Row | Refusal], source: str, *, has_ids: bool, revision: str | None = None
+) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from senti_tasks.warehouse import database, intake, migrations
+
+    counts = intake.Intake()
     with database.writing(place.engine) as connection:
+        migrations.check_settings(connection, labels=str(place.settings.label_set))
         intake.require_own_table(connection)
         id_type = migrations.recorded_setting(connection, "review_id_type")
         number = intake.source_id(connection, source)
         incoming = _incoming(rows, counts, id_type, number, source)
-        intake.store(connection, incoming, counts, source=source, has_ids=named.id is not None, at=now())
+        intake.store(connection, incoming, counts, source=source, has_ids=has_ids, at=now())
+        if revision is not None:
+            intake.record_revision(connection, number, revision)
     return {"source": source, **asdict(counts)}
+
+
+def search_datasets(text: str, limit: int = 20) -> list[dict[str, Any]]:
+    """Data sets on the Hugging Face Hub that have to do with ``text``, the most downloaded first."""
+    from senti_tasks import settings
+
+    settings.load()  # before the hub's client is imported, which looks at HF_ENDPOINT then
+    from senti_tasks import hub
+
+    return hub.search_datasets(text, limit)
 
 
 def _incoming(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -30,6 +32,20 @@ class Workplace:
         with TemporaryDirectory(dir=self.settings.work_folder) as folder:
             yield Path(folder)
 
+    @contextmanager
+    def bench(self, kind: str, *identity: Any) -> Iterator[Path]:
+        """A folder for the work that ``identity`` (plain JSON) describes; of two at once the second waits.
+
+        It is kept, so that work that was killed goes on there: who is done removes it.
+        """
+        from filelock import FileLock
+
+        described = hashlib.sha256(json.dumps(identity, sort_keys=True).encode())
+        folder = self.settings.work_folder / kind / described.hexdigest()[:16]
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{folder}.lock"):
+            yield folder
+
 
 def enter(*, migrated: bool = True) -> Workplace:
     """The workplace that the ``SENTI_*`` settings describe. Raises ``WarehouseError`` unless it is migrated."""
@@ -43,6 +59,11 @@ def enter(*, migrated: bool = True) -> Workplace:
         with database.reading(engine) as connection:
             migrations.check_migrated(connection)
     return Workplace(found, engine, ArtifactStore(found.artifacts_root, found.work_folder))
+
+
+def version_of(due: datetime, origin: str) -> str:
+    """What is trained for ``due`` by ``origin`` is called: the day, and what tells it from others of that day."""
+    return f"{due:%Y-%m-%d}-{hashlib.sha256(origin.encode()).hexdigest()[:6]}"
 
 
 def now() -> datetime:

@@ -8,13 +8,12 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 
-from senti_tasks import labels as label_set
-
 
 class Baseline:
     """TF-IDF of character 1- to 3-grams (sublinear, seen in two texts or more), logistic regression on top."""
 
-    def __init__(self) -> None:
+    def __init__(self, n_labels: int = 2) -> None:
+        self._n_labels = n_labels
         self._pipeline: Pipeline = make_pipeline(
             TfidfVectorizer(analyzer="char", ngram_range=(1, 3), sublinear_tf=True, min_df=2, dtype=np.float32),
             LogisticRegression(C=10, max_iter=1000),
@@ -32,7 +31,7 @@ class Baseline:
 
     def predict(self, texts: Sequence[str]) -> np.ndarray:
         """Class probabilities of ``texts``, in their order: (len(texts), n_labels), float32. Empty in, empty out."""
-        probabilities = np.zeros((len(texts), len(label_set.NAMES)), dtype=np.float32)
+        probabilities = np.zeros((len(texts), self._n_labels), dtype=np.float32)
         if len(texts):
             probabilities[:, self._pipeline.classes_] = self._pipeline.predict_proba(texts)
         return probabilities

@@ -6,7 +6,8 @@ from scipy.optimize import minimize_scalar
 
 Probabilities = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 
-_BINS = 15
+BINS = 15
+"""Of confidence, of equal width, that the calibration error is taken over."""
 _BOUNDS = (0.5, 10.0)
 """Of temperatures: without them a model that is right on all of a small validation split is made certain."""
 
@@ -51,11 +52,24 @@ def measure(labels: npt.NDArray[np.int64], probabilities: Probabilities) -> dict
     """
     exact = probabilities.astype(np.float64)
     confidence, right = exact.max(axis=1), exact.argmax(axis=1) == labels
-    bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
-    gaps = np.bincount(bins, weights=right - confidence, minlength=_BINS)
-    truth = np.eye(exact.shape[1])[labels]
+    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    gaps = np.bincount(bins, weights=right - confidence, minlength=BINS)
     return {
         "ece": float(np.abs(gaps).sum() / len(labels)),
-        "nll": float(-np.log(np.clip(exact[np.arange(len(labels)), labels], 1e-12, 1)).mean()),
-        "brier": float(((exact - truth) ** 2).sum(axis=1).mean()),
+        "nll": float(log_losses(labels, exact).mean()),
+        "brier": float(brier_scores(labels, exact).mean()),
     }
+
+
+def log_losses(labels: npt.NDArray[np.int64], probabilities: Probabilities) -> npt.NDArray[np.float64]:
+    """Minus the natural logarithm of what each row of ``probabilities`` (n, n_labels) gives its label: (n,)."""
+    given = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    losses: npt.NDArray[np.float64] = -np.log(np.clip(given, 1e-12, 1))
+    return losses
+
+
+def brier_scores(labels: npt.NDArray[np.int64], probabilities: Probabilities) -> npt.NDArray[np.float64]:
+    """The squared distance of each row of ``probabilities`` (n, n_labels) to the truth, summed over labels: (n,)."""
+    truth = np.eye(probabilities.shape[1])[labels]
+    scores: npt.NDArray[np.float64] = ((probabilities.astype(np.float64) - truth) ** 2).sum(axis=1)
+    return scores

@@ -6,14 +6,14 @@ import logging
 import shutil
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from senti_tasks.config import TrainConfig
+from senti_tasks.config import PretrainConfig, TrainConfig
 from senti_tasks.errors import TrainingStoppedError
 
 log = logging.getLogger(__name__)
@@ -21,13 +21,21 @@ log = logging.getLogger(__name__)
 _WHOLE = ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth")
 
 
-def folder_for(root: Path, corpus: Path, base_model: str, revision: str | None, config: TrainConfig) -> Path:
+def folder_for(
+    root: Path,
+    corpus: Path,
+    base_model: str,
+    revision: str | None,
+    config: TrainConfig | PretrainConfig,
+    parts: Sequence[str] = ("train.parquet", "validation.parquet"),
+) -> Path:
     """The folder below ``root`` for checkpoints of exactly this training: same rows, base model and configuration.
 
-    So a training never goes on from weights that were on their way to something else.
+    So a training never goes on from weights that were on their way to something else. ``parts`` are the files in
+    ``corpus`` that it reads.
     """
     total = hashlib.sha256(json.dumps([base_model, revision, config.to_json()]).encode())
-    for name in ("train.parquet", "validation.parquet"):
+    for name in parts:
         with (corpus / name).open("rb") as file:
             total.update(hashlib.file_digest(file, "sha256").digest())
     return root / total.hexdigest()[:16]
@@ -66,23 +74,30 @@ class StopAtCheckpoint(TrainerCallback):
     """After SIGTERM: a checkpoint at the end of the present step, then ``TrainingStoppedError``.
 
     A running evaluation is finished first. Stopping by the Trainer's own switch would evaluate in mid-epoch, and the
-    resumed training would choose its best epoch from other figures than an uninterrupted one.
+    resumed training would choose its best epoch from other figures than an uninterrupted one. For the same reason an
+    epoch's last step waits for the evaluation: going on from a checkpoint written before it, the Trainer would skip it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, again: str = "`senti retrain --corpus NAME`", every: int | None = None) -> None:
+        """``again`` is the command that goes on; ``every`` so many steps a checkpoint is written unasked, too."""
         self.asked = False
+        self._again = again
+        self._every = every
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
-        control.should_save = control.should_save or self.asked
+        steps_of_epoch = state.max_steps // args.num_train_epochs
+        if state.global_step % steps_of_epoch:
+            due = self._every is not None and state.global_step % self._every == 0
+            control.should_save = control.should_save or self.asked or due
         return control
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if self.asked:
             raise TrainingStoppedError(
                 f"the training was stopped by SIGTERM after step {state.global_step} of {state.max_steps}: "
-                "clear its task, or run `senti retrain --corpus NAME` with the same options, and it goes on from there"
+                f"clear its task, or run {self._again} with the same options, and it goes on from there"
             )
 
     @contextmanager

@@ -17,8 +17,12 @@ from transformers import PreTrainedTokenizerFast
 
 from senti_tasks import labels, text
 from senti_tasks.errors import CorpusError
+from senti_tasks.labels import LabelSet
+from senti_tasks.learning import vocabulary
 from senti_tasks.learning.splits import SPLITS
 
+_UNKNOWN_SHOWN = 20
+_TEXTS_AT_ONCE = 5_000  # an encoding takes 14 KB
 _SCHEMA = pa.schema(
     [
         ("review_id", pa.string()),
@@ -35,7 +39,8 @@ _SCHEMA = pa.schema(
 class LabelledReview:
     review_id: str
     text: str
-    label: int
+    label: int | None
+    """``None`` when it was labelled for a text that it has no more."""
     product: str | None
     created_at: datetime
 
@@ -54,13 +59,17 @@ class Example:
 def clean(reviews: Iterable[LabelledReview]) -> tuple[list[Example], dict[str, int]]:
     """The examples in ``reviews``, in order of (created_at, review_id), and how many rows were dropped per reason.
 
-    Dropped are rows that cannot be scored either ("blank"), every row of a text that was given different labels
-    ("contradicting labels"), and all but the first of the rows that share a split key ("duplicate").
+    Dropped are rows that were labelled before their text changed ("label of an earlier text"), rows that cannot be
+    scored either ("blank"), every row of a text that was given different labels ("contradicting labels"), and all but
+    the first of the rows that share a split key ("duplicate").
     """
-    dropped = {"blank": 0, "duplicate": 0, "contradicting labels": 0}
+    dropped = {"label of an earlier text": 0, "blank": 0, "duplicate": 0, "contradicting labels": 0}
     candidates: list[Example] = []
     labels_of: dict[str, set[int]] = {}
     for review in sorted(reviews, key=lambda review: (review.created_at, review.review_id)):
+        if review.label is None:
+            dropped["label of an earlier text"] += 1
+            continue
         if text.defect(review.text):
             dropped["blank"] += 1
             continue
@@ -80,32 +89,40 @@ def clean(reviews: Iterable[LabelledReview]) -> tuple[list[Example], dict[str, i
     return examples, dropped
 
 
-def check(examples: Sequence[Example], splits: Mapping[str, str]) -> None:
+def check(examples: Sequence[Example], splits: Mapping[str, str], label_set: LabelSet = labels.DEFAULT) -> None:
     """Raises ``CorpusError`` when no model could be trained and judged on ``examples`` (split key -> split).
 
-    That is: none, one class only, or a split without one of the classes.
+    That is: none, one with a label outside ``label_set``, or a label of it that is missing from a split or altogether.
     """
+    names = label_set.names
     per_label = Counter(example.label for example in examples)
     if not examples:
-        raise CorpusError("there are no labelled reviews: import some with senti import FILE --label-column NAME")
-    if len(per_label) == 1:
         raise CorpusError(
-            f"all {len(examples)} labelled reviews are {labels.NAMES[examples[0].label]}: "
-            "a classifier needs reviews of at least two labels"
+            "no review has a label yet, as of the due time: senti import FILE --label-column NAME has some"
+        )
+    if stranger := next((example for example in examples if example.label not in names), None):
+        raise CorpusError(
+            f"review {stranger.review_id} has the label {stranger.label}, and SENTI_LABELS has 0 to {max(names)} "
+            f"({label_set}): correct it in review_annotations"
+        )
+    if absent := [name for label, name in names.items() if not per_label[label]]:
+        raise CorpusError(
+            f"none of the {len(examples)} labelled reviews is {' or '.join(absent)}: "
+            f"a classifier learns from reviews of every label ({label_set})"
         )
     present = Counter((splits[example.split_key], example.label) for example in examples)
-    missing = [(split, label) for split in SPLITS for label in sorted(per_label) if not present[split, label]]
+    missing = [(split, label) for split in SPLITS for label in names if not present[split, label]]
     if not missing:
         return
     rarest, rows = min(per_label.items(), key=lambda item: (item[1], item[0]))
     # A tenth of the rows is held out twice. With 3 / (0.1 p) rows, a class of share p is missing from a tenth of them
     # about once in twenty times ("rule of three").
     needed = 10 * math.ceil(3 * len(examples) / rows)
-    where = ", ".join(f"the {split} split has no {labels.NAMES[label]} review" for split, label in missing)
+    where = ", ".join(f"the {split} split has no {names[label]} review" for split, label in missing)
     if needed > len(examples):
         enough = f"at least about {needed} are needed"
     else:
-        enough = f"label some more {labels.NAMES[rarest]} ones (there are {rows})"
+        enough = f"label some more {names[rarest]} ones (there are {rows})"
     raise CorpusError(f"{len(examples)} labelled reviews: {enough} ({where})")
 
 
@@ -115,28 +132,32 @@ def freeze(
     dropped: Mapping[str, int],
     due: datetime,
     base_model: str,
-    tokenizer: PreTrainedTokenizerFast,
+    tokenizers: tuple[PreTrainedTokenizerFast, PreTrainedTokenizerFast],
     folder: Path,
     max_length: int = 512,
+    label_set: LabelSet = labels.DEFAULT,
 ) -> dict[str, Any]:
     """Writes ``train``, ``validation`` and ``test.parquet`` and ``summary.json`` into ``folder``; returns the summary.
 
-    ``splits`` says each split key's split. The same input gives the same bytes. The summary's token figures are those
-    of ``tokenizer``, the one of ``base_model``, [CLS] and [SEP] included; ``max_length`` is the length that the
-    training will cut at. Raises ``CorpusError`` as ``check`` does, before anything is written.
+    ``splits`` says each split key's split, ``label_set`` what the labels are called. The same input gives the same
+    bytes. The summary's token figures are those of the second of ``tokenizers``, which are that of ``base_model`` as
+    shipped and as fitted to its vocabulary, [CLS] and [SEP] included; ``max_length`` is the length that the training
+    will cut at. Raises ``CorpusError`` as ``check`` does, before anything is written.
     """
-    check(examples, splits)
+    check(examples, splits, label_set)
     parts = {split: [example for example in examples if splits[example.split_key] == split] for split in SPLITS}
     summary: dict[str, Any] = {
         "due": due.astimezone(UTC).isoformat(),
         "rows": {split: len(part) for split, part in parts.items()},
+        "label_names": list(label_set.ordered),
         "labels": {
-            split: {labels.NAMES[label]: n for label, n in sorted(Counter(one.label for one in part).items())}
+            split: {label_set.names[label]: n for label, n in sorted(Counter(one.label for one in part).items())}
             for split, part in parts.items()
         },
         "dropped": dict(dropped),
         "base_model": base_model,
-        "tokens": _token_figures([example.text for example in examples], tokenizer, max_length),
+        "tokens": _token_figures([example.text for example in examples], tokenizers[1], max_length),
+        "unknown_characters": _unknown_characters([example.text for example in examples], *tokenizers),
     }
     folder.mkdir(parents=True, exist_ok=True)
     for split, part in parts.items():
@@ -147,9 +168,11 @@ def freeze(
 
 
 def _token_figures(texts: list[str], tokenizer: PreTrainedTokenizerFast, max_length: int) -> dict[str, Any]:
-    encodings = tokenizer.backend_tokenizer.encode_batch_fast(texts)
-    lengths = np.array([len(encoding.ids) for encoding in encodings])
-    unknown = sum(encoding.ids.count(tokenizer.unk_token_id) for encoding in encodings)
+    lengths, unknown = np.zeros(len(texts), dtype=np.int64), 0
+    for start in range(0, len(texts), _TEXTS_AT_ONCE):
+        encodings = tokenizer.backend_tokenizer.encode_batch_fast(texts[start : start + _TEXTS_AT_ONCE])
+        lengths[start : start + len(encodings)] = [len(encoding.ids) for encoding in encodings]
+        unknown += sum(encoding.ids.count(tokenizer.unk_token_id) for encoding in encodings)
     quantiles = {f"p{q}": int(np.percentile(lengths, q, method="higher")) for q in (50, 90, 95, 99)}
     return {
         "lengths": {**quantiles, "max": int(lengths.max())},
@@ -157,6 +180,24 @@ def _token_figures(texts: list[str], tokenizer: PreTrainedTokenizerFast, max_len
         "max_length": max_length,
         "over_max_length_share": round(float((lengths > max_length).mean()), 6),
     }
+
+
+def _unknown_characters(
+    texts: list[str], shipped: PreTrainedTokenizerFast, fitted: PreTrainedTokenizerFast
+) -> dict[str, Any]:
+    """What the vocabulary does not know, before and after the tokenizer was fitted to it, the most frequent first."""
+    counts = Counter(character for one in texts for character in one if not character.isspace())
+    total = sum(counts.values())
+    figures: dict[str, Any] = {}
+    for when, tokenizer in (("before", shipped), ("after", fitted)):
+        unknown = vocabulary.unknown_characters(tokenizer, counts)
+        ranked = sorted(unknown, key=lambda character: (-counts[character], character))
+        figures[when] = {
+            "share": round(sum(counts[character] for character in unknown) / total, 6),
+            "characters": len(unknown),
+            "most_frequent": {one: round(counts[one] / total, 6) for one in ranked[:_UNKNOWN_SHOWN]},
+        }
+    return figures
 
 
 def load(folder: Path) -> datasets.DatasetDict:
@@ -173,3 +214,16 @@ def load(folder: Path) -> datasets.DatasetDict:
         except (OSError, pa.ArrowException) as error:
             raise CorpusError(f"{path} is not a part of a frozen corpus: freeze the corpus again ({error})") from error
     return datasets.DatasetDict(parts)
+
+
+def label_set(folder: Path) -> LabelSet:
+    """The labels of the corpus in ``folder``, also those of one frozen before its summary named them.
+
+    Raises ``CorpusError`` when there is no summary.
+    """
+    path = folder / "summary.json"
+    try:
+        names = json.loads(path.read_text(encoding="utf-8")).get("label_names")
+    except (OSError, ValueError) as error:
+        raise CorpusError(f"{path} is not a part of a frozen corpus: freeze the corpus again ({error})") from error
+    return LabelSet(tuple(names)) if names else labels.DEFAULT

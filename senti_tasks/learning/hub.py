@@ -1,15 +1,13 @@
 """Models on the Hugging Face Hub: which commit is meant, so that it can be pinned and recorded, and its files."""
 
-import os
 from contextlib import suppress
 from pathlib import Path
 
 import huggingface_hub
-from huggingface_hub.errors import CacheNotFound, HFValidationError, OfflineModeIsEnabled, RepositoryNotFoundError
+from huggingface_hub.errors import CacheNotFound
 
-from senti_tasks.errors import BaseModelError
-
-_TIMEOUT = 10.0  # seconds
+from senti_tasks import hub
+from senti_tasks.errors import BaseModelError, HubError
 
 
 def newest_commit(name: str) -> str:
@@ -19,19 +17,14 @@ def newest_commit(name: str) -> str:
     newest commit in the local cache. Raises ``BaseModelError`` with what was tried and what can be done.
     """
     try:
-        found = huggingface_hub.HfApi().model_info(name, timeout=_TIMEOUT).sha
-    except (RepositoryNotFoundError, HFValidationError) as error:
+        return hub.newest_commit(name, "model")
+    except hub.UnknownToHubError as error:
         raise BaseModelError(
-            f"{endpoint()} knows no model {name!r}, or keeps it private, and there is no such folder: "
+            f"{hub.endpoint()} knows no model {name!r}, or keeps it private, and there is no such folder: "
             "check the name (OWNER/NAME), set HF_TOKEN, or give a local folder or scratch:small"
         ) from error
-    except OfflineModeIsEnabled as error:
-        return _cached_commit(name, "HF_HUB_OFFLINE is set", error)
-    except Exception as error:  # httpx, requests and the hub's client each have errors of their own for "no answer"
-        return _cached_commit(name, f"{endpoint()} did not answer ({type(error).__name__})", error)
-    if not found:
-        raise BaseModelError(f"{endpoint()} names no commit of {name!r}: give a local folder instead")
-    return found
+    except hub.NoAnswerError as error:
+        return _cached_commit(name, error)
 
 
 def fetch(name: str, commit: str, weights: bool) -> Path:
@@ -41,9 +34,9 @@ def fetch(name: str, commit: str, weights: bool) -> Path:
     holds; one request finds that out, as the client retries each file for half a minute. Raises ``BaseModelError``.
     """
     try:
-        huggingface_hub.HfApi().model_info(name, revision=commit, timeout=_TIMEOUT)
+        hub.newest_commit(name, "model", commit)
         silent = None
-    except Exception as error:  # as above
+    except HubError as error:
         silent = error
     patterns = ["*.json", "*.txt", "*.model", *(["model*.safetensors"] if weights else [])]
     try:
@@ -52,28 +45,23 @@ def fetch(name: str, commit: str, weights: bool) -> Path:
                 name, revision=commit, allow_patterns=patterns, local_files_only=silent is not None
             )
         )
-    except Exception as error:
-        raise _unreachable(name, f"{endpoint()} did not answer ({type(silent or error).__name__})") from error
+    except Exception as error:  # see hub.explained
+        raise _unreachable(name, silent or hub.explained(error, name)) from error
     if silent and weights and not any(folder.glob("model*.safetensors")):
-        raise _unreachable(name, f"{endpoint()} did not answer ({type(silent).__name__})") from silent
+        raise _unreachable(name, silent) from silent
     return folder
 
 
-def _cached_commit(name: str, reason: str, error: Exception) -> str:
+def _cached_commit(name: str, silent: hub.NoAnswerError) -> str:
     with suppress(CacheNotFound):
         for repository in huggingface_hub.scan_cache_dir().repos:
             if (repository.repo_type, repository.repo_id) == ("model", name) and repository.revisions:
                 return max(repository.revisions, key=lambda revision: revision.last_modified).commit_hash
-    raise _unreachable(name, reason) from error
+    raise _unreachable(name, silent) from silent
 
 
-def _unreachable(name: str, reason: str) -> BaseModelError:
+def _unreachable(name: str, reason: Exception) -> BaseModelError:
     return BaseModelError(
         f"base model {name!r} cannot be loaded: {reason}, and it is not in the cache; "
         "set HF_ENDPOINT to a mirror that this machine reaches, or give a local folder or scratch:small"
     )
-
-
-def endpoint() -> str:
-    """The address that models are asked of."""
-    return os.environ.get("HF_ENDPOINT") or huggingface_hub.constants.ENDPOINT

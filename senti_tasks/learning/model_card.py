@@ -5,9 +5,10 @@ from typing import Any
 
 import yaml
 
-from senti_tasks import labels
-from senti_tasks.config import TrainConfig
+from senti_tasks.config import PretrainConfig, TrainConfig
+from senti_tasks.labels import LabelSet
 from senti_tasks.learning.base_models import SCRATCH, describe
+from senti_tasks.learning.markdown import table
 
 _LIMITS = """\
 - It judges a review as a whole: of a mixed one it gives the label that weighs more, not one label per aspect.
@@ -17,6 +18,12 @@ _LIMITS = """\
 - The figures above chose the best epoch, so they flatter. Those of the test split are in `model_metrics`.
 """
 
+_TEXTS = """\
+The reviews of the warehouse, each text once, labels unread. Left out is what classifiers are judged on: the texts of
+the validation and the test split, those that would belong to one of them if they were labelled, and near-duplicates
+(four fifths of the character 3-grams in common) of the validation and test texts in the ledger.
+"""
+
 
 def model_card(
     base_model: str,
@@ -24,6 +31,7 @@ def model_card(
     config: TrainConfig,
     corpus_name: str,
     corpus_summary: Mapping[str, Any],
+    label_set: LabelSet,
     validation: Mapping[str, float],
     history: Sequence[Mapping[str, float]],
 ) -> str:
@@ -46,25 +54,46 @@ def model_card(
         "---\n" + yaml.safe_dump(front, allow_unicode=True, sort_keys=False) + "---",
         f"# Sentiment of reviews, from {base_model}",
         describe(base_model) + (f" Its revision is `{revision}`." if revision else ""),
-        "Labels: " + ", ".join(f"{number} {name}" for number, name in labels.NAMES.items()) + ".",
+        "Labels: " + ", ".join(f"{number} {name}" for number, name in label_set.names.items()) + ".",
         f"## Corpus\n\n`{corpus_name}`: " + ", ".join(f"{n} {split}" for split, n in rows.items()) + " reviews.",
-        "## Validation\n\n" + _table([{"figure": name, "value": value} for name, value in validation.items()]),
-        "## Training\n\n" + _table([{"setting": name, "value": value} for name, value in config.to_json().items()]),
-        "## History\n\n" + _table(history),
+        "## Validation\n\n" + table([{"figure": name, "value": value} for name, value in validation.items()]),
+        "## Training\n\n" + table([{"setting": name, "value": value} for name, value in config.to_json().items()]),
+        "## History\n\n" + table(history),
         "## Limits\n\n" + _LIMITS.format(max_length=config.max_length, cut=_cut(config)),
     ]
     return "\n\n".join(sections)
+
+
+def encoder_card(
+    base_model: str,
+    revision: str | None,
+    config: PretrainConfig,
+    counts: Mapping[str, int],
+    history: Sequence[Mapping[str, float]],
+) -> str:
+    """The card of an encoder that was pretrained on reviews without their labels; like ``model_card``.
+
+    ``counts`` are those of its texts: read, and left out or kept, for which reason.
+    """
+    front: dict[str, Any] = {"language": "zh", "pipeline_tag": "fill-mask", "library_name": "transformers"}
+    if base_model in SCRATCH:
+        front["license"] = "apache-2.0"
+    else:
+        front |= {"license": "other", "license_name": "that-of-the-base-model", "base_model": base_model}
+    sections = [
+        "---\n" + yaml.safe_dump(front, allow_unicode=True, sort_keys=False) + "---",
+        f"# Encoder of reviews, from {base_model}",
+        "It predicts masked tokens of reviews and gives no labels: it is what a classifier is fine-tuned from.",
+        describe(base_model) + (f" Its revision is `{revision}`." if revision else ""),
+        f"## Texts\n\n{_TEXTS}\n" + table([{"texts": name, "number": number} for name, number in counts.items()]),
+        "## Training\n\n" + table([{"setting": name, "value": value} for name, value in config.to_json().items()]),
+        "## History\n\nOf the texts held out: mean loss of a masked token, and the share of them predicted.\n\n"
+        + table(history),
+    ]
+    return "\n\n".join(sections) + "\n"
 
 
 def _cut(config: TrainConfig) -> str:
     if config.head_tokens >= config.max_length - 2:
         return "the beginning is read"
     return f"the first {config.head_tokens} are read and then the last ones"
-
-
-def _table(rows: Sequence[Mapping[str, Any]]) -> str:
-    if not rows:
-        return ""
-    lines = [list(rows[0]), ["---"] * len(rows[0])]
-    lines += [[f"{value:.4g}" if isinstance(value, float) else str(value) for value in row.values()] for row in rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -88,6 +88,17 @@ def _knows(backend: Tokenizer, texts: Sequence[str]) -> list[bool]:
     return [bool(encoding.tokens) and unknown not in encoding.tokens for encoding in encodings]
 
 
+def unknown_characters(tokenizer: PreTrainedTokenizerFast, characters: Iterable[str]) -> list[str]:
+    """Those of ``characters`` that ``tokenizer`` makes [UNK] of, alone or within a word; none where there is no [UNK].
+
+    One that it drops (a control character) is not unknown.
+    """
+    backend, unknown = tokenizer.backend_tokenizer, tokenizer.unk_token_id
+    asked = list(characters)
+    encodings = backend.encode_batch([one + one for one in asked], add_special_tokens=False)
+    return [one for one, encoding in zip(asked, encodings, strict=True) if unknown in encoding.ids]
+
+
 def check_knows(tokenizer: PreTrainedTokenizerFast, texts: Iterable[str], base_model: str) -> None:
     """Raises ``BaseModelError`` when ``tokenizer`` makes [UNK] of most of ``texts`` (the first 200 are read).
 

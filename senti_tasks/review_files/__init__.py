@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from senti_tasks import labels
 from senti_tasks.errors import InputFileError
 from senti_tasks.review_files import arrow, delimited, json_lines, rows
 from senti_tasks.review_files.columns import Columns
@@ -36,25 +37,19 @@ def read(
     columns: Columns,
     format: str | None = None,  # noqa: A002 - named like the option it comes from
     timezone: ZoneInfo = _CHINA,
+    spellings: labels.Spellings = labels.DEFAULT.spellings,
 ) -> Iterator[Row | Refusal]:
     """Every row of ``path`` in the file's order, unusable ones as a ``Refusal``; memory does not grow with the file.
 
-    ``format`` is one of ``FORMATS``, by default what the suffix says. Dates without a zone are in ``timezone``. Empty
-    lines are no rows. Raises ``InputFileError`` when the file as a whole is not as expected; some faults show only
-    after rows were yielded, so a caller keeps none of them before the last one came.
+    ``format`` is one of ``FORMATS``, by default what the suffix says. Dates without a zone are in ``timezone``.
+    ``spellings`` say what the label column's cells mean. Empty lines are no rows. Raises ``InputFileError`` when the
+    file as a whole is not as expected; some faults show only after rows were yielded, so a caller keeps none of them
+    before the last one came.
     """
     reader = FORMATS[_format_of(path, format)]
-    number = 0
-    try:
-        for number, (line, cells) in enumerate(reader(path, columns), start=1):
-            if isinstance(cells, str):
-                yield Refusal(line, cells)
-            else:
-                yield rows.build(number, line, cells, needs_id=columns.id is not None, timezone=timezone)
-    except OSError as error:
-        raise InputFileError(f"{path} cannot be read: {error.strerror or error}") from error
-    if number == 0:
-        raise InputFileError(f"{path} holds no rows: expected at least one review")
+    needs_id = columns.id is not None
+    records = reader(path, columns)
+    yield from rows.build_all(records, path, needs_id=needs_id, timezone=timezone, spellings=spellings)
 
 
 def _format_of(path: Path, named: str | None) -> str:

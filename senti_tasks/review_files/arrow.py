@@ -1,7 +1,7 @@
 """Arrow data: Parquet files, and folders written by ``datasets``, read without importing that library and torch."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from senti_tasks import labels
 from senti_tasks.errors import InputFileError
 from senti_tasks.review_files.columns import Columns
 from senti_tasks.review_files.rows import Cells, Record
@@ -25,19 +24,27 @@ def read_parquet(path: Path, columns: Columns) -> Iterator[Record]:
         # Both settings are needed for constant memory: by default pyarrow holds the whole columns it reads.
         with pq.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
             names = _names(file.schema_arrow, columns, path)
+            label_names = _label_names(file.schema_arrow, names)
             batches = file.iter_batches(_BATCH_ROWS, columns=[name for name in names if name is not None])
-            yield from _records(batches, names, numbers)
+            yield from (_by_name(record, label_names) for record in _records(batches, names, numbers))
     except pa.ArrowException as error:
         raise InputFileError(f"{path} is not a Parquet file, or is damaged: {error}") from error
 
 
 def read_dataset(path: Path, columns: Columns) -> Iterator[Record]:
     """The rows of a folder that ``Dataset.save_to_disk`` wrote, shard after shard."""
+    yield from read_streams(_shards(path), columns, path)
+
+
+def read_streams(shards: Iterable[Path], columns: Columns, source: Path | str) -> Iterator[Record]:
+    """The rows of files that each hold an Arrow stream, as ``datasets`` writes them; ``source`` is for messages."""
     numbers = count(1)
-    for shard in _shards(path):
+    for shard in shards:
         try:
             with pa.OSFile(str(shard)) as file, pa.ipc.open_stream(file) as batches:
-                yield from _records(batches, _names(batches.schema, columns, path), numbers)
+                names = _names(batches.schema, columns, source)
+                label_names = _label_names(batches.schema, names)
+                yield from (_by_name(record, label_names) for record in _records(batches, names, numbers))
         except pa.ArrowException as error:
             raise InputFileError(f"{shard} is not an Arrow stream, or is damaged: {error}") from error
 
@@ -65,26 +72,23 @@ def _shards(path: Path) -> list[Path]:
     return shards
 
 
-def _names(schema: pa.Schema, columns: Columns, path: Path) -> tuple[str | None, ...]:
-    names = tuple(None if i is None else schema.names[i] for i in columns.find(schema.names, path))
-    _check_class_names(schema, Cells(*names).label, path)
-    return names
+def _names(schema: pa.Schema, columns: Columns, path: Path | str) -> tuple[str | None, ...]:
+    return tuple(None if i is None else schema.names[i] for i in columns.find(schema.names, path))
 
 
-def _check_class_names(schema: pa.Schema, column: object, path: Path) -> None:
-    """Raise where ``datasets`` has noted names for the labels' numbers, and they are other names than ours."""
+def _label_names(schema: pa.Schema, names: tuple[str | None, ...]) -> Sequence[str]:
+    """What the numbers in the label column are called, where ``datasets`` has noted it."""
     noted = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))  # as datasets writes it into both formats
-    feature = noted.get("info", {}).get("features", {}).get(column, {})
-    for number, name in enumerate(feature.get("names") or ()) if isinstance(feature, dict) else ():
-        try:
-            meaning = labels.parse(name)
-        except ValueError:
-            continue
-        if meaning is not None and meaning != number:
-            raise InputFileError(
-                f"{path}: in column {column!r} {number} means {name!r}, expected {number} to be "
-                f"{labels.NAMES.get(number, 'no label')!r}; write the labels' names into the column and import that"
-            )
+    feature = noted.get("info", {}).get("features", {}).get(Cells(*names).label, {})
+    return (feature.get("names") or ()) if isinstance(feature, dict) else ()
+
+
+def _by_name(record: Record, label_names: Sequence[str]) -> Record:
+    """``record`` with its label's name in place of the number: others may number their labels in another order."""
+    line, cells = record
+    if isinstance(cells, Cells) and isinstance(cells.label, int) and 0 <= cells.label < len(label_names):
+        return line, cells._replace(label=label_names[cells.label])
+    return record
 
 
 def _records(

@@ -26,7 +26,7 @@ class Columns:
     id: str | None = None
     created_at: str | None = None
 
-    def find(self, header: Sequence[str], path: Path, *, may_grow: bool = False) -> tuple[int | None, ...]:
+    def find(self, header: Sequence[str], path: Path | str, *, may_grow: bool = False) -> tuple[int | None, ...]:
         """The place in ``header`` of text, label, product, id and created_at, in that order; ``None`` where absent.
 
         Names match with blanks around them stripped, usual names in any case. With ``may_grow`` more names may come
@@ -48,7 +48,7 @@ class Columns:
         return tuple(places)
 
 
-def _complaint(role: str, wanted: str | None, found: list[str], header: Sequence[str], path: Path) -> str:
+def _complaint(role: str, wanted: str | None, found: list[str], header: Sequence[str], path: Path | str) -> str:
     option = f"--{role.replace('_', '-')}-column"
     has = "its columns are " + ", ".join(repr(name[:40]) for name in header[:20]) + (", …" if len(header) > 20 else "")
     if wanted is not None:

@@ -1,11 +1,15 @@
 """Rows: what a reader found in the columns, checked and turned into a review."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from senti_tasks import labels, text
+from senti_tasks import text
+from senti_tasks.errors import InputFileError
+from senti_tasks.labels import Spellings
 from senti_tasks.review_files import moments
 
 
@@ -48,12 +52,31 @@ class Refusal:
     reason: str
 
 
-def build(number: int, line: int, cells: Cells, *, needs_id: bool, timezone: ZoneInfo) -> Row | Refusal:
+def build_all(
+    records: Iterable[Record], source: Path | str, *, needs_id: bool, timezone: ZoneInfo, spellings: Spellings
+) -> Iterator[Row | Refusal]:
+    """The reviews of ``records``, as they come. Raises ``InputFileError`` where there are none or they break off."""
+    number = 0
+    try:
+        for number, (line, cells) in enumerate(records, start=1):
+            if isinstance(cells, str):
+                yield Refusal(line, cells)
+            else:
+                yield build(number, line, cells, needs_id=needs_id, timezone=timezone, spellings=spellings)
+    except OSError as error:
+        raise InputFileError(f"{source} cannot be read: {error.strerror or error}") from error
+    if number == 0:
+        raise InputFileError(f"{source} holds no rows: expected at least one review")
+
+
+def build(
+    number: int, line: int, cells: Cells, *, needs_id: bool, timezone: ZoneInfo, spellings: Spellings
+) -> Row | Refusal:
     """The review that ``cells`` hold, or why they hold none. Product and id are stripped, a blank product is none."""
     try:
         review = _review(cells.text)
         identity = _identity(cells.id) if needs_id else None
-        label = labels.parse(cells.label)
+        label = spellings.parse(cells.label)
         product = _name("product", cells.product)
         created_at = moments.parse(cells.created_at, timezone)
     except ValueError as error:

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import chain, groupby
+from operator import attrgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,13 +18,14 @@ PAGE_ROWS = 5_000
 
 
 def labelled_reviews(connection: Connection, *, due: datetime) -> Iterator[dict[str, Any]]:
-    """Each review that has a label for its present text, as of ``due``, in order of review_id.
+    """Each review that somebody annotated as of ``due``, in order of review_id, with the label for its present text.
 
-    The newest annotation whose digest fits the text is the label: one made of an earlier text says nothing of this one.
-    Yields review_id (as text), text, label, product and created_at; constant memory.
+    The newest annotation whose digest fits the text is the label: one made of an earlier text says nothing of this one,
+    and where there are only such, the label is ``None``. Yields review_id (as text), text, label, product and
+    created_at; constant memory.
     """
     annotation = review_annotations
-    rows = connection.execution_options(yield_per=PAGE_ROWS).execute(
+    rows = connection.execute(
         sa.select(
             reviews.c.review_id,
             reviews.c.review_text,
@@ -33,19 +36,19 @@ def labelled_reviews(connection: Connection, *, due: datetime) -> Iterator[dict[
         )
         .join(annotation, annotation.c.review_id == reviews.c.review_id)
         .where(annotation.c.annotated_at <= due, reviews.c.review_text.is_not(None))
-        .order_by(reviews.c.review_id, annotation.c.annotated_at.desc(), annotation.c.annotator)
+        .order_by(reviews.c.review_id, annotation.c.annotated_at.desc(), annotation.c.annotator),
+        execution_options={"yield_per": PAGE_ROWS},
     )
-    answered = None
-    for row in rows:
-        if row.review_id == answered or row.text_digest != digest(row.review_text):
-            continue
-        answered = row.review_id
+    for _, annotated in groupby(rows, key=attrgetter("review_id")):
+        review = next(annotated)
+        present = digest(review.review_text)
+        newest = next((row for row in chain([review], annotated) if row.text_digest == present), None)
         yield {
-            "review_id": str(row.review_id),
-            "text": row.review_text,
-            "label": row.label,
-            "product": row.product,
-            "created_at": row.created_at,
+            "review_id": str(review.review_id),
+            "text": review.review_text,
+            "label": None if newest is None else newest.label,
+            "product": review.product,
+            "created_at": (newest or review).created_at,
         }
 
 
@@ -68,12 +71,65 @@ def splits_of(connection: Connection, keys: Sequence[str]) -> dict[str, str]:
     return known
 
 
-def record_splits(connection: Connection, splits: Mapping[str, str], *, at: datetime) -> None:
+def ledger(connection: Connection) -> Iterator[tuple[str, bytes]]:
+    """Split and shingles of each text in the ledger that near-duplicates can be compared with; constant memory."""
+    known = sa.select(text_splits.c.split, text_splits.c.shingles)
+    comparable = known.where(text_splits.c.shingles.is_not(None), text_splits.c.split != "set_aside")
+    for row in connection.execute(comparable, execution_options={"yield_per": PAGE_ROWS}):
+        yield row.split, row.shingles
+
+
+def ledger_rows(connection: Connection) -> int:
+    """How many texts the ledger holds: as it is append-only, an equal number is an equal ledger."""
+    return connection.scalar(sa.select(sa.func.count()).select_from(text_splits)) or 0
+
+
+def hold_ledger(connection: Connection) -> None:
+    """Keeps others from adding to the ledger until the transaction ends; on SQLite every writing transaction does."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("LOCK TABLE text_splits IN SHARE ROW EXCLUSIVE MODE")
+
+
+def keys_without_shingles(connection: Connection) -> set[str]:
+    """The texts that the ledger has from before it kept shingles."""
+    return set(connection.execute(sa.select(text_splits.c.split_key).where(text_splits.c.shingles.is_(None))).scalars())
+
+
+def add_shingles(connection: Connection, shingles: Mapping[str, bytes]) -> None:
+    """Gives texts of the ledger (split key to shingles) what they are recognised by; their splits stay."""
+    rows = [{"key": key, "found": found} for key, found in shingles.items()]
+    completed = sa.update(text_splits).where(text_splits.c.split_key == sa.bindparam("key"))
+    if rows:
+        connection.execute(completed.values(shingles=sa.bindparam("found")), rows)
+
+
+def record_splits(
+    connection: Connection, splits: Mapping[str, str], *, shingles: Mapping[str, bytes], at: datetime
+) -> None:
     """Adds ``splits`` (split key to split) to the ledger. A key it knows keeps its split: nothing ever moves."""
-    rows = [{"split_key": key, "split": split, "first_seen": at} for key, split in splits.items()]
+    rows = [
+        {"split_key": key, "split": split, "shingles": shingles[key], "first_seen": at} for key, split in splits.items()
+    ]
     for start in range(0, len(rows), PAGE_ROWS):
         statement = insert(connection, text_splits).on_conflict_do_nothing(index_elements=["split_key"])
         connection.execute(statement, rows[start : start + PAGE_ROWS])
+
+
+def judgements_of(connection: Connection, keys: Sequence[str]) -> list[int]:
+    """How many models each of ``keys`` has judged, as far as the ledger knows them; in no order."""
+    counts: list[int] = []
+    for start in range(0, len(keys), PAGE_ROWS):
+        page = text_splits.c.split_key.in_(keys[start : start + PAGE_ROWS])
+        counts += connection.execute(sa.select(text_splits.c.judgements).where(page)).scalars()
+    return counts
+
+
+def count_judgement(connection: Connection, keys: Sequence[str]) -> None:
+    """One more model was judged by the texts ``keys``."""
+    hold_ledger(connection)  # two that count the same rows in another order would wait for each other
+    once_more = sa.update(text_splits).values(judgements=text_splits.c.judgements + 1)
+    for start in range(0, len(keys), PAGE_ROWS):
+        connection.execute(once_more.where(text_splits.c.split_key.in_(keys[start : start + PAGE_ROWS])))
 
 
 def corpus_of_origin(connection: Connection, origin: str) -> dict[str, Any] | None:

@@ -63,6 +63,12 @@ def source_id(connection: Connection, name: str) -> int:
     return found
 
 
+def record_revision(connection: Connection, number: int, revision: str) -> None:
+    """Notes at which commit the rows of source ``number`` were read last."""
+    table = import_sources
+    connection.execute(sa.update(table).where(table.c.source_id == number).values(revision=revision))
+
+
 def knows_source(connection: Connection, name: str) -> bool:
     """Whether something was imported under ``name``."""
     named = sa.select(import_sources.c.source_id).where(import_sources.c.name == name)
@@ -84,7 +90,8 @@ def store(
 ) -> None:
     """Stores ``rows`` as of ``at`` and counts them in ``intake``. Storing them again changes nothing.
 
-    With an id column (``has_ids``) a row whose text or product differs from the stored one is an edit and updates it.
+    With an id column (``has_ids``) a row whose text or product differs from the stored one is an edit and updates it;
+    ``updated_at`` is when the text changed, and stays when only the product did.
     Without one the key is the row's number, and other text under a known number means another file, or one with rows
     put in between: overwriting would lose reviews, so that raises ``InputFileError``.
     """
@@ -114,7 +121,7 @@ def store(
             elif known == values:
                 intake.already_there += 1
             elif has_ids:
-                edited.append({"key": row.review_id, **values, "updated_at": at})
+                edited.append({"key": row.review_id, "text": row.text, "product": row.product, "at": at})
                 intake.updated += 1
             else:
                 raise InputFileError(
@@ -145,7 +152,13 @@ def _write(connection: Connection, new: list[dict[str, Any]], edited: list[dict[
     if new:
         connection.execute(sa.insert(reviews), new)
     if edited:
-        changes: dict[str, Any] = {name: sa.bindparam(name) for name in ("review_text", "product", "updated_at")}
+        same_text = reviews.c.review_text == sa.bindparam("text")
+        edited_at = sa.bindparam("at", type_=reviews.c.updated_at.type)
+        changes: dict[str, Any] = {
+            "review_text": sa.bindparam("text"),
+            "product": sa.bindparam("product"),
+            "updated_at": sa.case((same_text, reviews.c.updated_at), else_=edited_at),
+        }
         connection.execute(sa.update(reviews).where(reviews.c.review_id == sa.bindparam("key")).values(changes), edited)
 
 

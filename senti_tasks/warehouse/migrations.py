@@ -15,7 +15,9 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect
 
+from senti_tasks import labels
 from senti_tasks.errors import LockedError, WarehouseError
+from senti_tasks.labels import LabelSet
 from senti_tasks.warehouse.database import insert, make_room, reading, writing
 from senti_tasks.warehouse.schema import warehouse_settings
 
@@ -35,17 +37,20 @@ def migrate(
     *,
     review_id_type: str,
     reviews_table: str,
+    label_set: LabelSet = labels.DEFAULT,
     lock_timeout_s: float = LOCK_TIMEOUT_S,
     pauses_s: Iterable[float] = PAUSES_S,
 ) -> dict[str, Any]:
     """Migrates in one transaction: it is at the newest revision with all its views afterwards, or as it was before.
 
-    ``review_id_type`` and ``reviews_table`` matter at the first migration; later ones compare them with what was
-    recorded then, and raise ``WarehouseError`` if they differ. Returns the revisions before and after, and the views.
+    ``review_id_type``, ``reviews_table`` and ``label_set`` matter at the first migration; later ones compare them with
+    what was recorded then, and raise ``WarehouseError`` if they differ. Returns the revisions before and after, and the
+    views.
     On PostgreSQL a transaction that waits for a lock longer than ``lock_timeout_s`` starts anew after the next of
     ``pauses_s``, and raises ``WarehouseError`` after the last; on SQLite the busy timeout does the waiting.
     """
     make_room(engine)
+    settings = {"review_id_type": review_id_type, "reviews_table": reviews_table, "labels": str(label_set)}
     on_postgresql = engine.dialect.name == "postgresql"
     remaining = iter(pauses_s if on_postgresql else ())
     attempts = 0
@@ -55,7 +60,7 @@ def migrate(
             with writing(engine) as connection:
                 if on_postgresql:
                     _take_turn(connection, lock_timeout_s)
-                return _migrate(connection, review_id_type=review_id_type, reviews_table=reviews_table)
+                return _migrate(connection, settings)
         except LockedError as error:
             pause = next(remaining, None)
             if pause is None:
@@ -75,14 +80,14 @@ def _take_turn(connection: Connection, lock_timeout_s: float) -> None:
     connection.execute(sa.select(sa.func.set_config("lock_timeout", f"{lock_timeout_s * 1000:.0f}ms", True)))
 
 
-def _migrate(connection: Connection, *, review_id_type: str, reviews_table: str) -> dict[str, Any]:
+def _migrate(connection: Connection, settings: dict[str, str]) -> dict[str, Any]:
     before = current_revision(connection)
     if before is not None:
-        _check_settings(connection, review_id_type=review_id_type, reviews_table=reviews_table)
+        check_settings(connection, **settings)
         if connection.dialect.name == "sqlite":
             drop_views(connection)  # SQLite re-reads every view when a table is altered, and fails on a broken one
     config = _config(connection)
-    config.attributes.update(review_id_type=review_id_type, reviews_table=reviews_table)
+    config.attributes.update(settings)
     command.upgrade(config, "head")
     views = create_views(connection)
     return {"before": before, "after": current_revision(connection), "views": views}
@@ -134,14 +139,15 @@ def check_migrated(connection: Connection) -> None:
 
 
 def recorded_setting(connection: Connection, name: str) -> str:
-    """What the first migration fixed: ``review_id_type``, ``reviews_table`` or ``reviews_made_by``."""
-    found: str = connection.execute(
-        sa.select(warehouse_settings.c.value).where(warehouse_settings.c.name == name)
-    ).scalar_one()
-    return found
+    """What the first migration fixed: ``review_id_type``, ``reviews_table``, ``labels`` or ``reviews_made_by``."""
+    recorded = {"labels": str(labels.DEFAULT)}  # before 0003 there was no other set
+    for row in connection.execute(sa.select(warehouse_settings.c.name, warehouse_settings.c.value)):
+        recorded[row.name] = row.value
+    return recorded[name]
 
 
-def _check_settings(connection: Connection, **wanted: str) -> None:
+def check_settings(connection: Connection, **wanted: str) -> None:
+    """Raises ``WarehouseError`` when a setting is another than the one that the first migration recorded."""
     for name, value in wanted.items():
         recorded = recorded_setting(connection, name)
         if recorded != value:

@@ -31,6 +31,13 @@ def champion(connection: Connection) -> str | None:
     return None if newest is None else newest["model_version"]
 
 
+def champion_at(connection: Connection, moment: datetime) -> str | None:
+    """The version that was the champion at ``moment``, if there was one."""
+    before = sa.select(promotions.c.model_version).where(promotions.c.at <= moment)
+    found: str | None = connection.scalar(before.order_by(promotions.c.seq.desc()).limit(1))
+    return found
+
+
 def in_service(connection: Connection) -> str:
     """The version whose labels analysts see and whose labels nights add to. Raises ``NoChampionError`` without one."""
     newest = _newest(connection, serving=True)
@@ -55,8 +62,9 @@ def promote(
     actor: str,
     reason: str,
     at: datetime,
+    anchors: bool = False,
 ) -> dict[str, Any]:
-    """Appends a promotion of ``version``; returns the row.
+    """Appends a promotion of ``version``; returns the row. ``anchors``: later candidates are compared with it too.
 
     It serves at once where nothing served before, and after a rollback; otherwise when its re-scoring is complete.
     Raises ``RegistryError`` when the champion is no longer ``compared_with``, when ``version`` is the champion already,
@@ -84,6 +92,7 @@ def promote(
         "reason": reason,
         "at": at,
         "serving_since": at if serves else None,
+        "anchors": anchors,
     }
     try:
         connection.execute(sa.insert(promotions).values(row))
@@ -99,21 +108,42 @@ def previous_champion(connection: Connection) -> str:
     newest = _newest(connection, serving=False)
     if newest is None:
         raise NoChampionError(NO_CHAMPION)
-    line: list[str] = []  # of champions, without those that were rolled back
-    for row in reversed(history(connection)):
-        if row["kind"] == "rollback":
-            del line[line.index(row["model_version"]) + 1 :]
-        elif row["serving_since"] is not None or row["seq"] == newest["seq"]:
-            line.append(row["model_version"])
-    if len(line) < 2:
+    served = [
+        row["model_version"]
+        for row in _line(connection)
+        if row["serving_since"] is not None or row["model_version"] == newest["model_version"]
+    ]
+    if len(served) < 2:
         raise RegistryError(f"nothing served before {newest['model_version']}: there is no model to roll back to")
-    return line[-2]
+    version: str = served[-2]
+    return version
 
 
-def was_promoted_by_gate(connection: Connection, version: str) -> bool:
-    """Whether the gate's promotion of ``version`` is on record, whatever became of it since."""
-    by_gate = sa.and_(promotions.c.model_version == version, promotions.c.kind == "gate")
-    return connection.execute(sa.select(promotions.c.seq).where(by_gate)).first() is not None
+def anchor(connection: Connection) -> str | None:
+    """The last version promoted because it was better beyond doubt, or by a person, and not rolled back since.
+
+    Candidates are compared with it as well as with the champion, which may be a hair worse than its predecessor every
+    week, and would slide without it.
+    """
+    return next((row["model_version"] for row in reversed(_line(connection)) if row["anchors"]), None)
+
+
+def _line(connection: Connection) -> list[dict[str, Any]]:
+    """The promotions that led to the champion, oldest first, without those that were rolled back."""
+    line: list[dict[str, Any]] = []
+    for row in reversed(history(connection)):
+        versions = [before["model_version"] for before in line]
+        if row["kind"] == "rollback" and row["model_version"] in versions:
+            del line[len(versions) - versions[::-1].index(row["model_version"]) :]
+        else:
+            line.append(row)
+    return line
+
+
+def was_promoted(connection: Connection, version: str, *, kind: str) -> bool:
+    """Whether a promotion of ``version`` of this kind is on record, whatever became of it since."""
+    such = sa.and_(promotions.c.model_version == version, promotions.c.kind == kind)
+    return connection.execute(sa.select(promotions.c.seq).where(such)).first() is not None
 
 
 def start_service(connection: Connection, seq: int, *, at: datetime) -> bool:

@@ -1,14 +1,16 @@
 """The models: what each was trained from, the forms of it that can serve, and how it was judged."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from senti_tasks.errors import RegistryError
+from senti_tasks.warehouse import corpora
 from senti_tasks.warehouse.database import insert
 from senti_tasks.warehouse.schema import (
+    champion_checks,
     gate_results,
     model_forms,
     model_labels,
@@ -73,6 +75,23 @@ def model(connection: Connection, version: str) -> dict[str, Any]:
     return dict(row)
 
 
+def label_names(connection: Connection, version: str) -> dict[int, str]:
+    """What the labels of ``version`` are called: number to name."""
+    found = sa.select(model_labels).where(model_labels.c.model_version == version).order_by(model_labels.c.label)
+    return {row.label: row.label_name for row in connection.execute(found)}
+
+
+def check_labels(connection: Connection, version: str, expected: Mapping[int, str]) -> None:
+    """Raises ``RegistryError`` when ``version`` gives other labels than ``expected``, those of a corpus."""
+    found = label_names(connection, version)
+    if found != expected:
+        raise RegistryError(
+            f"{version} gives the labels {', '.join(found.values()) or 'none'}, and the corpus has "
+            f"{', '.join(expected.values())}: models of two label sets cannot be compared. A warehouse has one set "
+            "(SENTI_LABELS), so this one was changed by hand: correct model_labels"
+        )
+
+
 def serving_form(connection: Connection, version: str) -> dict[str, Any]:
     """The form of ``version`` that serves: where it lies, its digest, its temperature."""
     row = connection.execute(
@@ -97,24 +116,32 @@ def record_forms(connection: Connection, version: str, rows: Iterable[Mapping[st
 
 
 def record_metrics(connection: Connection, version: str, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Stores the figures (subject, split, metric, value) of an evaluation; those that a verdict rests on stay."""
+    """Stores the figures (subject, split, metric, value) of an evaluation, instead of earlier ones on these splits.
+
+    Those that a verdict rests on stay.
+    """
     if _verdict(connection, version) is not None:
         return
     values = [{"model_version": version, **row} for row in rows]
-    statement = insert(connection, model_metrics)
-    keys = ["model_version", "subject", "split", "metric"]
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=keys, set_={"value": statement.excluded.value}), values
-    )
+    table = model_metrics
+    splits = {row["split"] for row in values}
+    connection.execute(sa.delete(table).where(table.c.model_version == version, table.c.split.in_(splits)))
+    connection.execute(sa.insert(table), values)
 
 
 def record_judgement(
-    connection: Connection, version: str, *, promote: bool, rules: Iterable[Mapping[str, Any]]
+    connection: Connection,
+    version: str,
+    *,
+    promote: bool,
+    rules: Iterable[Mapping[str, Any]],
+    test_keys: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Stores the gate's verdict on ``version`` and every rule's figure and reason; a verdict once given stands.
+    """Stores the gate's verdict on ``version`` and every rule's figures and reason; a verdict once given stands.
 
-    Returns what stands: promote, champion (the model compared with, or ``None``) and reasons, of the rules that passed
-    or, for a refusal, of those that did not.
+    ``test_keys`` are the split keys of the rows that judged, which are counted. Returns what stands: promote, champion
+    (the model compared with, or ``None``) and reasons, of the rules that passed or, for a refusal, of those that did
+    not; what was found in each slice is not among them.
     """
     if _verdict(connection, version) is None:
         connection.execute(
@@ -123,13 +150,25 @@ def record_judgement(
         )
         verdict = "promote" if promote else "refuse"
         connection.execute(sa.update(models).where(models.c.version == version).values(verdict=verdict))
+        corpora.count_judgement(connection, test_keys)
     promote = _verdict(connection, version) == "promote"
     stands = judgement(connection, version)
     return {
         "promote": promote,
-        "champion": next((rule["reference_version"] for rule in stands if rule["reference"] == "champion"), None),
-        "reasons": [rule["reason"] for rule in stands if rule["passed"] == promote],
+        "champion": compared_with(connection, version),
+        "reasons": [rule["reason"] for rule in stands if rule["passed"] == promote and rule["slice"] is None],
     }
+
+
+def compared_with(connection: Connection, version: str) -> str | None:
+    """The champion that the gate compared ``version`` with; ``None`` when there was none, or no verdict."""
+    rules = judgement(connection, version)
+    return next((rule["reference_version"] for rule in rules if rule["reference"] == "champion"), None)
+
+
+def is_superior(connection: Connection, version: str) -> bool:
+    """Whether the gate found ``version`` better than the models of its day beyond doubt, or met none."""
+    return any(rule["rule"] == "superiority" and rule["figure"] == 1 for rule in judgement(connection, version))
 
 
 def _verdict(connection: Connection, version: str) -> str | None:
@@ -150,6 +189,27 @@ def forms(connection: Connection, version: str) -> list[dict[str, Any]]:
     """The servable forms of ``version``."""
     found = sa.select(model_forms).where(model_forms.c.model_version == version).order_by(model_forms.c.form)
     return [dict(row) for row in connection.execute(found).mappings()]
+
+
+def record_check(connection: Connection, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Stores how a champion does on labels that its corpus did not have; returns what stands: the first such row."""
+    table = champion_checks
+    connection.execute(insert(connection, table).values(row).on_conflict_do_nothing())
+    key = {name: row[name] for name in ("model_version", "corpus")}
+    return dict(connection.execute(sa.select(table).filter_by(**key)).mappings().one())
+
+
+def checks(connection: Connection, version: str) -> list[dict[str, Any]]:
+    """How ``version`` did on labels that arrived since its corpus, oldest first."""
+    found = sa.select(champion_checks).where(champion_checks.c.model_version == version)
+    return [dict(row) for row in connection.execute(found.order_by(champion_checks.c.checked_at)).mappings()]
+
+
+def metric(connection: Connection, version: str, *, subject: str, split: str, name: str) -> float | None:
+    """One figure of ``version``'s evaluation, if it has that."""
+    key = {"model_version": version, "subject": subject, "split": split, "metric": name}
+    found: float | None = connection.scalar(sa.select(model_metrics.c.value).filter_by(**key))
+    return found
 
 
 def metrics(connection: Connection, version: str) -> list[dict[str, Any]]:

@@ -48,6 +48,7 @@ import_sources = Table(
     metadata,
     Column("source_id", Counter, primary_key=True),
     Column("name", sa.Text, nullable=False, unique=True),
+    Column("revision", sa.Text),  # of a data set on the hub: the commit its rows were read at
 )
 
 # --- what the warehouse knows about itself ------------------------------------------------------------------------
@@ -72,8 +73,11 @@ text_splits = Table(  # append-only: a text's split is decided once and never mo
     "text_splits",
     metadata,
     Column("split_key", sa.String(64), primary_key=True),
-    Column("split", sa.Text, CheckConstraint("split IN ('train', 'validation', 'test')", name="split"), nullable=False),
+    Column("split", sa.Text, nullable=False),  # set_aside: it resembles texts of several splits
     Column("first_seen", UTCDateTime, nullable=False),
+    Column("shingles", sa.LargeBinary),  # what near-duplicates are recognised by, also when the review is gone
+    Column("judgements", sa.Integer, nullable=False, server_default="0"),  # of models that its label has judged
+    CheckConstraint("split IN ('train', 'validation', 'test', 'set_aside')", name="split"),
 )
 
 corpora = Table(
@@ -104,6 +108,33 @@ models = Table(
     Column("training", sa.JSON, nullable=False),  # seconds, steps, loss history
     Column("verdict", sa.Text, CheckConstraint("verdict IN ('promote', 'refuse')", name="verdict")),
     Column("trained_at", UTCDateTime, nullable=False),
+)
+
+encoders = Table(  # pretrained on the unlabelled reviews: what a training can start from
+    "encoders",
+    metadata,
+    Column("version", sa.Text, primary_key=True),
+    Column("origin", sa.Text, nullable=False, unique=True),
+    Column("base_model", sa.Text, nullable=False),
+    Column("base_revision", sa.Text),
+    Column("config", sa.JSON, nullable=False),
+    Column("code_version", sa.Text, nullable=False),
+    Column("normaliser_version", sa.SmallInteger, nullable=False),
+    Column("artifact", sa.Text, nullable=False),
+    Column("digest", sa.String(64), nullable=False),
+    Column("training", sa.JSON, nullable=False),  # texts, left out, steps, loss history
+    Column("trained_at", UTCDateTime, nullable=False),
+)
+
+annotation_suspects = Table(  # labels by people that the other reviews of the corpus speak against
+    "annotation_suspects",
+    metadata,
+    Column("corpus", sa.Text, ForeignKey("corpora.corpus"), primary_key=True),
+    Column("review_id", ReviewId, primary_key=True),
+    Column("label", sa.SmallInteger, nullable=False),
+    Column("suggested_label", sa.SmallInteger, nullable=False),
+    Column("label_probability", sa.Double, nullable=False),  # out of fold
+    Column("suggested_probability", sa.Double, nullable=False),
 )
 
 model_labels = Table(
@@ -151,7 +182,10 @@ gate_results = Table(
     Column("rule", sa.Text, nullable=False),
     Column("reference", sa.Text),
     Column("reference_version", sa.Text, ForeignKey("models.version")),  # which model the champion was then
+    Column("slice", sa.Text),  # empty: all test rows
+    Column("rows", Counter),
     Column("figure", sa.Double),
+    Column("bound", sa.Double),  # one-sided confidence bound of the figure, where the rule looks at one
     Column("threshold", sa.Double),
     Column("passed", sa.Boolean, nullable=False),
     Column("reason", sa.Text, nullable=False),
@@ -169,8 +203,25 @@ promotions = Table(  # append-only, but for serving_since, which is set once
     Column("reason", sa.Text, nullable=False),
     Column("at", UTCDateTime, nullable=False),
     Column("serving_since", UTCDateTime),  # empty: waiting until every review has its label
+    Column("anchors", sa.Boolean, nullable=False),  # better beyond doubt, or a person's: later candidates meet it too
     CheckConstraint("seq = previous_seq + 1", name="chain"),
     CheckConstraint("kind IN ('gate', 'person', 'overruling', 'rollback')", name="kind"),
+)
+
+champion_checks = Table(  # the champion on labels that arrived since its corpus: rows that judged nothing before
+    "champion_checks",
+    metadata,
+    Column("model_version", sa.Text, ForeignKey("models.version"), primary_key=True),
+    Column("corpus", sa.Text, ForeignKey("corpora.corpus"), primary_key=True),  # that holds these labels
+    Column("rows", Counter, nullable=False),
+    Column("accuracy", sa.Double),
+    Column("macro_f1", sa.Double),
+    Column("lower_bound", sa.Double),  # of the accuracy
+    Column("upper_bound", sa.Double),
+    Column("promised", sa.Double),  # the accuracy that it was promoted with
+    Column("alarm", sa.Boolean, nullable=False),
+    Column("reason", sa.Text, nullable=False),
+    Column("checked_at", UTCDateTime, nullable=False),
 )
 
 # --- scoring -----------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 -- Which negative reviews is the model most certain of?
 SELECT review_id, product, ROUND(CAST(confidence AS NUMERIC), 3) AS confidence, review_text
 FROM sentiment_latest
-WHERE label_name = 'negative'
+WHERE label = 0
 ORDER BY confidence DESC, review_id
 LIMIT 10

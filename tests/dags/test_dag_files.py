@@ -31,7 +31,8 @@ for dag in bag.dags.values():
     for task in dag.tasks:
         gpu = (task.queue, task.pool) == ("gpu", "gpu")
         print(
-            dag.dag_id, task.task_id, gpu, task.retries, task.retry_exponential_backoff, bool(task.execution_timeout),
+            dag.dag_id, task.task_id, gpu, task.retries, task.retry_exponential_backoff,
+            bool(task.execution_timeout or task.response_timeout),
             bool(dag.doc_md), dag.catchup, dag.max_active_runs, sep=",",
         )
 """
@@ -48,7 +49,8 @@ def test_each_task_retries_with_backoff_and_a_timeout_and_models_run_in_the_gpu_
     ]
     assert {line[0] for line in lines} == {path.stem for path in FILES}
     on_gpu = {(dag, task) for dag, task, gpu, *_ in lines if gpu == "True"}
-    assert {task for _, task in on_gpu} == {"train", "build_forms", "evaluate", "score_shard"}
+    models = {"check_champion", "train", "pretrain", "build_forms", "evaluate", "score_shard"}
+    assert {task for _, task in on_gpu} == models
     for dag, task, _, retries, backoff, timeout, runbook, catchup, active in lines:
         assert int(retries) >= 1, (dag, task)
         assert float(backoff) > 1, (dag, task)

@@ -12,21 +12,28 @@ import pytest
 from local.airflow import LocalAirflow
 from local.demo import SAMPLE
 from senti_tasks.jobs import models, scoring, upkeep
+from tests.situations import LENIENT
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = {"base_model": "scratch:tiny", "config": {"epochs": 1}}
-LENIENT = {**QUICK, "gate": {"min_test_rows": 10, "margin": 0.99}}
+LENIENT_GATE = {**QUICK, "gate": LENIENT}
+PATIENCE_S = 15
 COLUMNS = dict.fromkeys(("text", "label", "product", "id", "created_at"))
 
 
 @pytest.fixture(scope="module")
 def dags(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project's DAG files, but that a retry comes after one second."""
+    """The project's DAG files, but that a retry comes after one second, and nobody waits for an answer for long."""
     folder = Path(shutil.copytree(ROOT / "dags", tmp_path_factory.mktemp("pipeline") / "dags"))
     conventions = folder / "conventions.py"
-    patient = '"retry_delay": timedelta(minutes=2)'
-    assert patient in conventions.read_text()
-    conventions.write_text(conventions.read_text().replace(patient, '"retry_delay": timedelta(seconds=1)'))
+    text = conventions.read_text()
+    for patient, hasty in {
+        '"retry_delay": timedelta(minutes=2)': '"retry_delay": timedelta(seconds=1)',
+        '"response_timeout": timedelta(days=5)': f'"response_timeout": timedelta(seconds={PATIENCE_S})',
+    }.items():
+        assert patient in text
+        text = text.replace(patient, hasty)
+    conventions.write_text(text)
     return folder
 
 
@@ -91,7 +98,7 @@ def test_a_deserving_model_is_promoted_and_its_asset_alone_rescores_every_review
     airflow.unpause("rescore_reviews")
     before = set(airflow.runs("rescore_reviews"))
     incumbent = upkeep.status()["in_service"]
-    assert run(airflow, "retrain_sentiment", LENIENT)["promote"] == "success"
+    assert run(airflow, "retrain_sentiment", LENIENT_GATE)["promote"] == "success"
     assert scoring.has_incoming()
     rescored = airflow.until_new_run("rescore_reviews", before)
     assert finish(airflow, "rescore_reviews", rescored)["start_service"] == "success"
@@ -110,3 +117,35 @@ def test_a_rescoring_with_no_model_waiting_ends_green_at_its_first_task(airflow:
     states = run(airflow, "rescore_reviews")
     assert states.pop("has_incoming") == "success"
     assert set(states.values()) == {"skipped"}
+
+
+def test_a_person_is_asked_and_no_answer_or_a_refusal_leaves_the_champion_and_an_approval_does_not(
+    airflow: LocalAirflow,
+) -> None:
+    before = upkeep.status()["champion"]
+    (Path(os.environ["SENTI_HOME"]) / ".env").write_text("SENTI_PROMOTION=approval\n")
+    asked = airflow.trigger("retrain_sentiment", LENIENT_GATE)
+    question = airflow.question("retrain_sentiment", asked, "approve", timeout=240)
+    assert question["subject"] == "Promote the newly trained model?"
+    assert f"would replace {before}" in question["body"]
+    assert answered(airflow, asked, None) == {"approve": "success", "promote_approved": "skipped", "promote": "skipped"}
+    assert upkeep.status()["champion"] == before
+
+    airflow.clear("retrain_sentiment", asked, "approve")  # as a person does who was away
+    assert answered(airflow, asked, "Reject")["promote_approved"] == "skipped"
+    assert upkeep.status()["champion"] == before
+
+    airflow.clear("retrain_sentiment", asked, "approve")
+    assert answered(airflow, asked, "Approve")["promote_approved"] == "success"
+    champion = str(upkeep.status()["champion"])
+    (newest, *_) = models.show(champion)["promotions"]
+    assert (newest["kind"], newest["actor"], newest["compared_with"]) == ("person", "admin", before)
+
+
+def answered(airflow: LocalAirflow, run_id: str, option: str | None) -> dict[str, str | None]:
+    """The states of the last tasks once the question got this answer, or none in time."""
+    airflow.question("retrain_sentiment", run_id, "approve")
+    if option is not None:
+        airflow.answer("retrain_sentiment", run_id, "approve", option)
+    states = finish(airflow, "retrain_sentiment", run_id)
+    return {name: states[name] for name in ("approve", "promote_approved", "promote")}

@@ -1,11 +1,6 @@
 """Scoring that dies in the middle: the next call goes on, and the tables end as if nothing had happened."""
 
-import os
-import signal
-import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,13 +14,12 @@ from senti_tasks.errors import RunStateError, ShardTakenError
 from senti_tasks.jobs import scoring, upkeep
 from senti_tasks.warehouse import database, promotions, runs
 from senti_tasks.warehouse.schema import review_label_history, review_labels, run_shards, scoring_runs, staged_labels
+from tests.processes import kill_when, start
 from tests.situations import PHRASES, WEDNESDAY, add_model, add_reviews, count, deploy, edit, promote, rows
 
-ROOT = Path(__file__).parents[2]
 PAGES = 2
 REVIEWS = PAGES * ScoreConfig().window_rows - 10
 DUE = "2026-11-04T02:00:00+08:00"
-DEADLINE_S = 120
 
 
 class Databases(Protocol):
@@ -37,26 +31,6 @@ def fill(engine: Engine) -> None:
     texts = {key: "".join(PHRASES[key * step % 12] for step in range(1, 3 + key % 3)) for key in range(1, REVIEWS + 1)}
     with database.writing(engine) as connection:
         add_reviews(connection, texts)
-
-
-def start(*arguments: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "senti_tasks", *arguments]
-    return subprocess.Popen(
-        command, cwd=ROOT, env=os.environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-
-
-def kill_when(process: "subprocess.Popen[str]", happened: Callable[[], bool]) -> None:
-    """SIGKILL as soon as ``happened``; fails when the process ends before."""
-    for _ in range(DEADLINE_S * 20):
-        if happened():
-            process.send_signal(signal.SIGKILL)
-            process.communicate()
-            return
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(0.05)
-            raise AssertionError(f"it ended before it could be killed: {process.communicate()[0]}")
-    raise AssertionError("nothing happened")
 
 
 def labels(engine: Engine) -> dict[int, tuple[int, str]]:
@@ -77,7 +51,7 @@ def test_a_killed_scoring_is_finished_by_the_next_call(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     fill(engine)
-    kill_when(start("score", "--shards", "1"), lambda: rows_staged(engine) > 0)
+    kill_when(start("senti_tasks", "score", "--shards", "1"), lambda: rows_staged(engine) > 0)
     assert 0 < rows_staged(engine) < REVIEWS, "it was not killed in the middle"
     assert count(engine, review_labels) == 0
     staged_before = rows_staged(engine)

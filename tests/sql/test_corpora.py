@@ -1,19 +1,22 @@
 """Labelled reviews as a corpus sees them, and the ledger of splits."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+import sqlalchemy as sa
+from sqlalchemy import Connection, Engine
 
 from senti_tasks.errors import CorpusError
 from senti_tasks.warehouse import corpora, database, migrations, overview, runs
+from senti_tasks.warehouse.schema import text_splits
 from tests.situations import MONDAY, TUESDAY, WEDNESDAY, add_reviews, annotate, edit
 
 
-def labelled(engine: Engine, due: object = WEDNESDAY) -> list[tuple[str, int]]:
+def labelled(engine: Engine, due: object = WEDNESDAY) -> list[tuple[str, int | None]]:
     with database.reading(engine) as connection:
-        return [(row["review_id"], row["label"]) for row in corpora.labelled_reviews(connection, due=due)]  # type: ignore[arg-type]
+        found = corpora.labelled_reviews(connection, due=due)  # type: ignore[arg-type]
+        return [(row["review_id"], row["label"]) for row in found]
 
 
 def test_the_newest_label_that_fits_the_present_text_counts(engine: Engine) -> None:
@@ -32,7 +35,7 @@ def test_a_label_of_an_earlier_text_says_nothing_of_the_present_one(engine: Engi
         annotate(connection, 2, 0, "一般", at=MONDAY)
         annotate(connection, 2, 1, "从前的话", at=TUESDAY)
         edit(connection, 1, "用坏了")
-    assert labelled(engine) == [("2", 0)]
+    assert labelled(engine) == [("1", None), ("2", 0)]
 
 
 def test_labels_given_after_the_due_time_wait_for_the_next_corpus(engine: Engine) -> None:
@@ -62,10 +65,14 @@ def test_more_reviews_than_a_page_come_in_order(engine: Engine) -> None:
     assert [key for key, _ in labelled(engine)] == ["1", str(corpora.PAGE_ROWS), str(corpora.PAGE_ROWS + 2)]
 
 
+def record(connection: Connection, splits: dict[str, str], *, at: datetime = MONDAY) -> None:
+    corpora.record_splits(connection, splits, shingles=dict.fromkeys(splits, b"\1\0\0\0"), at=at)
+
+
 def test_a_split_once_decided_never_moves(engine: Engine) -> None:
     with database.writing(engine) as connection:
-        corpora.record_splits(connection, {"a" * 64: "test", "b" * 64: "train"}, at=MONDAY)
-        corpora.record_splits(connection, {"a" * 64: "train", "c" * 64: "validation"}, at=TUESDAY)
+        record(connection, {"a" * 64: "test", "b" * 64: "train"})
+        record(connection, {"a" * 64: "train", "c" * 64: "validation"}, at=TUESDAY)
         assert corpora.splits_of(connection, ["a" * 64, "b" * 64, "c" * 64, "d" * 64]) == {
             "a" * 64: "test",
             "b" * 64: "train",
@@ -75,15 +82,27 @@ def test_a_split_once_decided_never_moves(engine: Engine) -> None:
 
 def test_no_keys_no_splits(engine: Engine) -> None:
     with database.writing(engine) as connection:
-        corpora.record_splits(connection, {}, at=MONDAY)
+        record(connection, {})
         assert corpora.splits_of(connection, []) == {}
 
 
 def test_more_keys_than_a_page_are_found(engine: Engine) -> None:
     splits = {f"{number:064x}": "train" for number in range(corpora.PAGE_ROWS + 1)}
     with database.writing(engine) as connection:
-        corpora.record_splits(connection, splits, at=MONDAY)
+        record(connection, splits)
         assert corpora.splits_of(connection, list(splits)) == splits
+        assert corpora.ledger_rows(connection) == len(splits)
+
+
+def test_texts_of_a_ledger_that_kept_no_shingles_get_theirs_and_can_be_compared_then(engine: Engine) -> None:
+    with database.writing(engine) as connection:
+        record(connection, {"a" * 64: "test", "b" * 64: "train", "c" * 64: "set_aside"})
+        connection.execute(sa.update(text_splits).where(text_splits.c.split == "test").values(shingles=None))
+        assert corpora.keys_without_shingles(connection) == {"a" * 64}
+        assert list(corpora.ledger(connection)) == [("train", b"\1\0\0\0")]
+        corpora.add_shingles(connection, {"a" * 64: b"\2\0\0\0"})
+        assert corpora.keys_without_shingles(connection) == set()
+        assert sorted(corpora.ledger(connection)) == [("test", b"\2\0\0\0"), ("train", b"\1\0\0\0")]
 
 
 def test_an_origin_freezes_one_corpus(engine: Engine) -> None:

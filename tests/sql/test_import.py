@@ -126,6 +126,16 @@ def test_with_ids_another_text_is_an_edit(engine: Engine, csv: Path) -> None:
     assert untouched == first[1]
 
 
+def test_another_product_alone_is_an_update_that_no_model_has_to_read_again(engine: Engine, csv: Path) -> None:
+    load(csv, "id,review,product\n7,很好,面馆\n8,太差,\n", {"id": "id"})
+    first = rows(engine, reviews, order_by="review_id")
+    again = load(csv, "id,review,product\n7,很好,饭店\n8,太差了,面馆\n", {"id": "id"})
+    assert counts(again) == (2, 0, 0, 2, 0, 0)
+    moved, edited = rows(engine, reviews, order_by="review_id")
+    assert (moved["product"], moved["updated_at"]) == ("饭店", first[0]["updated_at"])
+    assert (edited["product"], edited["updated_at"] > first[1]["updated_at"]) == ("面馆", True)
+
+
 def test_a_changed_label_is_written_beside_the_earlier_one(engine: Engine, csv: Path) -> None:
     load(csv, "id,review,label\n7,很好,1\n", {"id": "id"})
     assert counts(load(csv, "id,review,label\n7,很好,0\n", {"id": "id"})) == (1, 0, 1, 0, 0, 1)

@@ -15,11 +15,13 @@ from sqlalchemy import Connection, Engine
 
 from senti_tasks.errors import WarehouseError
 from senti_tasks.jobs import scoring, upkeep, workplace
+from senti_tasks.labels import DEFAULT, LabelSet
 from senti_tasks.warehouse import database, migrations
 from senti_tasks.warehouse.schema import metadata, model_forms, review_labels, warehouse_settings
 from tests.situations import add_model, deploy, night, on_postgresql, on_sqlite, promote, rows
 
 NEWEST = migrations.newest_revision()
+THREE = LabelSet(("negative", "neutral", "positive"))
 UUID_1, UUID_2 = "0b0e2a5c-4d52-4c5e-9d8e-111111111111", "0b0e2a5c-4d52-4c5e-9d8e-222222222222"
 
 
@@ -78,7 +80,7 @@ def at_revision(engine: Engine, revision: str) -> None:
     database.make_room(engine)
     with database.writing(engine) as connection:
         config = migrations._config(connection)
-        config.attributes.update(review_id_type="bigint", reviews_table="reviews")
+        config.attributes.update(review_id_type="bigint", reviews_table="reviews", labels="negative,positive")
         command.upgrade(config, revision)
 
 
@@ -223,6 +225,27 @@ def test_a_uuid_key_is_a_uuid_on_postgresql(empty_url: str) -> None:
 def test_a_changed_type_of_the_key_is_refused(engine: Engine) -> None:
     with pytest.raises(WarehouseError, match=r"SENTI_REVIEW_ID_TYPE is 'uuid', but .* was made with 'bigint'"):
         migrate(engine, review_id_type="uuid")
+
+
+@pytest.mark.parametrize(("recorded", "wanted"), [(DEFAULT, THREE), (THREE, DEFAULT)])
+def test_other_labels_are_refused_later(recorded: LabelSet, wanted: LabelSet, empty_url: str) -> None:
+    engine = database.connect(empty_url)
+    keys: dict[str, Any] = {"review_id_type": "bigint", "reviews_table": "reviews"}
+    migrations.migrate(engine, **keys, label_set=recorded)
+    with pytest.raises(WarehouseError, match=f"SENTI_LABELS is '{wanted}', but .* was made with '{recorded}'"):
+        migrations.migrate(engine, **keys, label_set=wanted)
+    assert migrations.migrate(engine, **keys, label_set=recorded)["before"] == NEWEST
+
+
+def test_a_warehouse_from_before_there_were_other_labels_has_the_two(empty_url: str) -> None:
+    engine = database.connect(empty_url)
+    at_revision(engine, "0002")
+    keys: dict[str, Any] = {"review_id_type": "bigint", "reviews_table": "reviews"}
+    with pytest.raises(WarehouseError, match="but this warehouse was made with 'negative,positive': set it back"):
+        migrations.migrate(engine, **keys, label_set=THREE)
+    assert migrations.migrate(engine, **keys)["before"] == "0002"
+    with database.reading(engine) as connection:
+        assert migrations.recorded_setting(connection, "labels") == "negative,positive"
 
 
 def test_another_table_of_reviews_is_refused_later(engine: Engine) -> None:

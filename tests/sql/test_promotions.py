@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection, Engine
 
 from senti_tasks.errors import NoChampionError, RegistryError
-from senti_tasks.jobs import learning, models
+from senti_tasks.jobs import judging, models
 from senti_tasks.warehouse import database, promotions, registry
 from tests.situations import MONDAY, TUESDAY, add_model, promote, rows
 
@@ -181,9 +181,9 @@ def test_a_promotion_that_is_retried_does_not_undo_a_rollback(with_models: Engin
     judgement = {"model": "m2", "champion": "m1", "promote": True, "reasons": ["更好"]}
     with database.writing(with_models) as connection:
         promote(connection, "m1")
-    assert learning.promote(judgement, actor="retrain_sentiment") == {"model": "m2", "serves": False}
+    assert judging.promote(judgement, actor="retrain_sentiment") == {"model": "m2", "serves": False}
     assert models.rollback("标签错了", actor="小李")["model"] == "m1"
-    assert learning.promote(judgement, actor="retrain_sentiment") == {"model": "m2", "serves": False}
+    assert judging.promote(judgement, actor="retrain_sentiment") == {"model": "m2", "serves": False}
     with database.reading(with_models) as connection:
         assert in_use(connection) == ("m1", "m1")
 
@@ -206,3 +206,19 @@ def test_a_verdict_once_given_stands_with_its_figures_and_its_champion(with_mode
         again = registry.record_judgement(connection, "m5", promote=True, rules=[passing])
         assert first == again == {"promote": False, "champion": "m1", "reasons": ["差一点"]}
         assert [row["value"] for row in registry.metrics(connection, "m5")] == [0.8]
+
+
+def test_the_anchor_is_the_last_that_was_better_or_a_persons_and_a_rollback_takes_it_back(
+    with_models: Engine,
+) -> None:
+    with database.writing(with_models) as connection:
+        assert promotions.anchor(connection) is None
+        promote(connection, "m1", anchors=True)
+        promote(connection, "m2")
+        assert promotions.anchor(connection) == "m1"
+        promote(connection, "m3", anchors=True)
+        assert promotions.anchor(connection) == "m3"
+        promote(connection, "m2", kind="rollback")
+        assert promotions.anchor(connection) == "m1"
+        promote(connection, "m4", kind="overruling", anchors=True)
+        assert promotions.anchor(connection) == "m4"

@@ -1,6 +1,7 @@
 """Folders go into the store whole, and come out as they went in or not at all."""
 
 import os
+import shutil
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,7 +9,7 @@ from threading import Barrier
 
 import pytest
 
-from senti_tasks.artifacts import ArtifactStore, folder_digest
+from senti_tasks.artifacts import ArtifactStore, folder_digest, weights_digest
 from senti_tasks.errors import ArtifactError
 
 
@@ -40,6 +41,21 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_the_same_files_have_the_same_digest_wherever_they_lie(tmp_path: Path) -> None:
     assert folder_digest(made(tmp_path / "a")) == folder_digest(made(tmp_path / "b" / "c"))
+
+
+def test_the_digest_of_weights_is_that_of_what_answers_and_of_nothing_else(model_folder: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(model_folder, tmp_path / "copy"))
+    (copy / "README.md").write_text("another card", "utf-8")
+    before = weights_digest(copy)
+    assert before == weights_digest(model_folder)
+    for name in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"):
+        content = (copy / name).read_bytes()
+        (copy / name).write_bytes(content + b" ")
+        assert weights_digest(copy) != before
+        (copy / name).unlink()
+        with pytest.raises(ArtifactError, match=f"has no {name}: expected a model as save_pretrained writes it"):
+            weights_digest(copy)
+        (copy / name).write_bytes(content)
 
 
 @pytest.mark.parametrize("change", ["content", "name", "more", "less"])

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from senti_tasks.config import RECIPES, GateConfig, ScoreConfig, TrainConfig
+from senti_tasks.config import PRETRAINING_RECIPES, RECIPES, GateConfig, PretrainConfig, ScoreConfig, TrainConfig
 from senti_tasks.errors import ConfigError
 
-CONFIGS = (TrainConfig, GateConfig, ScoreConfig)
+CONFIGS = (TrainConfig, PretrainConfig, GateConfig, ScoreConfig)
 
 
 @pytest.mark.parametrize("config", CONFIGS)
@@ -25,7 +25,9 @@ def test_a_configuration_cannot_be_changed(config: Any) -> None:
 
 
 def test_an_unknown_field_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match=r"TrainConfig has no field lr: its fields are batch_size, .*, weight_decay"):
+    with pytest.raises(
+        ConfigError, match=r"TrainConfig has no field lr: its fields are balance_classes, .*, weight_decay"
+    ):
         TrainConfig.from_json({"lr": 1e-4})
 
 
@@ -43,8 +45,21 @@ def test_an_unknown_field_is_refused_with_the_known_ones() -> None:
         (TrainConfig, "weight_decay", -0.1, "0 or more"),
         (TrainConfig, "warmup_fraction", 1.0, r"in \[0, 1\)"),
         (TrainConfig, "patience", 0, "1 or more"),
-        (GateConfig, "min_test_rows", 0, "1 or more"),
-        (GateConfig, "margin", 1.0, r"in \[0, 1\)"),
+        (TrainConfig, "layer_decay", 0.0, r"in \(0, 1\]"),
+        (TrainConfig, "layer_decay", 1.1, r"in \(0, 1\]"),
+        (TrainConfig, "search_minutes", -1, "0 or more"),
+        (TrainConfig, "search_minutes", 0.5, "of type int"),
+        (TrainConfig, "balance_classes", 1, "of type bool"),
+        (PretrainConfig, "texts", 1, "2 or more"),
+        (PretrainConfig, "held_out_share", 0.6, r"in \(0, 0.5\]"),
+        (PretrainConfig, "masked_share", 0.0, r"in \(0, 0.5\]"),
+        (PretrainConfig, "max_length", 513, r"in \[8, 512\]"),
+        (GateConfig, "margin", 1.0, r"in \(0, 1\)"),
+        (GateConfig, "margin", 0.0, r"in \(0, 1\)"),
+        (GateConfig, "power", 1.0, r"in \[0.5, 1\)"),
+        (GateConfig, "discordance", 0.0, r"in \(0, 1\]"),
+        (GateConfig, "slice_rows", 0, "1 or more"),
+        (GateConfig, "loss_margin", -0.01, "0 or more"),
         (GateConfig, "confidence", 0.5, r"in \(0.5, 1\)"),
         (ScoreConfig, "window_rows", 0, "1 or more"),
         (ScoreConfig, "token_budget", 511, "0, or 512 or more"),
@@ -57,6 +72,13 @@ def test_a_value_that_cannot_work_is_refused(config: Any, field: str, value: flo
         config(**{field: value})
 
 
+def test_settings_that_work_only_apart_are_refused_together() -> None:
+    with pytest.raises(ConfigError, match=r"layer_decay must be 1 with freeze_encoder, .*, found 0.9"):
+        TrainConfig(freeze_encoder=True, layer_decay=0.9)
+    with pytest.raises(ConfigError, match=r"learning_rate must be below 0.5 with search_minutes, .*, found 0.6"):
+        TrainConfig(search_minutes=5, learning_rate=0.6)
+
+
 def test_the_default_is_the_usual_recipe_for_a_pretrained_bert() -> None:
     config = TrainConfig.for_base_model("google-bert/bert-base-chinese")
     assert (config.learning_rate, config.batch_size, config.epochs) == (5e-5, 16, 3)
@@ -66,6 +88,13 @@ def test_the_default_is_the_usual_recipe_for_a_pretrained_bert() -> None:
 @pytest.mark.parametrize("base_model", RECIPES)
 def test_an_encoder_from_scratch_has_a_recipe_of_its_own(base_model: str) -> None:
     assert TrainConfig.for_base_model(base_model).learning_rate > 1e-4
+
+
+@pytest.mark.parametrize("base_model", PRETRAINING_RECIPES)
+def test_an_encoder_pretrained_from_scratch_has_recipes_of_its_own(base_model: str) -> None:
+    assert PretrainConfig.for_base_model(base_model).learning_rate > 10 * PretrainConfig().learning_rate
+    fine_tuning = TrainConfig.for_base_model(f"pretrained:{base_model}").learning_rate
+    assert TrainConfig().learning_rate < fine_tuning < TrainConfig.for_base_model(base_model).learning_rate
 
 
 def test_what_somebody_asks_for_overrules_the_recipe() -> None:

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from senti_tasks.errors import InputFileError
+from senti_tasks.labels import DEFAULT
 from senti_tasks.review_files import Columns, Refusal, Row, read
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -623,13 +624,52 @@ whole.to_parquet(sys.argv[1] + "/whole.parquet")
     assert len(rows(tmp_path / "splits" / "train")) == 4
 
 
-def test_labels_that_a_dataset_numbers_the_other_way_round_are_an_error(tmp_path: Path) -> None:
-    noted = {"info": {"features": {"label": {"names": ["pos", "neg"], "_type": "ClassLabel"}, "text": {}}}}
-    table = pa.table({"text": ["好"], "label": [0]}).replace_schema_metadata({"huggingface": json.dumps(noted)})
+def with_class_names(values: list[int | None], names: list[str]) -> pa.Table:
+    """A table as ``datasets`` leaves one: numbers for labels, and what they are called in the metadata."""
+    noted = {"info": {"features": {"label": {"names": names, "_type": "ClassLabel"}, "text": {}}}}
+    table = pa.table({"text": ["好"] * len(values), "label": values})
+    return table.replace_schema_metadata({"huggingface": json.dumps(noted)})
+
+
+def test_labels_that_a_dataset_numbers_otherwise_are_read_by_their_names(tmp_path: Path) -> None:
+    table = with_class_names([0, 1, None, 2], ["pos", "neg", "so-so"])
     pq.write_table(table, tmp_path / "a.parquet")
     for path in (tmp_path / "a.parquet", saved_dataset(tmp_path / "saved", [table])):
-        with pytest.raises(InputFileError, match="'label' 0 means 'pos', expected 0 to be 'negative'"):
-            rows(path)
+        *labelled, refused = everything(path)
+        assert [row.label for row in labelled if isinstance(row, Row)] == [1, 0, None]
+        assert refused == Refusal(4, "label 'so-so' is not one of 0 (negative), 1 (positive)")
+
+
+def test_a_map_names_what_a_dataset_calls_its_labels(tmp_path: Path) -> None:
+    table = with_class_names([0, 1, 2, -1], ["1 star", "3 stars", "5 stars"])
+    path = saved_dataset(tmp_path / "saved", [table])
+    stars = DEFAULT.mapped("1 star=negative,3 stars=,5 stars=positive,-1=")
+    found = list(read(path, Columns(label="label"), spellings=stars))
+    assert [row.label for row in found if isinstance(row, Row)] == [0, None, 1, None]
+
+
+def test_a_map_reads_stars_of_every_kind_of_file(tmp_path: Path) -> None:
+    stars = DEFAULT.mapped("1=negative,3=,5=positive,差评=negative")
+    paths = [
+        written(tmp_path / "a.csv", "text,stars\n好,5\n差,1.0\n行,3\n糟,差评\n怪,4\n"),
+        written(
+            tmp_path / "a.jsonl",
+            "".join(
+                json.dumps({"text": text, "stars": value}) + "\n"
+                for text, value in [("好", 5), ("差", 1.0), ("行", "3"), ("糟", "差评"), ("怪", 4)]
+            ),
+        ),
+        parquet(
+            tmp_path / "a.parquet",
+            text=["好", "差", "行", "糟", "怪"],
+            stars=pa.array(["5", "1", "3", "差评", "4"]).dictionary_encode(),
+        ),
+    ]
+    for path in paths:
+        *labelled, refused = read(path, Columns(label="stars"), spellings=stars)
+        assert [row.label for row in labelled if isinstance(row, Row)] == [1, 0, None, 0], path
+        assert isinstance(refused, Refusal)
+        assert refused.reason == "label '4' is not one of 1, 3, 5, 差评, which --label-map names"
 
 
 def test_a_dataset_that_chooses_its_rows_by_an_indices_file_is_an_error(tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 """Where things are, read from SENTI_* variables and .env."""
 
+import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from senti_tasks import settings
+from senti_tasks import labels, settings
 from senti_tasks.errors import ConfigError
 
 
@@ -15,6 +17,7 @@ def test_without_a_setting_everything_lies_below_var_in_the_home_folder(bare_hom
     assert found.work_folder == bare_home / "var/work"
     assert (found.reviews_table, found.review_id_type, found.timezone) == ("reviews", "bigint", "Asia/Shanghai")
     assert found.zone.key == "Asia/Shanghai"
+    assert found.label_set == labels.DEFAULT
 
 
 def test_without_a_home_the_folder_of_the_command_is_it(
@@ -72,6 +75,7 @@ def test_an_artifact_store_may_be_remote(
 @pytest.mark.parametrize(
     ("name", "value", "complaint"),
     [
+        ("SENTI_LABELS", "好评", "SENTI_LABELS='好评': expected two names or more, from the most negative to the most"),
         ("SENTI_REVIEW_ID_TYPE", "int", "SENTI_REVIEW_ID_TYPE='int': Input should be 'bigint', 'text' or 'uuid'"),
         ("SENTI_TIMEZONE", "Shanghai", "SENTI_TIMEZONE='Shanghai': expected an IANA time zone such as Asia/Shanghai"),
         ("SENTI_TIMEZONE", "../etc/passwd", "SENTI_TIMEZONE='../etc/passwd': expected an IANA time zone"),
@@ -84,3 +88,35 @@ def test_a_bad_setting_names_its_variable_its_value_and_what_it_may_be(
     with pytest.raises(ConfigError) as error:
         settings.load()
     assert complaint in str(error.value)
+
+
+def test_a_training_reports_to_mlflow_where_a_server_is_named_and_the_library_is_there(
+    bare_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which is found out without importing it: this one cannot be."""
+    (tmp_path / "mlflow").mkdir()
+    (tmp_path / "mlflow" / "__init__.py").write_text("raise AssertionError", "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert settings.load().report_to is None
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow:5000")
+    assert settings.load().report_to == "mlflow"
+
+
+@pytest.mark.skipif(find_spec("mlflow") is not None, reason="mlflow is installed here")
+def test_a_tracking_server_without_the_library_is_warned_about(
+    bare_home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow:5000")
+    assert settings.load().report_to is None
+    assert "MLFLOW_TRACKING_URI is set, but nothing goes there: install mlflow-skinny" in caplog.text
+
+
+def test_the_tracking_server_of_the_env_file_goes_to_the_process_where_mlflow_looks(
+    bare_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # so that it is put back afterwards
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    (bare_home / ".env").write_text("MLFLOW_TRACKING_URI=sqlite:////data/mlflow.db\n", "utf-8")
+    settings.load()
+    assert os.environ["MLFLOW_TRACKING_URI"] == "sqlite:////data/mlflow.db"

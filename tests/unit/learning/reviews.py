@@ -2,8 +2,13 @@
 
 import random
 from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
 
+from senti_tasks.learning import base_models, corpus
 from senti_tasks.learning.corpus import Example, LabelledReview
+from senti_tasks.learning.splits import split_of
+from senti_tasks.text import split_key
 
 DUE = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -33,3 +38,16 @@ def splits_in_turn(examples: list[Example]) -> dict[str, str]:
     """Six in ten pairs of rows to train, two to validation, two to test."""
     parts = ("train", "train", "train", "validation", "test")
     return {example.split_key: parts[number // 2 % 5] for number, example in enumerate(examples)}
+
+
+def of_split(split: str, text: str, start: int = 0) -> str:
+    """``text`` with a number behind it, the first from ``start`` on with which the hash puts it into ``split``."""
+    return next(spelt for n in count(start) if split_of(split_key(spelt := f"{text}{n}")) == split)
+
+
+def freeze(examples: list[Example], splits: dict[str, str], dropped: dict[str, int], folder: Path) -> Path:
+    """Freezes them for ``scratch:tiny`` into ``folder``, and returns it."""
+    texts = [example.text for example in examples if splits[example.split_key] == "train"]
+    tokenizer = base_models.load_tokenizer("scratch:tiny", texts)
+    corpus.freeze(examples, splits, dropped, DUE, "scratch:tiny", (tokenizer, tokenizer), folder)
+    return folder

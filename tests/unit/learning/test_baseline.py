@@ -1,11 +1,12 @@
 import numpy as np
 
+from senti_tasks.learning import corpus
 from senti_tasks.learning.baseline import Baseline
 from tests.unit.learning.reviews import made_up_reviews
 
 
 def test_it_learns_what_good_and_bad_reviews_say() -> None:
-    rows = made_up_reviews(120)
+    rows, _ = corpus.clean(made_up_reviews(120))
     baseline = Baseline().fit([one.text for one in rows[:80]], [one.label for one in rows[:80]])
     probabilities = baseline.predict([one.text for one in rows[80:]])
     assert probabilities.shape == (40, 2)
@@ -15,7 +16,7 @@ def test_it_learns_what_good_and_bad_reviews_say() -> None:
 
 
 def test_nothing_in_is_nothing_out() -> None:
-    rows = made_up_reviews(20)
+    rows, _ = corpus.clean(made_up_reviews(20))
     baseline = Baseline().fit([one.text for one in rows], [one.label for one in rows])
     assert baseline.predict([]).shape == (0, 2)
 

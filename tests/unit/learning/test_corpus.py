@@ -1,24 +1,35 @@
 import json
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from senti_tasks.errors import CorpusError
+from senti_tasks.labels import DEFAULT, LabelSet
 from senti_tasks.learning import base_models, corpus
 from senti_tasks.learning.corpus import Example
 from tests.unit.learning.reviews import DUE, made_up_reviews, review, splits_in_turn
 
+THREE = LabelSet(("negative", "neutral", "positive"))
+
 
 def freeze(examples: list[Example], folder: Path, splits: dict[str, str] | None = None) -> dict[str, object]:
     tokenizer = base_models.load_tokenizer("scratch:tiny", ["房间很好，早餐也很好，很好"] * 3)
-    return corpus.freeze(examples, splits or splits_in_turn(examples), {}, DUE, "scratch:tiny", tokenizer, folder, 16)
+    both = (tokenizer, tokenizer)
+    return corpus.freeze(examples, splits or splits_in_turn(examples), {}, DUE, "scratch:tiny", both, folder, 16)
 
 
 def test_blank_reviews_are_dropped_and_counted() -> None:
     examples, dropped = corpus.clean([review(1, "房间很好"), review(2, " \u200b　"), review(3, "坏\0字")])
     assert [example.review_id for example in examples] == ["1"]
-    assert dropped == {"blank": 2, "duplicate": 0, "contradicting labels": 0}
+    assert dropped == {"label of an earlier text": 0, "blank": 2, "duplicate": 0, "contradicting labels": 0}
+
+
+def test_a_label_of_an_earlier_text_is_set_aside_and_counted() -> None:
+    examples, dropped = corpus.clean([review(1, "房间很好"), replace(review(2, "又脏又吵"), label=None)])
+    assert [example.review_id for example in examples] == ["1"]
+    assert dropped["label of an earlier text"] == 1
 
 
 def test_the_first_of_equal_texts_stays() -> None:
@@ -86,14 +97,50 @@ def test_newer_data_in_the_same_folder_is_what_the_next_load_sees(tmp_path: Path
 
 
 def test_no_labelled_reviews_is_an_error_that_says_how_to_get_some(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match="no labelled reviews: import some with senti import"):
+    with pytest.raises(CorpusError, match=r"no review has a label yet, .*: senti import FILE"):
         freeze([], tmp_path)
 
 
 def test_reviews_of_one_class_are_an_error_that_names_it(tmp_path: Path) -> None:
     examples, _ = corpus.clean([one for one in made_up_reviews(60) if one.label == 1])
-    with pytest.raises(CorpusError, match="all 30 labelled reviews are positive"):
+    with pytest.raises(CorpusError, match="none of the 30 labelled reviews is negative: a classifier learns from"):
         freeze(examples, tmp_path)
+
+
+def test_a_label_of_the_set_that_nobody_gave_is_an_error_that_names_it() -> None:
+    examples, _ = corpus.clean(made_up_reviews(60))
+    with pytest.raises(CorpusError, match=r"none of the 60 .* is positive: .* \(negative,neutral,positive\)"):
+        corpus.check(examples, splits_in_turn(examples), THREE)
+
+
+def test_a_label_outside_the_set_is_an_error_that_names_its_review() -> None:
+    examples, _ = corpus.clean([*made_up_reviews(60), review(900, "一般般", 2)])
+    with pytest.raises(CorpusError, match=r"review 900 has the label 2, and SENTI_LABELS has 0 to 1"):
+        corpus.check(examples, splits_in_turn(examples))
+
+
+def test_a_corpus_says_what_its_labels_are_called(tmp_path: Path) -> None:
+    rows = [*made_up_reviews(60), *(review(900 + n, f"一般般，第{n}次来", 2) for n in range(30))]
+    rows = [replace(one, label={0: 0, 1: 2, 2: 1}[one.label or 0]) for one in rows]
+    examples, _ = corpus.clean(rows)
+    tokenizer = base_models.load_tokenizer("scratch:tiny", ["房间很好，早餐也很好，很好"] * 3)
+    summary = corpus.freeze(
+        examples, splits_in_turn(examples), {}, DUE, "scratch:tiny", (tokenizer,) * 2, tmp_path, label_set=THREE
+    )
+    assert summary["labels"]["test"] == {"negative": 6, "neutral": 6, "positive": 6}
+    assert corpus.label_set(tmp_path) == THREE
+
+
+def test_a_corpus_from_before_it_said_so_has_the_two_labels(tmp_path: Path) -> None:
+    examples, _ = corpus.clean(made_up_reviews(60))
+    freeze(examples, tmp_path)
+    summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
+    del summary["label_names"]
+    (tmp_path / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+    assert corpus.label_set(tmp_path) == DEFAULT
+    (tmp_path / "summary.json").unlink()
+    with pytest.raises(CorpusError, match=r"summary\.json is not a part of a frozen corpus"):
+        corpus.label_set(tmp_path)
 
 
 def test_ten_reviews_are_an_error_that_says_how_many_it_takes_and_writes_nothing(tmp_path: Path) -> None:

@@ -10,11 +10,13 @@ import pytest
 from safetensors.numpy import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from senti_tasks.artifacts import weights_digest
 from senti_tasks.config import TrainConfig
 from senti_tasks.errors import ConfigError, TrainingStoppedError
-from senti_tasks.learning import training
+from senti_tasks.learning import corpus, resumable
 from senti_tasks.learning.training import train
 from senti_tasks.scoring.tokens import Encoder
+from tests.unit.learning.reviews import freeze, made_up_reviews, splits_in_turn
 
 pytestmark = pytest.mark.usefixtures("small_encoder")
 
@@ -50,7 +52,9 @@ def test_a_trained_model_is_a_folder_that_any_tool_opens(
     assert summary["epochs_run"] == len(summary["history"]) == 3
     assert summary["validation"]["rows"] == 20
     assert summary["validation"]["macro_f1"] == max(row["macro_f1"] for row in summary["history"])
-    assert reported == summary["history"] == json.loads((output / "history.json").read_text(encoding="utf-8"))
+    attempt = {"peak_learning_rate": 0.02, "seed": 2026}
+    assert reported == [{**attempt, **row} for row in summary["history"]]
+    assert summary["history"] == json.loads((output / "history.json").read_text(encoding="utf-8"))
     assert len([record for record in caplog.records if record.message.startswith("epoch")]) == 3
 
 
@@ -60,7 +64,7 @@ def test_the_card_says_what_the_model_is(frozen: Path, tiny_config: TrainConfig,
     assert card.startswith("---\nlanguage: zh\n")
     assert "scratch:tiny is not a pretrained model" in card
     assert "`first`: 60 train, 20 validation, 20 test reviews." in card
-    assert "| learning_rate | 0.001 |" in card
+    assert "| learning_rate | 0.02 |" in card
     assert str(tmp_path) not in card
 
 
@@ -100,6 +104,53 @@ def test_seed_and_corpus_decide_every_byte_also_after_kills(
     assert stopped["tokenizer.json"] == whole["tokenizer.json"]
 
 
+def test_balance_and_layer_decay_survive_a_kill_too(frozen: Path, tiny_config: TrainConfig, tmp_path: Path) -> None:
+    config = replace(tiny_config, balance_classes=True, layer_decay=0.5)
+
+    def crash(row: dict[str, Any]) -> None:
+        if row["epoch"] == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(frozen, config, tmp_path / "crashed", report=crash)
+    resumed, whole = (run(frozen, config, tmp_path / name) for name in ("crashed", "whole"))
+    assert resumed["weights_digest"] == whole["weights_digest"]
+    assert resumed["history"] == whole["history"]
+    plain = run(frozen, replace(config, layer_decay=1.0), tmp_path / "plain")
+    assert plain["weights_digest"] != whole["weights_digest"]
+    rates = [[row["learning_rate"] for row in summary["history"]] for summary in (plain, whole)]
+    assert rates[0] == rates[1], "the rate that gets logged is the full one"
+
+
+def test_one_seed_and_corpus_give_one_digest_of_weights_and_another_seed_another(
+    frozen: Path, tiny_config: TrainConfig, tmp_path: Path
+) -> None:
+    config = replace(tiny_config, epochs=2)
+    one, two, other = (
+        run(frozen, changed, tmp_path / str(number))["weights_digest"]
+        for number, changed in enumerate((config, config, replace(config, seed=1)))
+    )
+    assert one == two == weights_digest(tmp_path / "0" / "output")
+    assert one != other
+
+
+def test_balanced_classes_bring_out_a_label_that_is_rare(tiny_config: TrainConfig, tmp_path: Path) -> None:
+    """Ten positive reviews to a negative one: left to themselves, three epochs find none of the negative ones."""
+    rare = [review for number, review in enumerate(made_up_reviews(200)) if review.label or number % 20 == 0]
+    examples, dropped = corpus.clean(rare)
+    splits = {
+        key: split
+        for label in (0, 1)
+        for key, split in splits_in_turn([example for example in examples if example.label == label]).items()
+    }
+    folder = freeze(examples, splits, dropped, tmp_path / "rare")
+    found = {}
+    for balanced in (False, True):
+        config = replace(tiny_config, learning_rate=0.01, balance_classes=balanced)
+        found[balanced] = run(folder, config, tmp_path / str(balanced))["validation"]
+    assert found[False]["confusion_0_0"] == 0 < found[True]["confusion_0_0"]
+
+
 def test_a_scorer_cuts_long_reviews_as_the_model_was_trained(
     frozen: Path, tiny_config: TrainConfig, tmp_path: Path
 ) -> None:
@@ -119,19 +170,12 @@ def test_a_cpu_that_multiplies_bf16_trains_in_it(
     """Which every CPU can, if slowly; the weights stay in fp32."""
     config = replace(tiny_config, epochs=1)
     run(frozen, config, tmp_path / "fp32")
-    monkeypatch.setattr(training, "cpu_capabilities", lambda: frozenset({"FP32", "BF16"}))
+    monkeypatch.setattr(resumable, "cpu_capabilities", lambda: frozenset({"FP32", "BF16"}))
     run(frozen, config, tmp_path / "bf16")
     exact, half = (load_file(tmp_path / name / "output" / "model.safetensors") for name in ("fp32", "bf16"))
     assert {weight.dtype for weight in half.values()} == {weight.dtype for weight in exact.values()}
     apart = max(float(abs(exact[name] - half[name]).max()) for name in exact)
     assert 0 < apart < 0.05
-
-
-def test_another_seed_gives_other_weights(frozen: Path, tiny_config: TrainConfig, tmp_path: Path) -> None:
-    for seed in (1, 2):
-        run(frozen, replace(tiny_config, epochs=1, seed=seed), tmp_path / str(seed))
-    one, two = (files_of(tmp_path / name / "output")["model.safetensors"] for name in "12")
-    assert one != two
 
 
 def test_early_stopping_keeps_the_best_epoch_and_stays_stopped(
@@ -149,9 +193,9 @@ def test_early_stopping_keeps_the_best_epoch_and_stays_stopped(
 def test_checkpoints_of_another_configuration_are_not_used(
     frozen: Path, tiny_config: TrainConfig, tmp_path: Path
 ) -> None:
-    run(frozen, replace(tiny_config, epochs=2), tmp_path)
-    summary = run(frozen, replace(tiny_config, epochs=2, learning_rate=1e-4), tmp_path)
-    assert summary["history"][0]["learning_rate"] < 1e-4
+    run(frozen, tiny_config, tmp_path)
+    summary = run(frozen, replace(tiny_config, learning_rate=0.01), tmp_path)
+    assert summary["history"][0]["learning_rate"] < 0.01
     assert len(list((tmp_path / "checkpoints").iterdir())) == 2
 
 

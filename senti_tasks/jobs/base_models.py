@@ -1,0 +1,59 @@
+"""Which base model is meant, where it is an encoder of the warehouse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from senti_tasks.config import PRETRAINED
+from senti_tasks.jobs.workplace import Workplace
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NEWEST = f"{PRETRAINED}newest"
+
+
+@dataclass(frozen=True)
+class StartingPoint:
+    """What a fine-tuning starts from, once it is known which encoder ``pretrained:newest`` is."""
+
+    base_model: str
+    recipe: str
+    """What ``TrainConfig.for_base_model`` knows the recipe by."""
+    folder: Path | None = None
+    """Where a ``pretrained:*`` lies on this machine, checked against its digest."""
+
+
+def starting_point(place: Workplace, base_model: str | None, corpus_base_model: str = "") -> StartingPoint:
+    """What ``base_model`` means, or the one of the settings. Raises ``RegistryError`` when there is no such encoder.
+
+    ``pretrained:newest`` is the encoder that a corpus was frozen for, if ``corpus_base_model`` is one.
+    """
+    name = place.settings.base_model_named(base_model)
+    if not name.startswith(PRETRAINED):
+        return StartingPoint(name, name)
+    if name == NEWEST and corpus_base_model.startswith(PRETRAINED):
+        name = corpus_base_model
+    found = _encoder(place, name)
+    folder = place.store.fetch(found["artifact"], found["digest"])
+    return StartingPoint(PRETRAINED + found["version"], PRETRAINED + found["base_model"], folder)
+
+
+def _encoder(place: Workplace, name: str) -> dict[str, Any]:
+    from senti_tasks.warehouse import database, encoders
+
+    with database.reading(place.engine) as connection:
+        if name == NEWEST:
+            return encoders.newest(connection)
+        return encoders.encoder(connection, name.removeprefix(PRETRAINED))
+
+
+def own_base_model(place: Workplace, base_model: str | None) -> str:
+    """What a pretraining starts from: for ``pretrained:*``, what that encoder was trained from, so that each one sees
+    all texts afresh, and no text that was taken out of them since."""
+    name = place.settings.base_model_named(base_model)
+    if not name.startswith(PRETRAINED):
+        return name
+    own: str = _encoder(place, name)["base_model"]
+    return own

@@ -1,0 +1,20 @@
+"""Tables for people who read Markdown: in model cards, and in what Airflow shows of a candidate."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """``rows``, which have the same keys in the same order, under those as headings; of no rows, nothing."""
+    if not rows:
+        return ""
+    lines = [list(rows[0]), ["---"] * len(rows[0])]
+    lines += [[_cell(value) for value in row.values()] for row in rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    spelt = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return spelt.replace("|", "\\|").replace("\n", " ")

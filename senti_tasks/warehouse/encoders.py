@@ -1,0 +1,50 @@
+"""The encoders that were pretrained on the reviews: what each was trained from, and where it lies."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from senti_tasks.errors import RegistryError
+from senti_tasks.warehouse.database import insert
+from senti_tasks.warehouse.schema import encoders
+
+
+def register(connection: Connection, encoder: Mapping[str, Any]) -> str:
+    """Registers a pretrained encoder; returns its version.
+
+    One that this origin registered before stays as it is, and its version is returned: of two attempts of one training,
+    the first to arrive wins.
+    """
+    connection.execute(insert(connection, encoders).values(encoder).on_conflict_do_nothing())
+    registered = encoder_of_origin(connection, encoder["origin"])
+    if registered is None:
+        raise RegistryError(f"version {encoder['version']} was registered by another training: run this one again")
+    version: str = registered["version"]
+    return version
+
+
+def encoder_of_origin(connection: Connection, origin: str) -> dict[str, Any] | None:
+    """The encoder that ``origin`` registered before, so that a retried task gives the same answer."""
+    row = connection.execute(sa.select(encoders).where(encoders.c.origin == origin)).mappings().one_or_none()
+    return None if row is None else dict(row)
+
+
+def newest(connection: Connection) -> dict[str, Any]:
+    """The encoder that was trained last. Raises ``RegistryError`` when there is none."""
+    ordered = sa.select(encoders).order_by(encoders.c.trained_at.desc(), encoders.c.version.desc()).limit(1)
+    row = connection.execute(ordered).mappings().one_or_none()
+    if row is None:
+        raise RegistryError(
+            "no encoder was pretrained yet: run the pretrain_encoder DAG, or `senti pretrain --base-model NAME`"
+        )
+    return dict(row)
+
+
+def encoder(connection: Connection, version: str) -> dict[str, Any]:
+    """The encoder ``version``. Raises ``RegistryError`` naming the newest when there is no such encoder."""
+    row = connection.execute(sa.select(encoders).where(encoders.c.version == version)).mappings().one_or_none()
+    if row is None:
+        raise RegistryError(f"there is no encoder {version!r}; the newest is {newest(connection)['version']}")
+    return dict(row)

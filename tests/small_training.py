@@ -1,0 +1,36 @@
+"""A training that takes seconds, as a program: ``python -m tests.small_training CORPUS FOLDER EPOCHS [REPORT_TO]``.
+
+It prints its summary as JSON.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from senti_tasks.config import TrainConfig
+from senti_tasks.learning import base_models
+from senti_tasks.learning.training import train
+
+SHAPE = {"num_hidden_layers": 1, "hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64}
+"""``scratch:tiny``, smaller still: tests are about the training, not about what it reaches."""
+
+
+def config(epochs: int = 3) -> TrainConfig:
+    """Learns made-up reviews by heart within three epochs."""
+    changes = {"learning_rate": 0.02, "epochs": epochs, "batch_size": 8, "max_length": 64, "patience": epochs}
+    return TrainConfig.for_base_model("scratch:tiny", changes)
+
+
+if __name__ == "__main__":
+    corpus, folder, epochs, *report_to = sys.argv[1:]
+    base_models.SCRATCH["scratch:tiny"] = SHAPE
+    summary = train(
+        Path(corpus),
+        "scratch:tiny",
+        config(int(epochs)),
+        Path(folder) / "checkpoints",
+        Path(folder) / "output",
+        device="cpu",
+        report_to=report_to[0] if report_to else None,
+    )
+    sys.stdout.write(json.dumps(summary))
