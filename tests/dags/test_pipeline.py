@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from local.airflow import LocalAirflow
+from local.airflow import LocalAirflow, TaskState
 from local.demo import SAMPLE
 from senti_tasks.jobs import models, scoring, upkeep
 from tests.situations import LENIENT
@@ -136,16 +136,29 @@ def test_a_person_is_asked_and_no_answer_or_a_refusal_leaves_the_champion_and_an
     assert upkeep.status()["champion"] == before
 
     airflow.clear("retrain_sentiment", asked, "approve")
-    assert answered(airflow, asked, "Approve")["promote_approved"] == "success"
+    assert answered(airflow, asked, "Approve")["promote_approved"] == "success", log_of(airflow, asked, "approve")
     champion = str(upkeep.status()["champion"])
     (newest, *_) = models.show(champion)["promotions"]
     assert (newest["kind"], newest["actor"], newest["compared_with"]) == ("person", "admin", before)
 
 
 def answered(airflow: LocalAirflow, run_id: str, option: str | None) -> dict[str, str | None]:
-    """The states of the last tasks once the question got this answer, or none in time."""
-    airflow.question("retrain_sentiment", run_id, "approve")
-    if option is not None:
-        airflow.answer("retrain_sentiment", run_id, "approve", option)
-    states = finish(airflow, "retrain_sentiment", run_id)
+    """The states of the last tasks once the question got this answer each time it was asked, or none in time.
+
+    Asked again it can be: to Airflow an answer that comes before the asking process has ended may look like a failure.
+    """
+
+    def respond(task: TaskState) -> None:
+        if option is not None and (task.task_id, task.state) == ("approve", "awaiting_input"):
+            airflow.answer("retrain_sentiment", run_id, "approve", option)
+
+    assert airflow.wait("retrain_sentiment", run_id, 240, respond) == "success", airflow.failure(
+        "retrain_sentiment", run_id
+    )
+    states = {task.name: task.state for task in airflow.task_states("retrain_sentiment", run_id)}
     return {name: states[name] for name in ("approve", "promote_approved", "promote")}
+
+
+def log_of(airflow: LocalAirflow, run_id: str, task_id: str) -> str:
+    (task,) = [task for task in airflow.task_states("retrain_sentiment", run_id) if task.task_id == task_id]
+    return airflow.task_log("retrain_sentiment", run_id, task)
