@@ -1,8 +1,9 @@
 """
 ### Label every review with a newly promoted model
 
-After a promotion, and every six hours: labels the whole table with the model that was promoted, at low priority, while
-the old one goes on serving. When every review is covered, the new model's labels become what analysts see, in one row.
+After a promotion, and every six hours: labels the whole table with the model that was promoted, range of keys by range
+of keys, at low priority, while the old one goes on serving. Each range is published by itself, where nobody looks yet.
+When every review is covered, the new model's labels become what analysts see, in one row.
 Where no model waits, the run ends at its first task, and that is a good run. (It looks by time too, since a promotion
 typed at a shell tells Airflow nothing.)
 
@@ -25,13 +26,11 @@ SCHEDULE = AssetOrTimeSchedule(timetable=cron("0 */6 * * *"), assets=[CHAMPION])
 @dag(schedule=SCHEDULE, doc_md=__doc__, tags=["sentiment", "scoring"], **DEFAULTS)
 def rescore_reviews() -> None:
     incoming = task.short_circuit(scoring.has_incoming)()
-    run = task(scoring.open_run)(origin=ORIGIN, due=DUE, scope="rescore")
-    score = task(scoring.score_shard, **GPU, priority_weight=1, weight_rule="absolute").partial(run=run)
-    shards = score.expand(shard=task(scoring.plan)(run))
-    published = task(scoring.publish)(run)
-    covered = task.short_circuit(scoring.is_covered)(run)
-    incoming >> run
-    shards >> task(scoring.audit)(run) >> published >> covered >> task(scoring.start_service, outlets=[LABELS])(run)
+    ranges = task(scoring.open_ranges)(origin=ORIGIN, due=DUE)
+    scored = task(scoring.score_range, **GPU, priority_weight=1, weight_rule="absolute").expand(run=ranges)
+    covered = task.short_circuit(scoring.is_covered)(ranges)
+    incoming >> ranges
+    scored >> covered >> task(scoring.start_service, outlets=[LABELS])(ranges)
 
 
 rescore_reviews()

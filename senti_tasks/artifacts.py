@@ -106,6 +106,17 @@ class ArtifactStore:
             )
         return folder
 
+    def remove(self, artifact: str) -> None:
+        """Deletes ``artifact`` and the copy of it on this machine; that of one that is gone already changes nothing."""
+        shutil.rmtree(self.work / "fetched" / artifact, ignore_errors=True)
+        target = self.root / artifact
+        if not target.exists():
+            return
+        if self._is_local:
+            shutil.rmtree(target.path)
+        else:
+            target.rmdir(recursive=True)
+
     def _download(self, source: UPath, target: Path) -> None:
         """Makes ``target`` hold the files of ``source`` and no others. Each appears whole, whoever else is at it."""
         names = {path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file()}

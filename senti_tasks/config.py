@@ -275,6 +275,8 @@ class ScoreConfig(_Config):
     """Texts whose answer is kept in memory, the last ones seen, so that a text that comes again is not scored again."""
     shard_rows: int = 20_000
     """Reviews a shard holds, unless that makes more than ``max_shards``."""
+    range_rows: int = 200_000
+    """Reviews of a range of keys that a re-scoring publishes together, unless that makes more than ``max_shards``."""
     max_shards: int = 500
     """Airflow maps at most 1,024 tasks and shows a few hundred well."""
 
@@ -285,10 +287,10 @@ class ScoreConfig(_Config):
         self._require(whole, "token_budget", "0, or 512 or more: the longest review is a batch too")
         self._require(self.remembered_texts >= 0, "remembered_texts", "0 or more")
         self._require(self.shard_rows >= 1, "shard_rows", "1 or more")
+        self._require(self.range_rows >= 1, "range_rows", "1 or more")
         self._require(1 <= self.max_shards <= 500, "max_shards", "in [1, 500]")
 
-    def shards_for(self, rows: int, wanted: int | None = None) -> int:
-        """How many shards ``rows`` reviews make: ``wanted``, or as many as keep to ``shard_rows``; never none."""
+    def check_shards(self, wanted: int | None) -> None:
+        """Raises ``ConfigError`` unless a run can have ``wanted`` shards; ``None`` leaves it to ``shard_rows``."""
         if wanted is not None and not 1 <= wanted <= self.max_shards:
             raise ConfigError(f"a run takes 1 to {self.max_shards} shards, found {wanted}")
-        return wanted or min(self.max_shards, max(1, -(-rows // self.shard_rows)))

@@ -63,3 +63,7 @@ class ShardTakenError(RunStateError):
 
 class AuditError(SentiError):
     """A check on the staged labels found offenders. Nothing was published; the staged rows are kept."""
+
+
+class FrozenError(SentiError):
+    """Publishing was frozen by a person. What was scored waits, and analysts keep yesterday's labels."""

@@ -53,6 +53,13 @@ class Settings(BaseSettings):
     promotion: Literal["gate", "approval"] = "gate"
     """Who promotes a model that passes the gate: the gate itself, or a person, who is asked."""
 
+    overlap_hours: int = Field(24, ge=0)
+    """How far before the last night's due time a night looks again, for transactions that committed late."""
+    keep_models: int = Field(3, ge=1)
+    """How many models that served keep their labels; those in use and the one to roll back to always do."""
+    deleted_reviews: Literal["keep", "forget"] = "keep"
+    """What maintenance does with the labels of reviews that are no longer in ``reviews``."""
+
     @field_validator("timezone")
     @classmethod
     def _known_zone(cls, name: str) -> str:

@@ -1,14 +1,15 @@
 """The warehouse itself: migrate it, fill its source side, say how it is and whether everything is in place."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from senti_tasks import console
+from senti_tasks.cli import calls
 from senti_tasks.cli.options import Json
 from senti_tasks.errors import ConfigError
-from senti_tasks.jobs import checkup, upkeep
+from senti_tasks.jobs import checkup, erasure, upkeep
 
 
 def migrate(as_json: Json = False) -> None:
@@ -118,7 +119,48 @@ def status(as_json: Json = False) -> None:
         as_json,
         f"{found['reviews']:,} reviews, {found['annotated']:,} labelled by people, {found['pending']:,} pending",
         f"in service: {found['in_service'] or 'no model yet'}; champion: {found['champion'] or 'none yet'}",
+        *_frozen_line(found["frozen"]),
         console.table(found["runs"], {name: name.replace("_", " ") for name in shown}),
+    )
+
+
+def _frozen_line(frozen: dict[str, Any] | None) -> list[str]:
+    if frozen is None:
+        return []
+    return [
+        f"publishing is frozen since {frozen['frozen_at']:%Y-%m-%d %H:%M} UTC by {frozen['frozen_by']}: "
+        f"{frozen['frozen_reason']}"
+    ]
+
+
+def freeze(reason: Annotated[str, typer.Option(help="Why; goes on record.")], as_json: Json = False) -> None:
+    """Keep every publication back, until `senti unfreeze`. Nights go on being scored, and wait."""
+    found = upkeep.freeze(reason, calls.person())
+    console.show(found, as_json, *_frozen_line(found))
+
+
+def unfreeze(as_json: Json = False) -> None:
+    """Let publications go on. What waits is published by `senti score --run N`, or by clearing its task in Airflow."""
+    found = upkeep.unfreeze()
+    waiting = ", ".join(str(run) for run in found["waiting"]) or "none"
+    was = "Publishing goes on" if found["was_frozen"] else "Publishing was not frozen"
+    console.show(found, as_json, f"{was}. Runs that are audited and wait: {waiting}.")
+
+
+def forget(
+    review_ids: Annotated[list[str], typer.Argument(help="Keys of the reviews.", metavar="REVIEW_ID...")],
+    reason: Annotated[str, typer.Option(help="Why; goes on record.")] = "erasure on request",
+    as_json: Json = False,
+) -> None:
+    """Erase reviews: from labels, history, staged rows, errors, annotations and frozen corpora, for good and on record."""
+    found = erasure.forget(review_ids, reason, calls.person())
+    removed = ", ".join(f"{rows:,} of {name}" for name, rows in found["removed"].items() if rows) or "nothing"
+    console.show(
+        found,
+        as_json,
+        f"{found['forgotten']:,} reviews are forgotten, {found['known_before']:,} were before. Removed: {removed}; "
+        f"corpora rewritten: {', '.join(found['corpora']) or 'none'}.",
+        *([f"models trained on them keep what they learnt: {', '.join(found['models'])}"] if found["models"] else []),
     )
 
 

@@ -37,25 +37,20 @@ def has_incoming() -> bool:
 def open_run(origin: str, due: str, scope: str = "new") -> int:
     """Opens the run of ``origin``, or finds the one it opened before; returns its run_id.
 
-    Scope ``new`` answers what the model in service has not answered, ``all`` every review again, ``rescore`` what the
-    incoming model has not answered. Raises ``NoChampionError`` when there is no such model.
+    Scope ``new`` answers what the model in service has not answered of what changed since its watermark, ``reconcile``
+    the same of all reviews, whenever they changed, ``all`` every review again. Raises ``NoChampionError`` when no model
+    is in service.
     """
-    from senti_tasks.errors import ConfigError, NoChampionError
+    from senti_tasks.errors import ConfigError
     from senti_tasks.warehouse import database, promotions, registry, runs
 
-    if scope not in ("new", "all", "rescore"):
-        raise ConfigError(f"scope must be new, all or rescore, found {scope!r}")
+    if scope not in ("new", "all", "reconcile"):
+        raise ConfigError(f"scope must be new, all or reconcile, found {scope!r}")
     place = enter()
     with database.writing(place.engine) as connection:
         if (opened := runs.run_of_origin(connection, origin)) is not None:
             return opened
-        if scope == "rescore":
-            waiting = promotions.incoming(connection)
-            if waiting is None:
-                raise NoChampionError("no promoted model waits for its labels: there is nothing to re-score")
-            model = waiting["model_version"]
-        else:
-            model = promotions.in_service(connection)
+        model = promotions.in_service(connection)
         form = registry.serving_form(connection, model)["form"]
         run = runs.open_run(
             connection, origin=origin, scope=scope, model_version=model, form=form, due=instant(due), at=now()
@@ -64,15 +59,59 @@ def open_run(origin: str, due: str, scope: str = "new") -> int:
     return run_id
 
 
+def open_ranges(origin: str, due: str) -> list[int]:
+    """Opens runs of scope ``rescore``, each of a range of keys that the incoming model has not answered, or finds those
+    that ``origin`` opened before; at least one. Raises ``NoChampionError`` when no promoted model waits."""
+    from senti_tasks.config import ScoreConfig
+    from senti_tasks.errors import NoChampionError
+    from senti_tasks.warehouse import database, promotions, registry, runs
+
+    place, config = enter(), ScoreConfig()
+    with database.writing(place.engine) as connection:
+        if opened := runs.ranges_of_origin(connection, origin):
+            return opened
+        waiting = promotions.incoming(connection)
+        if waiting is None:
+            raise NoChampionError("no promoted model waits for its labels: there is nothing to re-score")
+        model = waiting["model_version"]
+        return runs.open_ranges(
+            connection,
+            origin=origin,
+            model_version=model,
+            form=registry.serving_form(connection, model)["form"],
+            due=instant(due),
+            at=now(),
+            rows=config.range_rows,
+            most=config.max_shards,
+        )
+
+
+def score_range(run: int) -> dict[str, Any]:
+    """A run from its plan to its publication: what is done of a re-scoring stays done, range by range."""
+    for shard in plan(run):
+        score_shard(run, shard)
+    audit(run)
+    return publish(run)
+
+
 def plan(run: int, shards: int | None = None) -> list[int]:
     """Freezes what the run answers; returns its shards, at least one. A planned run keeps its plan."""
+    from datetime import timedelta
+
     from senti_tasks.config import ScoreConfig
     from senti_tasks.warehouse import database, runs
 
-    place = enter()
+    place, config = enter(), ScoreConfig()
+    config.check_shards(shards)
     with database.writing(place.engine) as connection:
-        wanted = ScoreConfig().shards_for(runs.rows_to_plan(connection, run), shards)
-        return runs.plan(connection, run, shards=wanted)
+        return runs.plan(
+            connection,
+            run,
+            shards=shards,
+            shard_rows=config.shard_rows,
+            max_shards=config.max_shards,
+            overlap=timedelta(hours=place.settings.overlap_hours),
+        )
 
 
 def planned(run: int) -> int:
@@ -83,6 +122,15 @@ def planned(run: int) -> int:
     with database.reading(place.engine) as connection:
         rows: int = runs.run(connection, run)["planned"]
     return rows
+
+
+def answered(run: int) -> int:
+    """How many reviews of the run's plan earlier attempts have answered or passed."""
+    from senti_tasks.warehouse import database, runs
+
+    place = enter()
+    with database.reading(place.engine) as connection:
+        return runs.answered(connection, run)
 
 
 def unfinished_run(scope: str, origin_prefix: str, restart: bool = False) -> int | None:
@@ -211,59 +259,72 @@ def _labels(found: Predictions) -> list[dict[str, Any]]:
     ]
 
 
-def audit(run: int) -> dict[str, Any]:
-    """Runs the checks of ``sql/checks`` on what the run staged. Raises ``AuditError`` with the offenders."""
+def audit(run: int, anyway: str | None = None, actor: str | None = None) -> dict[str, Any]:
+    """Runs the checks of ``sql/checks`` on what the run staged. Raises ``AuditError`` with the offenders.
+
+    ``anyway``: why ``actor`` overrules the checks that compare the night with those before it.
+    """
     from senti_tasks.warehouse import database, publication
 
     place = enter()
     with database.writing(place.engine) as connection:
-        return publication.audit(connection, run)
+        return publication.audit(connection, run, anyway=anyway, actor=actor)
 
 
 def publish(run: int) -> dict[str, Any]:
     """Publishes an audited run in one transaction; returns its counts. Publishing twice changes nothing."""
+    from senti_tasks.errors import LockedError
     from senti_tasks.warehouse import database, publication
 
     place = enter()
     with database.writing(place.engine) as connection:
         published = publication.publish(connection, run, at=now())
-    with database.writing(place.engine) as connection:
-        publication.sweep(connection)
+    try:
+        with database.writing(place.engine) as connection:
+            publication.sweep(connection)
+    except LockedError as error:  # somebody reads staged rows: the next publication sweeps them too
+        log.info("staged rows are left for the next sweep: %s", error)
     counts = ("run_id", "model_version", "publish_seq", "planned", "labelled", "failed", "superseded", "truncated")
     return {name: published[name] for name in counts}
 
 
-def is_covered(run: int) -> bool:
-    """Whether the run's model waits to serve and has answered every review as it stood at the run's due time."""
-    from senti_tasks.warehouse import database, runs
+def is_covered(runs: list[int]) -> bool:
+    """Whether the model of these runs waits to serve and has answered every review as it stood at their due time."""
+    from senti_tasks.warehouse import database
+    from senti_tasks.warehouse.runs import count_pending
+    from senti_tasks.warehouse.runs import run as run_of
 
     place = enter()
     with database.reading(place.engine) as connection:
-        if _awaited(connection, run) is None:
+        if _awaited(connection, runs) is None:
             return False
-        found = runs.run(connection, run)
-        missing = runs.count_pending(connection, found["model_version"], due=found["due"])
+        found = run_of(connection, runs[0])
+        missing = count_pending(connection, found["model_version"], due=found["due"])
     log.info("%s: %d reviews missing", found["model_version"], missing)
     return missing == 0
 
 
-def start_service(run: int) -> dict[str, Any]:
-    """Lets the model that the run completed serve, unless it was superseded; returns the model in service."""
-    from senti_tasks.warehouse import database, promotions
+def start_service(runs: list[int]) -> dict[str, Any]:
+    """Lets the model that the runs completed serve, unless it was superseded; returns the model in service."""
+    from senti_tasks.warehouse import database, promotions, watermarks
+    from senti_tasks.warehouse.runs import run as run_of
 
     place = enter()
     with database.writing(place.engine) as connection:
-        if (promotion := _awaited(connection, run)) is not None:
+        if (promotion := _awaited(connection, runs)) is not None:
+            first = run_of(connection, runs[0])
+            watermarks.advance(connection, promotion["model_version"], min(first["due"], first["opened_at"]))
             promotions.start_service(connection, promotion["seq"], at=now())
         return {"model": promotions.in_service(connection)}
 
 
-def _awaited(connection: Connection, run: int) -> dict[str, Any] | None:
-    """The promotion that waits for the labels of the run's model, if there is one."""
-    from senti_tasks.warehouse import promotions, runs
+def _awaited(connection: Connection, runs: list[int]) -> dict[str, Any] | None:
+    """The promotion that waits for the labels of the runs' model, if there is one."""
+    from senti_tasks.warehouse import promotions
+    from senti_tasks.warehouse.runs import run as run_of
 
     waiting = promotions.incoming(connection)
-    model = runs.run(connection, run)["model_version"]
+    model = run_of(connection, runs[0])["model_version"]
     return waiting if waiting is not None and waiting["model_version"] == model else None
 
 

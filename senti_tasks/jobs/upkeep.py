@@ -145,12 +145,32 @@ def _incoming(
 
 
 def status() -> dict[str, Any]:
-    """Reviews, annotated, pending, champion, model in service and the last runs."""
+    """Reviews, annotated, pending, champion, model in service, the freeze in force and the last runs."""
+    from datetime import timedelta
+
     from senti_tasks.warehouse import database, overview
 
     place = enter()
     with database.reading(place.engine) as connection:
-        return overview.status(connection)
+        return overview.status(connection, overlap=timedelta(hours=place.settings.overlap_hours))
+
+
+def freeze(reason: str, actor: str) -> dict[str, Any]:
+    """Keeps publications back; returns since when, by whom and why. A freeze in force stays as it is."""
+    from senti_tasks.warehouse import clock, database
+
+    place = enter()
+    with database.writing(place.engine) as connection:
+        return clock.freeze(connection, by=actor, reason=reason, at=now())
+
+
+def unfreeze() -> dict[str, Any]:
+    """Lets publications go on; returns whether they were kept back, and the runs that are audited and wait."""
+    from senti_tasks.warehouse import clock, database, runs
+
+    place = enter()
+    with database.writing(place.engine) as connection:
+        return {"was_frozen": clock.unfreeze(connection), "waiting": runs.waiting(connection)}
 
 
 def holds_source(source: str) -> bool:

@@ -3,7 +3,7 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 import datasets
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from transformers import PreTrainedTokenizerFast
 
@@ -214,6 +215,33 @@ def load(folder: Path) -> datasets.DatasetDict:
         except (OSError, pa.ArrowException) as error:
             raise CorpusError(f"{path} is not a part of a frozen corpus: freeze the corpus again ({error})") from error
     return datasets.DatasetDict(parts)
+
+
+def without(folder: Path, review_ids: Collection[str], target: Path) -> dict[str, Any] | None:
+    """Writes to ``target`` what is left of the corpus in ``folder`` when ``review_ids`` are erased, and gives its
+    summary; ``None``, and nothing is written, when it holds none of them.
+
+    The summary's rows are counted anew, and ``forgotten`` counts those erased; its other figures, which name nobody,
+    are those of the day it was frozen.
+    """
+    parts = {split: load(folder)[split].data.table for split in SPLITS}
+    kept = {
+        split: table.filter(
+            pc.invert(pc.is_in(table["review_id"], value_set=pa.array(sorted(review_ids), pa.string())))
+        )
+        for split, table in parts.items()
+    }
+    erased = sum(parts[split].num_rows - kept[split].num_rows for split in SPLITS)
+    if not erased:
+        return None
+    summary: dict[str, Any] = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    summary["rows"] = {split: table.num_rows for split, table in kept.items()}
+    summary["forgotten"] = summary.get("forgotten", 0) + erased
+    target.mkdir(parents=True, exist_ok=True)
+    for split, table in kept.items():
+        pq.write_table(table, target / f"{split}.parquet", compression="zstd")
+    (target / "summary.json").write_text(json.dumps(summary, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    return summary
 
 
 def label_set(folder: Path) -> LabelSet:

@@ -155,3 +155,14 @@ def corpus(connection: Connection, name: str) -> dict[str, Any]:
 def record_corpus(connection: Connection, values: dict[str, Any]) -> None:
     """Records a frozen corpus; the same corpus frozen twice is one row."""
     connection.execute(insert(connection, corpora).values(values).on_conflict_do_nothing())
+
+
+def every_corpus(connection: Connection) -> list[dict[str, Any]]:
+    """Every frozen corpus, oldest first."""
+    return [dict(row) for row in connection.execute(sa.select(corpora).order_by(corpora.c.created_at)).mappings()]
+
+
+def replace_artifact(connection: Connection, name: str, *, artifact: str, digest: str, summary: dict[str, Any]) -> None:
+    """Points the corpus ``name`` to what is left of it after an erasure."""
+    changed = sa.update(corpora).where(corpora.c.corpus == name)
+    connection.execute(changed.values(artifact=artifact, digest=digest, summary=summary))

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from senti_tasks.errors import InputFileError, WarehouseError
 from senti_tasks.text import digest
 from senti_tasks.warehouse.database import insert
+from senti_tasks.warehouse.erasure import is_forgotten
 from senti_tasks.warehouse.migrations import recorded_setting
 from senti_tasks.warehouse.schema import import_sources, review_annotations, reviews
 
@@ -99,10 +100,14 @@ def store(
     iterator = iter(rows)
     while batch := list(islice(iterator, BATCH_ROWS)):
         stored = _stored(connection, batch)
+        forgotten = {_key(key) for key in is_forgotten(connection, [row.review_id for row in batch])}
         new: list[dict[str, Any]] = []
         edited: list[dict[str, Any]] = []
         annotated: list[Incoming] = []
         for row in batch:
+            if row.review_id in forgotten:
+                intake.refuse(row.line, f"id {row.review_id} was forgotten on request (`senti forget`)")
+                continue
             values = {"review_text": row.text, "product": row.product}
             known = stored.get(row.review_id)
             if row.review_id in seen:

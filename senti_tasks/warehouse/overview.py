@@ -1,31 +1,37 @@
 """What a person asks of the warehouse: where things stand, and what the views say."""
 
+from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from senti_tasks.warehouse import promotions
+from senti_tasks.warehouse import clock, promotions
 from senti_tasks.warehouse.migrations import SQL
-from senti_tasks.warehouse.runs import count_pending
+from senti_tasks.warehouse.runs import DAY, count_pending, since
 from senti_tasks.warehouse.schema import review_annotations, reviews, scoring_runs
 
 RUNS_SHOWN = 5
 
 
-def status(connection: Connection) -> dict[str, Any]:
-    """Reviews, how many have a label by a person, how many wait for one by the model, the models in use, last runs."""
+def status(connection: Connection, *, overlap: timedelta = DAY) -> dict[str, Any]:
+    """Reviews, how many have a label by a person, how many wait for one by the model (of those that the
+    next night looks at), the models in use, whether publishing is frozen, last runs."""
     champion = promotions.champion(connection)
     serving = None if champion is None else promotions.in_service(connection)
     total = connection.scalar(sa.select(sa.func.count()).select_from(reviews)) or 0
     annotated = sa.select(sa.func.count(sa.distinct(review_annotations.c.review_id)))
     newest = sa.select(scoring_runs).order_by(scoring_runs.c.run_id.desc()).limit(RUNS_SHOWN)
+    pending = total
+    if serving is not None:
+        pending = count_pending(connection, serving, since=since(connection, serving, overlap))
     return {
         "reviews": total,
         "annotated": connection.scalar(annotated) or 0,
-        "pending": total if serving is None else count_pending(connection, serving),
+        "pending": pending,
         "champion": champion,
         "in_service": serving,
+        "frozen": clock.state(connection),
         "runs": [dict(row) for row in connection.execute(newest).mappings()],
     }
 

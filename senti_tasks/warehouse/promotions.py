@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from senti_tasks.errors import NoChampionError, RegistryError
+from senti_tasks.warehouse import watermarks
 from senti_tasks.warehouse.registry import model
 from senti_tasks.warehouse.schema import promotions
 
@@ -66,7 +67,8 @@ def promote(
 ) -> dict[str, Any]:
     """Appends a promotion of ``version``; returns the row. ``anchors``: later candidates are compared with it too.
 
-    It serves at once where nothing served before, and after a rollback; otherwise when its re-scoring is complete.
+    It serves at once where nothing served before, and after a rollback to a model that still has its labels; otherwise
+    when its re-scoring is complete.
     Raises ``RegistryError`` when the champion is no longer ``compared_with``, when ``version`` is the champion already,
     or when another promotion was appended meanwhile.
     """
@@ -81,7 +83,8 @@ def promote(
             "judge it again before promoting it"
         )
     previous = 0 if newest is None else newest["seq"]
-    serves = _newest(connection, serving=True) is None or kind == "rollback"
+    kept = kind == "rollback" and watermarks.of(connection, version) is not None
+    serves = kept or _newest(connection, serving=True) is None
     row = {
         "seq": previous + 1,
         "previous_seq": previous,

@@ -1,22 +1,26 @@
 """Audits a run's staged labels and publishes them in one transaction: analysts see all of a night, or none of it."""
 
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from senti_tasks.errors import AuditError, RunStateError
+from senti_tasks.warehouse import clock, partitions, rollups, watermarks
 from senti_tasks.warehouse.database import insert
 from senti_tasks.warehouse.migrations import SQL
 from senti_tasks.warehouse.runs import run
 from senti_tasks.warehouse.schema import (
+    forgotten_reviews,
     publish_clock,
     review_label_history,
     review_labels,
     reviews,
     run_items,
     run_shards,
+    run_summaries,
     scoring_errors,
     scoring_runs,
     staged_labels,
@@ -25,31 +29,48 @@ from senti_tasks.warehouse.schema import (
 OFFENDERS_SHOWN = 5
 
 
-def audit(connection: Connection, run_id: int) -> dict[str, Any]:
+def audit(
+    connection: Connection, run_id: int, *, anyway: str | None = None, actor: str | None = None
+) -> dict[str, Any]:
     """Runs every check of ``sql/checks`` on the run's staged labels, and marks the run as audited when all pass.
 
+    Those in ``sql/checks/usual`` compare the night with the 28 before it. A person may overrule them: ``anyway`` says
+    why, ``actor`` who, and both are recorded with what the checks found. The others hold what publishing rests on.
     Raises ``AuditError`` naming each failed check and its first offending rows. A published run is not audited again.
     """
     state = run(connection, run_id)["state"]
     if state in ("open", "abandoned"):
         raise RunStateError(f"run {run_id} is {state}: there is nothing to audit")
-    checks = sorted((SQL / "checks").glob("*.sql"))
+    strict, usual = sorted((SQL / "checks").glob("*.sql")), sorted((SQL / "checks" / "usual").glob("*.sql"))
     if state != "published":
-        failures = []
-        for path in checks:
-            offenders = connection.execute(sa.text(path.read_text("utf-8")), {"run_id": run_id})
-            if rows := offenders.fetchmany(OFFENDERS_SHOWN + 1):
-                shown = "; ".join(str(dict(row._mapping)) for row in rows[:OFFENDERS_SHOWN])
-                more = ", and more" if len(rows) > OFFENDERS_SHOWN else ""
-                failures.append(f"{path.stem}: {shown}{more}")
-        if failures:
+        partitions.analyze(connection, staged_labels, run_id)
+        failures = _failures(connection, run_id, strict)
+        unusual = [] if failures else _failures(connection, run_id, usual)
+        if failures or (unusual and anyway is None):
+            remedy = (
+                "" if failures else f"; `senti score --run {run_id} --publish-anyway REASON` overrules such a check"
+            )
             raise AuditError(
-                f"run {run_id} was not published, and yesterday's labels stand: {' | '.join(failures)}. "
-                "The staged rows are kept in staged_labels; each check is a query in sql/checks that returns offenders"
+                f"run {run_id} was not published, and yesterday's labels stand: {' | '.join(failures or unusual)}. "
+                "The staged rows are kept in staged_labels; each check is a query in sql/checks that returns "
+                f"offenders{remedy}"
             )
         planned = sa.and_(scoring_runs.c.run_id == run_id, scoring_runs.c.state == "planned")
-        connection.execute(sa.update(scoring_runs).where(planned).values(state="audited"))
-    return {"run_id": run_id, "checks": [path.stem for path in checks]}
+        found = {"overruled": " | ".join(unusual), "overruled_by": actor, "overruled_reason": anyway} if unusual else {}
+        connection.execute(sa.update(scoring_runs).where(planned).values(state="audited", **found))
+    return {"run_id": run_id, "checks": [path.stem for path in (*strict, *usual)]}
+
+
+def _failures(connection: Connection, run_id: int, checks: list[Path]) -> list[str]:
+    """Each check that found offenders, with the first of them."""
+    failures = []
+    for path in checks:
+        offenders = connection.execute(sa.text(path.read_text("utf-8")), {"run_id": run_id})
+        if rows := offenders.fetchmany(OFFENDERS_SHOWN + 1):
+            shown = "; ".join(str(dict(row._mapping)) for row in rows[:OFFENDERS_SHOWN])
+            more = ", and more" if len(rows) > OFFENDERS_SHOWN else ""
+            failures.append(f"{path.stem}: {shown}{more}")
+    return failures
 
 
 def publish(connection: Connection, run_id: int, *, at: datetime) -> dict[str, Any]:
@@ -59,18 +80,23 @@ def publish(connection: Connection, run_id: int, *, at: datetime) -> dict[str, A
     moves to ``review_label_history``. Publishing twice changes nothing. Raises ``RunStateError`` unless the run was
     audited.
     """
-    seq = _lock_clock(connection) + 1
+    held = clock.lock(connection)
     found = run(connection, run_id)
     if found["state"] == "published":
         return found
     if found["state"] != "audited":
         raise RunStateError(f"run {run_id} is {found['state']}, and only an audited run can be published")
+    clock.require_thawed(held, run_id)
+    seq = held["publish_seq"] + 1
     answers = _accepted(found)
-    effective = _effective(answers, again=found["scope"] == "all")
-    _keep_history(connection, effective, seq)
-    _merge(connection, effective, seq)
+    publishing = _gather(connection, _effective(answers, again=found["scope"] == "all"))
+    _keep_history(connection, publishing, seq)
+    rollups.add(connection, publishing)
+    _merge(connection, publishing, seq)
+    publishing.drop(connection)
     _record_errors(connection, answers, at)
     counts = _counts(connection, answers)
+    _summarise(connection, run_id, answers)
     published = {
         "state": "published",
         "publish_seq": seq,
@@ -80,14 +106,9 @@ def publish(connection: Connection, run_id: int, *, at: datetime) -> dict[str, A
     }
     connection.execute(sa.update(scoring_runs).where(scoring_runs.c.run_id == run_id).values(published))
     connection.execute(sa.update(publish_clock).values(publish_seq=seq))
+    if found["scope"] != "rescore":  # which answers a range of keys: the mark comes when all of them are covered
+        watermarks.advance(connection, found["model_version"], min(found["due"], found["opened_at"]))
     return run(connection, run_id)
-
-
-def _lock_clock(connection: Connection) -> int:
-    """The newest publish_seq, with its row locked: publications follow one another from here to the commit."""
-    unchanged = sa.update(publish_clock).values(publish_seq=publish_clock.c.publish_seq)
-    newest: int = connection.execute(unchanged.returning(publish_clock.c.publish_seq)).scalar_one()
-    return newest
 
 
 def _accepted(found: dict[str, Any]) -> sa.Subquery:
@@ -114,12 +135,12 @@ def _accepted(found: dict[str, Any]) -> sa.Subquery:
     )
 
 
-def _effective(answers: sa.Subquery, *, again: bool) -> sa.Subquery:
+def _effective(answers: sa.Subquery, *, again: bool) -> sa.Select[Any]:
     """The labels among ``answers`` that are to stand: of reviews without a label yet, or with one of an older text.
 
     Older is an earlier version, and any other version than the one in ``reviews`` now: time goes backwards when a
     backup is restored. ``again`` lets a label replace one of the same version. Publications follow one another, so
-    what is decided here still holds when it is written.
+    what is decided here still holds when it is written. What was forgotten meanwhile stays forgotten.
     """
     old, answer = review_labels, answers.c
     other = answer.review_updated_at != old.c.review_updated_at
@@ -130,33 +151,57 @@ def _effective(answers: sa.Subquery, *, again: bool) -> sa.Subquery:
         *([~other] if again else []),
     )
     same_review = sa.and_(old.c.model_version == answer.model_version, old.c.review_id == answer.review_id)
+    forgotten = sa.exists().where(forgotten_reviews.c.review_id == answer.review_id)
     return (
-        sa.select(*answer)
+        sa.select(*(answer[name] for name in LABEL_COLUMNS), old.c.review_id.is_not(None).label("replaces"))
         .select_from(answers.outerjoin(old, same_review).outerjoin(reviews, reviews.c.review_id == answer.review_id))
-        .where(answer.label.is_not(None), stands)
-        .subquery("effective")
+        .where(answer.label.is_not(None), stands, ~forgotten)
     )
 
 
-def _keep_history(connection: Connection, effective: sa.Subquery, seq: int) -> None:
-    old, new = review_labels, effective.c
+LABEL_COLUMNS = [column.name for column in review_labels.c if column.name != "publish_seq"]
+
+
+def _gather(connection: Connection, effective: sa.Select[Any]) -> sa.Table:
+    """What the publication is about to write, in a temporary table: decided once, read by each of its statements."""
+    gathered = effective.into("publishing", temporary=True)
+    connection.execute(gathered)
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("ANALYZE publishing")
+    return gathered.table
+
+
+def _keep_history(connection: Connection, publishing: sa.Table, seq: int) -> None:
+    old, new = review_labels, publishing.c
     replaced = (
         sa.select(*old.c, sa.literal(seq, sa.BigInteger))
-        .join(effective, sa.and_(new.model_version == old.c.model_version, new.review_id == old.c.review_id))
-        .where(new.text_digest != old.c.text_digest)
+        .join(publishing, sa.and_(new.model_version == old.c.model_version, new.review_id == old.c.review_id))
+        .where(new.replaces, new.text_digest != old.c.text_digest)
     )
     names = [*old.c.keys(), "replaced_by"]
     connection.execute(sa.insert(review_label_history).from_select(names, replaced))
 
 
-def _merge(connection: Connection, effective: sa.Subquery, seq: int) -> None:
-    names = [column.name for column in review_labels.c if column.name != "publish_seq"]
-    # SQLite takes the ON of ON CONFLICT for one of a join, unless there is a WHERE.
-    labels = sa.select(*(effective.c[name] for name in names), sa.literal(seq, sa.BigInteger)).where(sa.true())
-    statement = insert(connection, review_labels).from_select([*names, "publish_seq"], labels)
+def _merge(connection: Connection, publishing: sa.Table, seq: int) -> None:
+    # In order of the key: rows that are neighbours in the index are written together. SQLite takes the ON of ON
+    # CONFLICT for one of a join, unless there is a WHERE.
+    labels = (
+        sa.select(*(publishing.c[name] for name in LABEL_COLUMNS), sa.literal(seq, sa.BigInteger))
+        .where(sa.true())
+        .order_by(publishing.c.review_id)
+    )
+    statement = insert(connection, review_labels).from_select([*LABEL_COLUMNS, "publish_seq"], labels)
     keys = ["model_version", "review_id"]
     changed = {column.name: statement.excluded[column.name] for column in review_labels.c if column.name not in keys}
     connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed))
+
+
+def _summarise(connection: Connection, run_id: int, answers: sa.Subquery) -> None:
+    """What the run said, label by label: what the audits of the nights to come compare theirs with."""
+    said = answers.c
+    sums = (sa.func.count(), sa.func.sum(said.confidence), sa.func.sum(said.confidence * said.confidence))
+    labels = sa.select(sa.literal(run_id), said.label, *sums).where(said.label.is_not(None)).group_by(said.label)
+    connection.execute(sa.insert(run_summaries).from_select([column.name for column in run_summaries.c], labels))
 
 
 def _record_errors(connection: Connection, answers: sa.Subquery, at: datetime) -> None:
@@ -182,7 +227,9 @@ def _counts(connection: Connection, answers: sa.Subquery) -> dict[str, int]:
 
 
 def sweep(connection: Connection) -> None:
-    """Deletes plans and staged rows of runs that are over: what was published stands in ``review_labels``."""
+    """Drops plans and staged rows of runs that are over: what was published stands in ``review_labels``."""
     over = sa.select(scoring_runs.c.run_id).where(scoring_runs.c.state.in_(["published", "abandoned"]))
     for table in (staged_labels, run_items):
-        connection.execute(sa.delete(table).where(table.c.run_id.in_(over)))
+        left = sorted(int(key) for key in partitions.keys(connection, table))
+        for run_id in connection.execute(over.where(scoring_runs.c.run_id.in_(left))).scalars().all():
+            partitions.drop(connection, table, run_id)

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from senti_tasks.errors import RegistryError
-from senti_tasks.warehouse import corpora
+from senti_tasks.warehouse import corpora, partitions
 from senti_tasks.warehouse.database import insert
 from senti_tasks.warehouse.schema import (
     champion_checks,
@@ -40,23 +40,8 @@ def register(
     connection.execute(
         insert(connection, model_forms).values({"model_version": version, **form}).on_conflict_do_nothing()
     )
-    _make_room_for_labels(connection, version)
+    partitions.make(connection, review_labels, version)
     return version
-
-
-def _make_room_for_labels(connection: Connection, version: str) -> None:
-    """On PostgreSQL each model's labels are a partition of their own: dropping a model is dropping a table."""
-    if connection.dialect.name != "postgresql":
-        return
-    quote = connection.dialect.identifier_preparer.quote
-    partition, parent = quote(f"review_labels_{version}"), quote(review_labels.name)
-    bound = sa.literal(version).compile(dialect=connection.dialect, compile_kwargs={"literal_binds": True})
-    # Made aside and attached: creating it in place would lock analysts out of every label.
-    connection.exec_driver_sql(f"CREATE TABLE IF NOT EXISTS {partition} (LIKE {parent} INCLUDING ALL)")
-    if not connection.scalar(
-        sa.text("SELECT relispartition FROM pg_class WHERE oid = to_regclass(:name)"), {"name": partition}
-    ):
-        connection.exec_driver_sql(f"ALTER TABLE {parent} ATTACH PARTITION {partition} FOR VALUES IN ({bound})")
 
 
 def model_of_origin(connection: Connection, origin: str) -> dict[str, Any] | None:
@@ -217,3 +202,9 @@ def metrics(connection: Connection, version: str) -> list[dict[str, Any]]:
     found = sa.select(model_metrics).where(model_metrics.c.model_version == version)
     ordered = found.order_by(model_metrics.c.subject, model_metrics.c.metric)
     return [dict(row) for row in connection.execute(ordered).mappings()]
+
+
+def trained_on(connection: Connection, names: Sequence[str]) -> list[str]:
+    """The versions trained on one of the corpora ``names``."""
+    found = sa.select(models.c.version).where(models.c.corpus.in_(names)).order_by(models.c.version)
+    return list(connection.execute(found).scalars())

@@ -7,16 +7,19 @@ attempt that was presumed dead writes nothing once another has claimed the shard
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from senti_tasks.errors import RunStateError, ShardTakenError
+from senti_tasks.warehouse import partitions, staging, watermarks
 from senti_tasks.warehouse.database import insert
 from senti_tasks.warehouse.schema import (
     Digest,
+    forgotten_reviews,
     review_labels,
     reviews,
     run_items,
@@ -25,6 +28,8 @@ from senti_tasks.warehouse.schema import (
     scoring_runs,
     staged_labels,
 )
+
+DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,17 +105,24 @@ def unfinished_run(connection: Connection, *, scope: str, origin_prefix: str) ->
     return None if row is None else dict(row)
 
 
+def waiting(connection: Connection) -> list[int]:
+    """The runs that are audited and not published."""
+    audited = sa.select(scoring_runs.c.run_id).where(scoring_runs.c.state == "audited")
+    return list(connection.execute(audited.order_by(scoring_runs.c.run_id)).scalars())
+
+
 def abandon(connection: Connection, run_id: int) -> None:
     """Gives up a run that was not published: it will not be, and what it staged is swept."""
     unpublished = sa.and_(scoring_runs.c.run_id == run_id, scoring_runs.c.state != "published")
     connection.execute(sa.update(scoring_runs).where(unpublished).values(state="abandoned"))
 
 
-def pending(model_version: str) -> sa.Select[Any]:
+def pending(model_version: str, *, since: datetime | None = None) -> sa.Select[Any]:
     """Reviews (review_id, updated_at) with neither a label nor an error of this model for this version of the text.
 
+    ``since`` leaves out those that last changed before it: what a night pays for is then what is new, not what is old.
     A review without ``updated_at`` has no version that a label could be of: it is never pending (``senti doctor``
-    counts such rows).
+    counts such rows). Nor is one that was forgotten.
     """
     labelled = sa.and_(
         review_labels.c.model_version == model_version,
@@ -122,33 +134,100 @@ def pending(model_version: str) -> sa.Select[Any]:
         scoring_errors.c.review_id == reviews.c.review_id,
         scoring_errors.c.review_updated_at == reviews.c.updated_at,
     )
-    return sa.select(reviews.c.review_id, reviews.c.updated_at).where(
-        reviews.c.updated_at.is_not(None), ~sa.exists().where(labelled), ~sa.exists().where(failed)
-    )
+    waiting = _all_reviews().where(~sa.exists().where(labelled), ~sa.exists().where(failed))
+    return waiting if since is None else waiting.where(reviews.c.updated_at >= since)
 
 
-def count_pending(connection: Connection, model_version: str, *, due: datetime | None = None) -> int:
-    """How many reviews wait for ``model_version``'s label; with ``due``, of those last changed up to then."""
-    waiting = pending(model_version)
+def _all_reviews() -> sa.Select[Any]:
+    forgotten = sa.exists().where(forgotten_reviews.c.review_id == reviews.c.review_id)
+    return sa.select(reviews.c.review_id, reviews.c.updated_at).where(reviews.c.updated_at.is_not(None), ~forgotten)
+
+
+def since(connection: Connection, model_version: str, overlap: timedelta) -> datetime | None:
+    """From when on a night looks for changed reviews: ``overlap`` before the model's watermark, for transactions that
+    were under way; ``None``, from the beginning, for a model that has none."""
+    mark = watermarks.of(connection, model_version)
+    return None if mark is None else mark - overlap
+
+
+def count_pending(
+    connection: Connection, model_version: str, *, due: datetime | None = None, since: datetime | None = None
+) -> int:
+    """How many reviews wait for ``model_version``'s label; of those last changed up to ``due``, and from ``since``."""
+    waiting = pending(model_version, since=since)
     if due is not None:
         waiting = waiting.where(reviews.c.updated_at <= due)
     return connection.scalar(sa.select(sa.func.count()).select_from(waiting.subquery())) or 0
 
 
-def rows_to_plan(connection: Connection, run_id: int) -> int:
-    """How many reviews the run would plan now: what the number of shards is decided by."""
-    return connection.scalar(sa.select(sa.func.count()).select_from(_scope(run(connection, run_id)).subquery())) or 0
-
-
-def _scope(found: dict[str, Any]) -> sa.Select[Any]:
+def _scope(connection: Connection, found: dict[str, Any], overlap: timedelta) -> sa.Select[Any]:
+    model = found["model_version"]
     if found["scope"] == "all":
-        return sa.select(reviews.c.review_id, reviews.c.updated_at).where(reviews.c.updated_at.is_not(None))
-    return pending(found["model_version"])
+        return _all_reviews()
+    if found["scope"] == "new":
+        return pending(model, since=since(connection, model, overlap))
+    scope = pending(model)
+    if found["after_id"] is not None:
+        scope = scope.where(reviews.c.review_id > found["after_id"])
+    if found["through_id"] is not None:
+        scope = scope.where(reviews.c.review_id <= found["through_id"])
+    return scope
 
 
-def plan(connection: Connection, run_id: int, *, shards: int) -> list[int]:
-    """Freezes which versions of which reviews the run answers, in ``shards`` ranges of review_id of like size.
+def open_ranges(
+    connection: Connection,
+    *,
+    origin: str,
+    model_version: str,
+    form: str,
+    due: datetime,
+    at: datetime,
+    rows: int,
+    most: int,
+) -> list[int]:
+    """Runs of the scope ``rescore`` that split what ``model_version`` has not answered into ranges of review_id.
 
+    About ``rows`` reviews each, and ``most`` runs at most; at least one. Each is planned, scored and published by
+    itself, so that what is done stays done. Returns their run_ids, in order of their keys.
+    """
+    waiting = pending(model_version).subquery()
+    position = sa.func.row_number().over(order_by=waiting.c.review_id).label("position")
+    numbered = sa.select(waiting.c.review_id, position, sa.func.count().over().label("total")).subquery()
+    size = sa.case((numbered.c.total > rows * most, numbered.c.total // most + 1), else_=rows)
+    ends = sa.select(numbered.c.review_id).where(
+        numbered.c.position % size == 0, numbered.c.position < numbered.c.total
+    )
+    bounds = [None, *connection.execute(ends.order_by(numbered.c.review_id)).scalars(), None]
+    values = {"scope": "rescore", "model_version": model_version, "form": form, "due": due, "opened_at": at}
+    ranges = [
+        {**values, "origin": f"{origin}#{number}", "state": "open", "after_id": after, "through_id": through}
+        for number, (after, through) in enumerate(pairwise(bounds))
+    ]
+    connection.execute(sa.insert(scoring_runs), ranges)
+    return ranges_of_origin(connection, origin)
+
+
+def ranges_of_origin(connection: Connection, origin: str) -> list[int]:
+    """The runs over ranges of keys that ``origin`` opened before; none, if it did not."""
+    mine = scoring_runs.c.origin.startswith(f"{origin}#", autoescape=True)
+    found = sa.select(scoring_runs.c.run_id).where(mine).order_by(scoring_runs.c.run_id)
+    return list(connection.execute(found).scalars())
+
+
+def plan(
+    connection: Connection,
+    run_id: int,
+    *,
+    shards: int | None = None,
+    shard_rows: int = 20_000,
+    max_shards: int = 500,
+    overlap: timedelta = DAY,
+) -> list[int]:
+    """Freezes which versions of which reviews the run answers, in ranges of review_id of like size: ``shards`` of them,
+    or as many as keep to ``shard_rows`` and ``max_shards``.
+
+    A run of the scope ``new`` looks at what changed since ``overlap`` before the model's watermark; ``reconcile`` looks
+    at everything, and counts as late what a night would not have seen.
     Returns the shards' numbers: at least one, which is empty when there is nothing to do. A planned run stays as it is.
     """
     found = run(connection, run_id)
@@ -156,12 +235,18 @@ def plan(connection: Connection, run_id: int, *, shards: int) -> list[int]:
         raise RunStateError(f"run {run_id} was abandoned: open another one")
     opened = sa.and_(scoring_runs.c.run_id == run_id, scoring_runs.c.state == "open")
     if connection.execute(sa.update(scoring_runs).where(opened).values(state="planned")).rowcount == 1:
-        scope = _scope(found).subquery()
-        shard = sa.func.ntile(shards).over(order_by=scope.c.review_id) - 1
-        items = sa.select(sa.literal(run_id), shard, scope.c.review_id, scope.c.updated_at)
+        partitions.make(connection, run_items, run_id)
+        partitions.make(connection, staged_labels, run_id)
+        scope = _scope(connection, found, overlap).subquery()
+        total = sa.func.count().over()
+        wanted = total if shards is not None else (total + shard_rows - 1) // shard_rows
+        wanted = _least(wanted, max_shards if shards is None else shards)
+        shard = (sa.func.row_number().over(order_by=scope.c.review_id) - 1) * wanted // total
+        items = sa.select(sa.literal(run_id), sa.cast(shard, sa.SmallInteger), scope.c.review_id, scope.c.updated_at)
         connection.execute(
             sa.insert(run_items).from_select(["run_id", "shard", "review_id", "review_updated_at"], items)
         )
+        partitions.analyze(connection, run_items, run_id)
         sizes = connection.execute(
             sa.select(run_items.c.shard, sa.func.count())
             .where(run_items.c.run_id == run_id)
@@ -169,10 +254,37 @@ def plan(connection: Connection, run_id: int, *, shards: int) -> list[int]:
         ).all()
         rows = [{"run_id": run_id, "shard": number, "planned": size} for number, size in sizes]
         connection.execute(sa.insert(run_shards), rows or [{"run_id": run_id, "shard": 0, "planned": 0}])
-        planned = sum(row["planned"] for row in rows)
-        connection.execute(sa.update(scoring_runs).where(scoring_runs.c.run_id == run_id).values(planned=planned))
+        counts = {"planned": sum(row["planned"] for row in rows), "late": _late(connection, found, overlap)}
+        connection.execute(sa.update(scoring_runs).where(scoring_runs.c.run_id == run_id).values(counts))
     numbers = sa.select(run_shards.c.shard).where(run_shards.c.run_id == run_id).order_by(run_shards.c.shard)
     return list(connection.execute(numbers).scalars())
+
+
+def _least(number: sa.ColumnElement[int], most: int) -> sa.ColumnElement[int]:
+    return sa.case((number > most, most), else_=number)
+
+
+def _late(connection: Connection, found: dict[str, Any], overlap: timedelta) -> int | None:
+    """Of what a reconciliation planned, how many reviews changed before what the nights look at: they were committed
+    after the night that should have seen them."""
+    if found["scope"] != "reconcile":
+        return None
+    if (seen := since(connection, found["model_version"], overlap)) is None:
+        return 0
+    missed = sa.and_(run_items.c.run_id == found["run_id"], run_items.c.review_updated_at < seen)
+    return connection.scalar(sa.select(sa.func.count()).where(missed)) or 0
+
+
+def answered(connection: Connection, run_id: int) -> int:
+    """How many planned reviews lie at or before the marks of their shards."""
+    shard = run_shards
+    mine = sa.and_(shard.c.run_id == run_items.c.run_id, shard.c.shard == run_items.c.shard)
+    passed = (
+        sa.select(sa.func.count())
+        .select_from(run_items.join(shard, mine))
+        .where(run_items.c.run_id == run_id, run_items.c.review_id <= shard.c.staged_through)
+    )
+    return connection.scalar(passed) or 0
 
 
 def _one_shard(run_id: int, shard: int) -> sa.ColumnElement[bool]:
@@ -246,9 +358,7 @@ def stage(connection: Connection, claim: Claim, rows: Sequence[dict[str, Any]], 
     Raises ``ShardTakenError`` when another attempt has claimed the shard since: nothing is written then.
     """
     _hold(connection, claim, staged_through=through)
-    if rows:
-        keys = {"run_id": claim.run_id, "shard": claim.shard, "attempt": claim.attempt}
-        connection.execute(sa.insert(staged_labels), [{**keys, **row} for row in rows])
+    staging.append(connection, (claim.run_id, claim.shard, claim.attempt), rows)
 
 
 def accept(connection: Connection, claim: Claim) -> None:

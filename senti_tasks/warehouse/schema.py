@@ -65,6 +65,9 @@ publish_clock = Table(  # one row; updating it is the lock that makes publicatio
     metadata,
     Column("id", sa.SmallInteger, CheckConstraint("id = 1", name="one_row"), primary_key=True),
     Column("publish_seq", Counter, nullable=False),
+    Column("frozen_at", UTCDateTime),  # empty: publishing goes on
+    Column("frozen_by", sa.Text),
+    Column("frozen_reason", sa.Text),
 )
 
 # --- learning ----------------------------------------------------------------------------------------------------
@@ -244,9 +247,32 @@ scoring_runs = Table(
     Column("failed", Counter),
     Column("superseded", Counter),
     Column("truncated", Counter),
-    CheckConstraint("scope IN ('new', 'all', 'rescore')", name="scope"),
+    Column("after_id", ReviewId),  # of a run over a range of keys: those above this one
+    Column("through_id", ReviewId),  # ... up to this one
+    Column("late", Counter),  # of a reconciliation: planned reviews that the nights had no chance to see
+    Column("overruled", sa.Text),  # the checks that a person overruled, what they found, and why and by whom
+    Column("overruled_by", sa.Text),
+    Column("overruled_reason", sa.Text),
+    CheckConstraint("scope IN ('new', 'all', 'rescore', 'reconcile')", name="scope"),
     CheckConstraint("state IN ('open', 'planned', 'audited', 'published', 'abandoned')", name="state"),
     CheckConstraint("(state = 'published') = (publish_seq IS NOT NULL)", name="published"),
+)
+
+scoring_watermarks = Table(  # everything changed up to here was planned and published for the model
+    "scoring_watermarks",
+    metadata,
+    Column("model_version", sa.Text, ForeignKey("models.version"), primary_key=True),
+    Column("through", UTCDateTime, nullable=False),
+)
+
+run_summaries = Table(  # what a published run said, for the nights after it to be compared with
+    "run_summaries",
+    metadata,
+    Column("run_id", Counter, ForeignKey("scoring_runs.run_id"), primary_key=True),
+    Column("label", sa.SmallInteger, primary_key=True),
+    Column("labels", Counter, nullable=False),
+    Column("confidence_sum", sa.Double, nullable=False),
+    Column("confidence_squares", sa.Double, nullable=False),
 )
 
 run_items = Table(  # the frozen plan: which version of which review, in which shard (contiguous in review_id)
@@ -256,6 +282,7 @@ run_items = Table(  # the frozen plan: which version of which review, in which s
     Column("shard", sa.SmallInteger, primary_key=True),
     Column("review_id", ReviewId, primary_key=True),
     Column("review_updated_at", UTCDateTime, nullable=False),
+    postgresql_partition_by="LIST (run_id)",
 )
 
 run_shards = Table(
@@ -286,6 +313,7 @@ staged_labels = Table(  # append-only and without an index, so that it takes row
     Column("scored_at", UTCDateTime, nullable=False),
     Column("reason", sa.Text),  # why it could not be scored
     CheckConstraint("(label IS NULL) = (reason IS NOT NULL)", name="answer"),
+    postgresql_partition_by="LIST (run_id)",
 )
 
 
@@ -335,4 +363,24 @@ scoring_errors = Table(
     Column("reason", sa.Text, nullable=False),
     Column("run_id", Counter, nullable=False),
     Column("at", UTCDateTime, nullable=False),
+)
+
+label_rollups = Table(  # sums over review_labels, kept with every publication, so that a month is thirty rows
+    "label_rollups",
+    metadata,
+    Column("model_version", sa.Text, primary_key=True),
+    Column("local_day", sa.Date, primary_key=True),
+    Column("label", sa.SmallInteger, primary_key=True),
+    Column("reviews", Counter, nullable=False),
+    Column("score_sum", sa.Double, nullable=False),
+    Column("confidence_sum", sa.Double, nullable=False),
+)
+
+forgotten_reviews = Table(  # erased on request: never labelled, published or imported again
+    "forgotten_reviews",
+    metadata,
+    Column("review_id", ReviewId, primary_key=True),
+    Column("at", UTCDateTime, nullable=False),
+    Column("actor", sa.Text, nullable=False),
+    Column("reason", sa.Text, nullable=False),
 )

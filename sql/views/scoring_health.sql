@@ -1,5 +1,7 @@
 -- One row per scoring run: what it planned, what became of each review, when it was published.
 -- superseded: reviews that were edited or deleted between plan and reading; the next run takes them up.
+-- late: reviews that a reconciliation found and no night could have: they were committed after it, dated before.
+-- overruled: checks that a person overruled, what they found, by whom and why.
 SELECT
     run_id,
     origin,
@@ -15,5 +17,9 @@ SELECT
     labelled,
     failed,
     superseded,
-    truncated
+    truncated,
+    late,
+    overruled,
+    overruled_by,
+    overruled_reason
 FROM scoring_runs

@@ -114,8 +114,10 @@ def a_view_has_changed(engine: Engine, tmp_path: Path, monkeypatch: pytest.Monke
     shutil.copytree(migrations.SQL, tmp_path / "sql")
     view = tmp_path / "sql" / "views" / "sentiment_daily.sql"
     body = view.read_text("utf-8")
-    assert "AS mean_score\nFROM" in body
-    view.write_text(body.replace("AS mean_score\nFROM", "AS mean_score,\n    MAX(score) AS best_score\nFROM"), "utf-8")
+    assert "AS mean_confidence\nFROM" in body
+    view.write_text(
+        body.replace("AS mean_confidence\nFROM", "AS mean_confidence,\n    MAX(score) AS best_score\nFROM"), "utf-8"
+    )
     monkeypatch.setattr(migrations, "SQL", tmp_path / "sql")
 
 

@@ -1,0 +1,73 @@
+"""Removes reviews for good: every row about them that is ours to remove, and the record that it was done."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from senti_tasks.warehouse import clock, rollups
+from senti_tasks.warehouse.database import insert
+from senti_tasks.warehouse.migrations import recorded_setting
+from senti_tasks.warehouse.schema import (
+    annotation_suspects,
+    forgotten_reviews,
+    review_annotations,
+    review_label_history,
+    review_labels,
+    reviews,
+    run_items,
+    scoring_errors,
+    staged_labels,
+)
+
+PAGE_ROWS = 1_000
+OWNED = (review_labels, review_label_history, staged_labels, run_items, scoring_errors, annotation_suspects)
+
+
+def forget(
+    connection: Connection, review_ids: Sequence[Any], *, actor: str, reason: str, at: datetime
+) -> tuple[int, dict[str, int]]:
+    """Forgets reviews, whether anything is known of them or not; returns how many were not forgotten before, and the
+    rows removed per table.
+
+    They are never labelled, published or imported again. In a team's own table the reviews themselves stay: they are
+    not ours to delete.
+    """
+    clock.lock(connection)  # a publication under way ends first, and a later one knows what was forgotten
+    new, removed = 0, dict[str, int]()
+    tables = [*OWNED, *(table for table in (review_annotations, reviews) if _is_ours(connection, table))]
+    for start in range(0, len(review_ids), PAGE_ROWS):
+        page = list(review_ids[start : start + PAGE_ROWS])
+        rows = [{"review_id": key, "at": at, "actor": actor, "reason": reason} for key in page]
+        known = sa.select(sa.func.count()).where(forgotten_reviews.c.review_id.in_(page))
+        new += len(set(page)) - (connection.scalar(known) or 0)
+        connection.execute(insert(connection, forgotten_reviews).on_conflict_do_nothing(), rows)
+        rollups.subtract(connection, review_labels.c.review_id.in_(page))
+        for table in tables:
+            gone = connection.execute(sa.delete(table).where(table.c.review_id.in_(page))).rowcount
+            removed[table.name] = removed.get(table.name, 0) + gone
+    return new, removed
+
+
+def _is_ours(connection: Connection, table: sa.Table) -> bool:
+    if table.name in sa.inspect(connection).get_view_names():
+        return False
+    return table is not reviews or recorded_setting(connection, "reviews_made_by") == "senti"
+
+
+def is_forgotten(connection: Connection, review_ids: Sequence[Any]) -> set[Any]:
+    """Those of ``review_ids`` that were forgotten."""
+    forgotten = forgotten_reviews.c.review_id
+    return set(connection.execute(sa.select(forgotten).where(forgotten.in_(review_ids))).scalars())
+
+
+def deleted_at_source(connection: Connection, *, limit: int) -> list[Any]:
+    """Reviews that have labels or annotations, and are no longer in ``reviews``; the first ``limit`` by key."""
+    kept = [
+        sa.select(table.c.review_id).where(~sa.exists().where(reviews.c.review_id == table.c.review_id))
+        for table in (review_labels, review_label_history, review_annotations)
+    ]
+    gone = sa.union(*kept).subquery()
+    return list(connection.execute(sa.select(gone.c.review_id).order_by(gone.c.review_id).limit(limit)).scalars())

@@ -1,0 +1,56 @@
+-- Passes when it returns no rows: the mean confidence is what the last 28 nights of this model lead one to expect.
+-- Unusual is more than 4 standard deviations from their mean (those between nights, and those of a sample of tonight's
+-- size) and more than 2 points; before 7 nights there is nothing to compare with. Nights of new reviews only.
+WITH tonight AS (
+    SELECT COUNT(*) AS labels, AVG(staged.confidence) AS confidence
+    FROM staged_labels AS staged
+    INNER JOIN scoring_runs AS run ON run.run_id = staged.run_id
+    WHERE staged.run_id = :run_id AND run.scope = 'new' AND staged.label IS NOT NULL
+),
+
+nights AS (
+    SELECT earlier.run_id
+    FROM scoring_runs AS earlier
+    INNER JOIN scoring_runs AS run ON run.model_version = earlier.model_version
+    WHERE run.run_id = :run_id AND earlier.state = 'published' AND earlier.scope = 'new' AND earlier.labelled > 0
+    ORDER BY earlier.publish_seq DESC
+    LIMIT 28
+),
+
+means AS (
+    SELECT
+        SUM(summary.labels) AS labels,
+        SUM(summary.confidence_sum) AS confidence_sum,
+        SUM(summary.confidence_squares) AS confidence_squares
+    FROM nights AS night
+    INNER JOIN run_summaries AS summary ON summary.run_id = night.run_id
+    GROUP BY night.run_id
+),
+
+usual AS (
+    SELECT
+        COUNT(*) AS nights,
+        SUM(confidence_sum) / SUM(labels) AS confidence,
+        SUM(confidence_sum * confidence_sum / labels) / SUM(labels) AS mean_square,
+        SUM(confidence_squares) / SUM(labels) AS square
+    FROM means
+),
+
+compared AS (
+    SELECT
+        tonight.confidence,
+        usual.confidence AS usual_confidence,
+        usual.mean_square - usual.confidence * usual.confidence
+        + (usual.square - usual.confidence * usual.confidence) / tonight.labels AS variance
+    FROM usual
+    CROSS JOIN tonight
+    WHERE usual.nights >= 7 AND tonight.labels > 0
+)
+
+SELECT
+    ROUND(CAST(confidence AS NUMERIC), 4) AS confidence,
+    ROUND(CAST(usual_confidence AS NUMERIC), 4) AS usual_confidence
+FROM compared
+WHERE
+    ABS(confidence - usual_confidence) > 0.02
+    AND (confidence - usual_confidence) * (confidence - usual_confidence) > 16 * variance
