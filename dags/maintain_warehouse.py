@@ -7,9 +7,9 @@ labels them (`scoring_health.late` counts them); settles what becomes of labels 
 
 **Safe to clear or retry at any time**, as `score_reviews` is.
 
-**If it fails:** fix the cause named at the end of the task's log, then clear the task. `LockedError` means that somebody
-read a table to be dropped for longer than five seconds: a retry is enough. Many late reviews every week ask for a larger
-`SENTI_OVERLAP_HOURS`.
+**If it fails:** fix the cause named at the end of the task's log, then clear the task. `LockedError` means that
+somebody read a table to be dropped for longer than five seconds: a retry is enough. Many late reviews every week ask
+for a larger `SENTI_OVERLAP_HOURS`.
 
 **By hand:** `senti score --scope reconcile`.
 """

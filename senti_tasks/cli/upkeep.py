@@ -127,10 +127,8 @@ def status(as_json: Json = False) -> None:
 def _frozen_line(frozen: dict[str, Any] | None) -> list[str]:
     if frozen is None:
         return []
-    return [
-        f"publishing is frozen since {frozen['frozen_at']:%Y-%m-%d %H:%M} UTC by {frozen['frozen_by']}: "
-        f"{frozen['frozen_reason']}"
-    ]
+    since = f"{frozen['frozen_at']:%Y-%m-%d %H:%M} UTC"
+    return [f"publishing is frozen since {since} by {frozen['frozen_by']}: {frozen['frozen_reason']}"]
 
 
 def freeze(reason: Annotated[str, typer.Option(help="Why; goes on record.")], as_json: Json = False) -> None:
@@ -152,7 +150,7 @@ def forget(
     reason: Annotated[str, typer.Option(help="Why; goes on record.")] = "erasure on request",
     as_json: Json = False,
 ) -> None:
-    """Erase reviews: from labels, history, staged rows, errors, annotations and frozen corpora, for good and on record."""
+    """Erase reviews for good: from labels, history, staged rows, errors, annotations and frozen corpora; on record."""
     found = erasure.forget(review_ids, reason, calls.person())
     removed = ", ".join(f"{rows:,} of {name}" for name, rows in found["removed"].items() if rows) or "nothing"
     console.show(

@@ -15,8 +15,8 @@ from senti_tasks.warehouse.schema import publish_clock
 
 
 def lock(connection: Connection) -> dict[str, Any]:
-    """The newest publish_seq and the freeze, with their row locked until the transaction ends: whoever changes published
-    labels takes this turn."""
+    """The newest publish_seq and the freeze, with their row locked until the transaction ends: whoever changes
+    published labels takes this turn."""
     unchanged = sa.update(publish_clock).values(publish_seq=publish_clock.c.publish_seq)
     return dict(connection.execute(unchanged.returning(publish_clock)).mappings().one())
 

@@ -1,6 +1,6 @@
 """Puts reviews and their labels into the source side, for people who have no table of their own yet."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -100,14 +100,10 @@ def store(
     iterator = iter(rows)
     while batch := list(islice(iterator, BATCH_ROWS)):
         stored = _stored(connection, batch)
-        forgotten = {_key(key) for key in is_forgotten(connection, [row.review_id for row in batch])}
         new: list[dict[str, Any]] = []
         edited: list[dict[str, Any]] = []
         annotated: list[Incoming] = []
-        for row in batch:
-            if row.review_id in forgotten:
-                intake.refuse(row.line, f"id {row.review_id} was forgotten on request (`senti forget`)")
-                continue
+        for row in _not_forgotten(connection, batch, intake):
             values = {"review_text": row.text, "product": row.product}
             known = stored.get(row.review_id)
             if row.review_id in seen:
@@ -139,6 +135,16 @@ def store(
                 annotated.append(row)
         _write(connection, new, edited)
         intake.labelled += _annotate(connection, annotated, annotator=f"import:{source}", at=at)
+
+
+def _not_forgotten(connection: Connection, batch: list[Incoming], intake: Intake) -> Iterator[Incoming]:
+    """The rows that may come in; the others are refused."""
+    forgotten = {_key(key) for key in is_forgotten(connection, [row.review_id for row in batch])}
+    for row in batch:
+        if row.review_id in forgotten:
+            intake.refuse(row.line, f"id {row.review_id} was forgotten on request (`senti forget`)")
+        else:
+            yield row
 
 
 def _stored(connection: Connection, batch: list[Incoming]) -> dict[int | str, dict[str, Any]]:

@@ -29,7 +29,8 @@ def _served(connection: Connection) -> list[str]:
 def drop_labels(connection: Connection, version: str) -> None:
     """Removes the labels of a model, its history and errors. A rollback to it then takes a re-scoring.
 
-    On PostgreSQL the labels are a partition, which goes at once. Raises ``LockedError`` when a reader holds it too long.
+    On PostgreSQL the labels are a partition, which goes at once. Raises ``LockedError`` when a reader holds it too
+    long.
     """
     clock.lock(connection)
     partitions.drop(connection, review_labels, version)

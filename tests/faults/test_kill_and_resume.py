@@ -17,7 +17,7 @@ from senti_tasks.warehouse.schema import review_label_history, review_labels, ru
 from tests.processes import kill_when, start
 from tests.situations import PHRASES, WEDNESDAY, add_model, add_reviews, count, deploy, edit, promote, rows
 
-PAGES = 2
+PAGES = 5
 REVIEWS = PAGES * ScoreConfig().window_rows - 10
 DUE = "2026-11-04T02:00:00+08:00"
 
@@ -194,12 +194,10 @@ def test_a_run_is_found_again_by_its_origin_after_its_model_went_into_service(
     engine: Engine, champion: str, model_folder: Path, home: Path
 ) -> None:
     deploy(engine, model_folder, home, "2026-11-09-next")
-    run = scoring.open_run("rescore", WEDNESDAY.isoformat(), "rescore")
-    for shard in scoring.plan(run):
-        scoring.score_shard(run, shard)
-    scoring.audit(run)
-    scoring.publish(run)
-    assert scoring.is_covered(run)
-    assert scoring.start_service(run) == {"model": "2026-11-09-next"}
-    assert scoring.open_run("rescore", WEDNESDAY.isoformat(), "rescore") == run
-    assert not scoring.is_covered(run), "there is nothing left to put into service"
+    found = scoring.open_ranges("rescore", WEDNESDAY.isoformat())
+    for run in found:
+        scoring.score_range(run)
+    assert scoring.is_covered(found)
+    assert scoring.start_service(found) == {"model": "2026-11-09-next"}
+    assert scoring.open_ranges("rescore", WEDNESDAY.isoformat()) == found
+    assert not scoring.is_covered(found), "there is nothing left to put into service"

@@ -116,7 +116,8 @@ def a_view_has_changed(engine: Engine, tmp_path: Path, monkeypatch: pytest.Monke
     body = view.read_text("utf-8")
     assert "AS mean_confidence\nFROM" in body
     view.write_text(
-        body.replace("AS mean_confidence\nFROM", "AS mean_confidence,\n    MAX(score) AS best_score\nFROM"), "utf-8"
+        body.replace("AS mean_confidence\nFROM", "AS mean_confidence,\n    MAX(rollup.score_sum) AS best_score\nFROM"),
+        "utf-8",
     )
     monkeypatch.setattr(migrations, "SQL", tmp_path / "sql")
 
@@ -262,7 +263,7 @@ OWN_TABLE = (
     "CREATE TABLE {} (review_id BIGINT PRIMARY KEY, review_text TEXT NOT NULL, product TEXT, shop TEXT, "
     "created_at {} NOT NULL, updated_at {} NOT NULL)"
 )
-OWN_EDIT = "UPDATE {} SET review_text = '太差', updated_at = '2026-11-03 08:00:00+00:00' WHERE review_id = 1"
+OWN_EDIT = "UPDATE {} SET review_text = '太差', updated_at = '2026-11-04 08:00:00+00:00' WHERE review_id = 1"
 OWN_ROWS = "INSERT INTO {} VALUES (1, '很好', '面馆', 'x', {}, {}), (2, '满意', '面馆', 'x', {}, {})"
 
 

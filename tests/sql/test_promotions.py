@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine
 
 from senti_tasks.errors import NoChampionError, RegistryError
 from senti_tasks.jobs import judging, models
-from senti_tasks.warehouse import database, promotions, registry
+from senti_tasks.warehouse import database, promotions, registry, watermarks
 from tests.situations import MONDAY, TUESDAY, add_model, promote, rows
 
 CONTENDERS = 4
@@ -141,6 +141,7 @@ def test_of_two_open_transactions_the_second_to_promote_is_refused(with_models: 
 def test_a_rollback_serves_at_once(with_models: Engine) -> None:
     with database.writing(with_models) as connection:
         promote(connection, "m1")
+        watermarks.advance(connection, "m1", MONDAY)
         promotions.start_service(connection, promote(connection, "m2")["seq"], at=TUESDAY)
         assert promotions.previous_champion(connection) == "m1"
         back = promote(connection, "m1", kind="rollback", at=TUESDAY)
@@ -148,6 +149,14 @@ def test_a_rollback_serves_at_once(with_models: Engine) -> None:
         assert in_use(connection) == ("m1", "m1")
         with pytest.raises(RegistryError, match="nothing served before m1"):  # and never back to the bad one
             promotions.previous_champion(connection)
+
+
+def test_a_rollback_to_a_model_without_labels_waits_for_them(with_models: Engine) -> None:
+    with database.writing(with_models) as connection:
+        promote(connection, "m1")
+        promotions.start_service(connection, promote(connection, "m2")["seq"], at=TUESDAY)
+        assert promote(connection, "m1", kind="rollback", at=TUESDAY)["serving_since"] is None
+        assert in_use(connection) == ("m1", "m2")
 
 
 def test_a_rollback_passes_over_a_model_that_never_served(with_models: Engine) -> None:

@@ -13,6 +13,7 @@ from senti_tasks.errors import AuditError, RunStateError
 from senti_tasks.warehouse import database, publication, runs
 from senti_tasks.warehouse.migrations import SQL
 from senti_tasks.warehouse.schema import (
+    model_forms,
     publish_clock,
     review_label_history,
     review_labels,
@@ -103,6 +104,10 @@ OFFENCES: dict[str, tuple[sa.Executable, str]] = {
     "no_review_is_answered_twice": (
         sa.insert(staged_labels).values(run_id=1, shard=0, review_id=3, **STAGED, **LABEL),
         "'review_id': 3, 'answers': 2",
+    ),
+    "the_model_is_known": (
+        sa.update(model_forms).values(verdict="refused", serves=False, digest=None),
+        "'form': 'fp32'",
     ),
     "scores_are_probabilities": (
         sa.update(staged_labels).where(staged_labels.c.review_id == 1).values(score=1.5),

@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from senti_tasks.config import ScoreConfig
 from senti_tasks.errors import RunStateError, ShardTakenError
 from senti_tasks.warehouse import database, runs
-from senti_tasks.warehouse.schema import run_items, run_shards, staged_labels
+from senti_tasks.warehouse.schema import run_items, run_shards, scoring_runs, staged_labels
 from tests.situations import (
     TUESDAY,
     WEDNESDAY,
@@ -85,9 +84,15 @@ def test_five_hundred_shards_are_planned(shop: Engine) -> None:
         add_reviews(connection, {key: f"第{key}条" for key in range(101, 1101)})
     run = opened(shop)
     with database.writing(shop) as connection:
-        assert ScoreConfig(shard_rows=1).shards_for(runs.rows_to_plan(connection, run)) == 500
-        assert runs.plan(connection, run, shards=500) == list(range(500))
+        assert runs.plan(connection, run, shard_rows=1, max_shards=500) == list(range(500))
     assert {row["planned"] for row in rows(shop, run_shards)} == {2, 3}
+
+
+@pytest.mark.parametrize(("reviews_a_shard", "shards"), [(1, 7), (3, 3), (4, 2), (7, 1), (100, 1)])
+def test_the_number_of_shards_follows_the_number_of_reviews(shop: Engine, reviews_a_shard: int, shards: int) -> None:
+    run = opened(shop)
+    with database.writing(shop) as connection:
+        assert runs.plan(connection, run, shard_rows=reviews_a_shard) == list(range(shards))
 
 
 def test_a_night_with_nothing_to_do_has_one_empty_shard(engine: Engine) -> None:
@@ -127,9 +132,9 @@ def test_a_night_plans_what_has_no_label_and_a_full_run_everything(shop: Engine)
     night(shop, "yesterday")
     with database.writing(shop) as connection:
         add_reviews(connection, {8: "新来的"}, at=TUESDAY)
-        new = runs.rows_to_plan(connection, opened_in(connection, "tonight", "new"))
-        everything = runs.rows_to_plan(connection, opened_in(connection, "again", "all"))
-    assert (new, everything) == (1, 8)
+        runs.plan(connection, opened_in(connection, "tonight", "new"))
+        runs.plan(connection, opened_in(connection, "again", "all"))
+    assert [row["planned"] for row in rows(shop, scoring_runs, order_by="run_id")] == [7, 1, 8]
 
 
 def opened_in(connection: Any, origin: str, scope: str) -> int:

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from senti_tasks.jobs import scoring
 from senti_tasks.warehouse import database, migrations, overview, promotions, registry
-from tests.situations import SHANGHAI, TUESDAY, add_model, add_reviews, delete, edit, night, promote, rows
+from tests.situations import SHANGHAI, TUESDAY, WEDNESDAY, add_model, add_reviews, delete, edit, night, promote, rows
 
 VIEWS = list(migrations.view_statements())
 
@@ -181,7 +181,7 @@ def test_the_scorecard_puts_a_models_figures_beside_its_references(shop: Engine)
 
 def test_scoring_health_shows_each_run(shop: Engine) -> None:
     with database.writing(shop) as connection:
-        add_reviews(connection, {5: " "})
+        add_reviews(connection, {5: " "}, at=WEDNESDAY)
     night(shop, "next")
     shown = [(row["origin"], row["state"], row["planned"], row["labelled"], row["failed"]) for row in rows(
         shop, "scoring_health", order_by="run_id"
@@ -191,7 +191,7 @@ def test_scoring_health_shows_each_run(shop: Engine) -> None:
 
 def test_the_overview_says_where_things_stand(shop: Engine) -> None:
     with database.writing(shop) as connection:
-        add_reviews(connection, {5: "新来的"})
+        add_reviews(connection, {5: "新来的"}, at=WEDNESDAY)
         found = overview.status(connection)
         newest = overview.view(connection, "sentiment_latest", order_by="review_id", limit=2)
     assert {key: found[key] for key in ("reviews", "annotated", "pending", "champion", "in_service")} == {

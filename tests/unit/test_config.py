@@ -102,18 +102,12 @@ def test_what_somebody_asks_for_overrules_the_recipe() -> None:
     assert (config.epochs, config.learning_rate, config.dropout) == (1, 4e-4, 0.3)
 
 
-@pytest.mark.parametrize(
-    ("rows", "shards"), [(0, 1), (1, 1), (20_000, 1), (20_001, 2), (10_000_000, 500), (100_000_000, 500)]
-)
-def test_the_number_of_shards_follows_the_number_of_reviews(rows: int, shards: int) -> None:
-    assert ScoreConfig().shards_for(rows) == shards
-
-
 @pytest.mark.parametrize("wanted", [0, -1, 501])
 def test_a_number_of_shards_that_airflow_could_not_map_is_refused(wanted: int) -> None:
     with pytest.raises(ConfigError, match=f"a run takes 1 to 500 shards, found {wanted}"):
-        ScoreConfig().shards_for(10, wanted)
+        ScoreConfig().check_shards(wanted)
 
 
-def test_a_wanted_number_of_shards_is_taken() -> None:
-    assert ScoreConfig().shards_for(10, 7) == 7
+@pytest.mark.parametrize("wanted", [None, 1, 500])
+def test_a_wanted_number_of_shards_is_taken(wanted: int | None) -> None:
+    ScoreConfig().check_shards(wanted)
