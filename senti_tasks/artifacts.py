@@ -106,6 +106,10 @@ class ArtifactStore:
             )
         return folder
 
+    def holds(self, artifact: str) -> bool:
+        """Whether ``artifact`` lies here, whole or not."""
+        return bool((self.root / artifact).exists())
+
     def remove(self, artifact: str) -> None:
         """Deletes ``artifact`` and the copy of it on this machine; that of one that is gone already changes nothing."""
         shutil.rmtree(self.work / "fetched" / artifact, ignore_errors=True)

@@ -55,6 +55,9 @@ def _erase_from_corpora(place: Workplace, review_ids: set[str]) -> tuple[list[st
     with database.reading(place.engine) as connection:
         frozen = corpora.every_corpus(connection)
     for row in frozen:
+        if not place.store.holds(row["artifact"]):
+            log.warning("%s is no longer in the artifact store: nothing can be erased from it", row["artifact"])
+            continue
         folder = place.store.fetch(row["artifact"], row["digest"])
         with place.scratch() as scratch:
             target: Path = scratch / "corpus"

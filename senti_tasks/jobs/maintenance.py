@@ -33,8 +33,7 @@ def settle_deleted(origin: str) -> dict[str, int]:
 
 def retain() -> list[str]:
     """Drops the labels of models beyond the last SENTI_KEEP_MODELS, except those in use; returns their versions."""
-    from senti_tasks.warehouse import database, retention, rollups
-    from senti_tasks.warehouse.promotions import in_service
+    from senti_tasks.warehouse import clock, database, promotions, retention, rollups
 
     place = enter()
     with database.reading(place.engine) as connection:
@@ -44,7 +43,9 @@ def retain() -> list[str]:
             retention.drop_labels(connection, version)
         log.info("the labels of %s are dropped: a rollback to it takes a re-scoring", version)
     with database.writing(place.engine) as connection:
-        rollups.rebuild(connection, in_service(connection))
+        clock.lock(connection)
+        if promotions.champion(connection) is not None:
+            rollups.rebuild(connection, promotions.in_service(connection))
     return versions
 
 

@@ -24,7 +24,7 @@ from senti_tasks.learning.splits import SPLITS
 
 _UNKNOWN_SHOWN = 20
 _TEXTS_AT_ONCE = 5_000  # an encoding takes 14 KB
-_SCHEMA = pa.schema(
+SCHEMA = pa.schema(
     [
         ("review_id", pa.string()),
         ("text", pa.string()),
@@ -162,7 +162,7 @@ def freeze(
     }
     folder.mkdir(parents=True, exist_ok=True)
     for split, part in parts.items():
-        rows = pa.Table.from_pylist([asdict(example) for example in part], schema=_SCHEMA)
+        rows = pa.Table.from_pylist([asdict(example) for example in part], schema=SCHEMA)
         pq.write_table(rows, folder / f"{split}.parquet", compression="zstd")
     (folder / "summary.json").write_text(json.dumps(summary, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     return summary
@@ -211,7 +211,7 @@ def load(folder: Path) -> datasets.DatasetDict:
     for split in SPLITS:
         path = folder / f"{split}.parquet"
         try:
-            parts[split] = datasets.Dataset(pq.read_table(path, schema=_SCHEMA))
+            parts[split] = datasets.Dataset(pq.read_table(path, schema=SCHEMA))
         except (OSError, pa.ArrowException) as error:
             raise CorpusError(f"{path} is not a part of a frozen corpus: freeze the corpus again ({error})") from error
     return datasets.DatasetDict(parts)

@@ -3,7 +3,7 @@
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -88,14 +88,16 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 def tidy(engine: Engine, tables: Iterable[str]) -> None:
     """Gives back the room of deleted rows in ``tables`` and counts rows anew for the planner, beside whoever reads."""
-    with _translated(engine), engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with _translated(engine), closing(engine.raw_connection()) as connection:
+        cursor = connection.cursor()  # outside of any transaction, which SQLAlchemy would begin
         if engine.dialect.name == "sqlite":
-            connection.exec_driver_sql("PRAGMA optimize")
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            cursor.execute("PRAGMA optimize")
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             return
+        driver: Any = connection.driver_connection
+        driver.autocommit = True
         for table in tables:
-            quoted = connection.dialect.identifier_preparer.quote(table)
-            connection.exec_driver_sql(f"VACUUM (ANALYZE, SKIP_LOCKED) {quoted}")
+            cursor.execute(f"VACUUM (ANALYZE, SKIP_LOCKED) {engine.dialect.identifier_preparer.quote(table)}")
 
 
 @contextmanager

@@ -308,22 +308,29 @@ def claim(connection: Connection, run_id: int, shard: int) -> Claim | None:
 
 def read_page(connection: Connection, run_id: int, shard: int, *, after: Any, limit: int) -> list[Item]:
     """The next ``limit`` planned reviews past ``after``, in order of review_id, each as it stands now."""
-    unchanged = sa.and_(
-        reviews.c.review_id == run_items.c.review_id, reviews.c.updated_at == run_items.c.review_updated_at
-    )
-    page = (
-        sa.select(
-            run_items.c.review_id, reviews.c.review_text, reviews.c.created_at, reviews.c.review_id.label("found")
-        )
-        .select_from(run_items.outerjoin(reviews, unchanged))
+    # By key alone, and the version compared afterwards: an import gives all of its rows one updated_at, and a planner
+    # that took its index would read them all for every review of the page.
+    wanted = (
+        sa.select(run_items.c.review_id, run_items.c.review_updated_at)
         .where(run_items.c.run_id == run_id, run_items.c.shard == shard)
         .order_by(run_items.c.review_id)
         .limit(limit)
     )
     if after is not None:
-        page = page.where(run_items.c.review_id > after)
+        wanted = wanted.where(run_items.c.review_id > after)
+    item = wanted.cte("item")
+    page = (
+        sa.select(
+            item.c.review_id,
+            reviews.c.review_text,
+            reviews.c.created_at,
+            sa.func.coalesce(reviews.c.updated_at == item.c.review_updated_at, sa.false()).label("unchanged"),
+        )
+        .select_from(item.outerjoin(reviews, reviews.c.review_id == item.c.review_id))
+        .order_by(item.c.review_id)
+    )
     return [
-        Item(row.review_id, row.review_text, row.created_at, superseded=row.found is None)
+        Item(row.review_id, row.review_text if row.unchanged else None, row.created_at, superseded=not row.unchanged)
         for row in connection.execute(page)
     ]
 

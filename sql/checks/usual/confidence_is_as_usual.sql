@@ -48,8 +48,8 @@ compared AS (
 )
 
 SELECT
-    ROUND(CAST(confidence AS NUMERIC), 4) AS confidence,
-    ROUND(CAST(usual_confidence AS NUMERIC), 4) AS usual_confidence
+    CAST(ROUND(CAST(confidence AS NUMERIC), 4) AS DOUBLE PRECISION) AS confidence,
+    CAST(ROUND(CAST(usual_confidence AS NUMERIC), 4) AS DOUBLE PRECISION) AS usual_confidence
 FROM compared
 WHERE
     ABS(confidence - usual_confidence) > 0.02

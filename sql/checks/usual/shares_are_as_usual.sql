@@ -46,7 +46,7 @@ compared AS (
 
 SELECT
     label,
-    ROUND(CAST(share AS NUMERIC), 3) AS share,
-    ROUND(CAST(usual_share AS NUMERIC), 3) AS usual_share
+    CAST(ROUND(CAST(share AS NUMERIC), 3) AS DOUBLE PRECISION) AS share,
+    CAST(ROUND(CAST(usual_share AS NUMERIC), 3) AS DOUBLE PRECISION) AS usual_share
 FROM compared
 WHERE ABS(share - usual_share) > 0.05 AND (share - usual_share) * (share - usual_share) > 16 * variance

@@ -1,0 +1,90 @@
+"""Which models keep their labels, and what dropping them leaves."""
+
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import Engine
+
+from senti_tasks.errors import LockedError
+from senti_tasks.jobs import maintenance
+from senti_tasks.warehouse import database, partitions, promotions, retention, watermarks
+from senti_tasks.warehouse.schema import label_rollups, review_labels, run_items, staged_labels
+from tests.situations import TUESDAY, add_model, add_reviews, count, night, on_postgresql, promote, rows
+
+MODELS = ("m1", "m2", "m3", "m4", "m5")
+
+
+@pytest.fixture
+def shop(engine: Engine, home: Path) -> Engine:
+    """Five models that served one after the other; each has labelled both reviews."""
+    with database.writing(engine) as connection:
+        add_reviews(connection, {1: "很好", 2: "太差"})
+        for version in MODELS:
+            add_model(connection, version)
+            promotions.start_service(connection, promote(connection, version)["seq"], at=TUESDAY)
+    for version in MODELS:
+        night(engine, version, model=version)
+    return engine
+
+
+def expendable(engine: Engine, keep: int) -> list[str]:
+    with database.reading(engine) as connection:
+        return retention.expendable(connection, keep=keep)
+
+
+@pytest.mark.parametrize(
+    ("keep", "dropped"), [(1, ["m1", "m2", "m3"]), (2, ["m1", "m2", "m3"]), (3, ["m1", "m2"]), (9, [])]
+)
+def test_the_last_ones_that_served_keep_their_labels_and_so_does_the_one_to_roll_back_to(
+    keep: int, dropped: list[str], shop: Engine
+) -> None:
+    assert expendable(shop, keep) == dropped
+
+
+def test_the_incoming_model_and_the_one_in_service_keep_theirs(shop: Engine) -> None:
+    with database.writing(shop) as connection:
+        add_model(connection, "m6")
+        promote(connection, "m6")
+    night(shop, "m6", model="m6")
+    assert expendable(shop, 1) == ["m1", "m2", "m3", "m4"]
+
+
+def test_dropping_leaves_the_others_and_a_rollback_to_it_waits_for_a_rescoring(shop: Engine) -> None:
+    with database.writing(shop) as connection:
+        retention.drop_labels(connection, "m4")
+    assert {row["model_version"] for row in rows(shop, review_labels)} == set(MODELS) - {"m4"}
+    assert {row["model_version"] for row in rows(shop, label_rollups)} == set(MODELS) - {"m4"}
+    with database.writing(shop) as connection:
+        assert watermarks.of(connection, "m4") is None
+        assert promote(connection, "m4", kind="rollback")["serving_since"] is None
+        assert promotions.in_service(connection) == "m5"
+    assert night(shop, "m4 again", model="m4")["labelled"] == 2
+
+
+@on_postgresql
+def test_a_reader_who_stays_keeps_the_partition_and_nothing_is_lost(
+    shop: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partitions, "PATIENCE_MS", 50)
+    with database.reading(shop) as analyst:
+        analyst.execute(sa.select(review_labels.c.label)).all()
+        with pytest.raises(LockedError), database.writing(shop) as connection:
+            retention.drop_labels(connection, "m1")
+    assert count(shop, review_labels) == 10
+
+
+def test_maintenance_drops_sweeps_and_tidies(shop: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SENTI_KEEP_MODELS", "2")
+    assert maintenance.retain() == ["m1", "m2", "m3"]
+    assert maintenance.retain() == []
+    maintenance.tidy()
+    assert count(shop, staged_labels) == count(shop, run_items) == 0
+    with database.reading(shop) as connection:
+        assert partitions.keys(connection, staged_labels) == set()
+
+
+def test_maintenance_of_an_empty_warehouse_has_nothing_to_do(engine: Engine, home: Path) -> None:
+    assert maintenance.settle_deleted("maintenance") == {"deleted": 0, "forgotten": 0}
+    assert maintenance.retain() == []
+    maintenance.tidy()

@@ -1,0 +1,145 @@
+"""What a night looks at: what changed since the model's watermark, less an overlap; and what a reconciliation finds."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import Connection, Engine
+
+from senti_tasks.warehouse import database, publication, runs, watermarks
+from senti_tasks.warehouse.schema import review_labels, scoring_runs
+from tests.situations import MONDAY, WEDNESDAY, add_model, add_reviews, answer, night, open_night, promote, rows
+
+THURSDAY = WEDNESDAY + timedelta(days=1)
+
+
+@pytest.fixture
+def shop(engine: Engine) -> Engine:
+    """Two reviews of Monday, labelled by the night that was due on Wednesday."""
+    with database.writing(engine) as connection:
+        add_model(connection, "m1")
+        promote(connection, "m1")
+        add_reviews(connection, {1: "很好", 2: "太差"})
+    night(engine, "wednesday")
+    return engine
+
+
+def mark(engine: Engine, model: str = "m1") -> datetime | None:
+    with database.reading(engine) as connection:
+        return watermarks.of(connection, model)
+
+
+def labelled(engine: Engine) -> set[int]:
+    return {row["review_id"] for row in rows(engine, review_labels)}
+
+
+def test_a_publication_moves_the_mark_to_the_time_the_night_was_due(shop: Engine) -> None:
+    assert mark(shop) == WEDNESDAY
+
+
+def test_a_model_without_a_mark_looks_at_everything(shop: Engine) -> None:
+    with database.writing(shop) as connection:
+        add_model(connection, "m2")
+    assert mark(shop, "m2") is None
+    assert night(shop, "first of m2", model="m2")["planned"] == 2
+
+
+def test_a_review_that_committed_within_the_overlap_is_found_by_the_next_night(shop: Engine) -> None:
+    with database.writing(shop) as connection:
+        add_reviews(connection, {3: "不错"}, at=WEDNESDAY - timedelta(hours=23))
+    assert night(shop, "next")["labelled"] == 1
+
+
+def test_a_review_that_committed_later_than_that_is_found_and_counted_by_a_reconciliation(shop: Engine) -> None:
+    with database.writing(shop) as connection:
+        add_reviews(connection, {3: "不错"}, at=MONDAY)
+        add_reviews(connection, {4: "一般"}, at=WEDNESDAY)
+    assert night(shop, "next")["labelled"] == 1
+    assert labelled(shop) == {1, 2, 4}
+    assert night(shop, "monday", scope="reconcile")["labelled"] == 1
+    assert labelled(shop) == {1, 2, 3, 4}
+    assert [row["late"] for row in rows(shop, "scoring_health", order_by="run_id")] == [None, None, 1]
+
+
+def test_a_review_dated_2099_is_labelled_and_ends_nothing(shop: Engine) -> None:
+    with database.writing(shop) as connection:
+        add_reviews(connection, {3: "不错"}, at=datetime(2099, 1, 1, tzinfo=UTC))
+    assert night(shop, "thursday")["labelled"] == 1
+    assert mark(shop) == WEDNESDAY
+    with database.writing(shop) as connection:
+        add_reviews(connection, {4: "一般"}, at=WEDNESDAY)
+    assert night(shop, "friday")["labelled"] == 1
+
+
+def test_the_mark_never_moves_backwards_and_never_past_the_opening(shop: Engine) -> None:
+    for origin, due, opened, expected in (
+        ("an earlier night", MONDAY, MONDAY, WEDNESDAY),
+        ("a night that was due tomorrow", THURSDAY, WEDNESDAY, WEDNESDAY),
+        ("the next night", THURSDAY, THURSDAY, THURSDAY),
+    ):
+        with database.writing(shop) as connection:
+            run = runs.open_run(
+                connection, origin=origin, scope="new", model_version="m1", form="fp32", due=due, at=opened
+            )["run_id"]
+            runs.plan(connection, run)
+            answer(connection, run)
+            publication.audit(connection, run)
+            publication.publish(connection, run, at=THURSDAY)
+        assert mark(shop) == expected, origin
+
+
+def test_a_night_that_was_not_published_leaves_the_mark(engine: Engine) -> None:
+    with database.writing(engine) as connection:
+        add_model(connection, "m1")
+        promote(connection, "m1")
+        add_reviews(connection, {1: "很好"})
+        run = open_night(connection)
+        answer(connection, run)
+        publication.audit(connection, run)
+    assert mark(engine) is None
+
+
+def test_after_a_rollback_a_night_completes_what_the_old_model_has_not_seen(shop: Engine) -> None:
+    with database.writing(shop) as connection:
+        add_model(connection, "m2")
+        add_reviews(connection, {3: "不错"}, at=WEDNESDAY)
+    night(shop, "m2", model="m2")
+    with database.writing(shop) as connection:
+        assert runs.count_pending(connection, "m1") == 1
+    assert night(shop, "back to m1", model="m1")["labelled"] == 1
+
+
+def test_ranges_of_keys_cover_what_waits_and_are_opened_once(shop: Engine) -> None:
+    with database.writing(shop) as connection:
+        add_model(connection, "m2")
+        add_reviews(connection, dict.fromkeys(range(3, 11), "不错"))
+        found = ranges(connection, rows_each=3)
+        assert runs.ranges_of_origin(connection, "rescore") == found
+        assert runs.ranges_of_origin(connection, "another") == []
+        for run in found:
+            runs.plan(connection, run)
+    bounds = [(row["after_id"], row["through_id"], row["planned"]) for row in rows(shop, scoring_runs)[1:]]
+    assert bounds == [(None, 3, 3), (3, 6, 3), (6, 9, 3), (9, None, 1)]
+
+
+def test_ranges_are_larger_where_there_would_be_too_many_and_one_where_nothing_waits(shop: Engine) -> None:
+    with database.writing(shop) as connection:
+        add_model(connection, "m2")
+        add_reviews(connection, dict.fromkeys(range(3, 11), "不错"))
+        assert len(ranges(connection, rows_each=1, most=4)) == 4
+    night(shop, "all of it", model="m2")
+    with database.writing(shop) as connection:
+        (run,) = ranges(connection, rows_each=3, origin="nothing waits")
+        assert runs.plan(connection, run) == [0]
+
+
+def ranges(connection: Connection, *, rows_each: int, most: int = 500, origin: str = "rescore") -> list[int]:
+    return runs.open_ranges(
+        connection,
+        origin=origin,
+        model_version="m2",
+        form="fp32",
+        due=WEDNESDAY,
+        at=WEDNESDAY,
+        rows=rows_each,
+        most=most,
+    )
