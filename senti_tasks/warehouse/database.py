@@ -68,7 +68,10 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     # A transaction that reads first and writes later fails at once when another one wrote in between; one that takes
     # the write lock at its start waits instead.
-    read_only = connection.get_execution_options().get("postgresql_readonly")
+    options = connection.get_execution_options()
+    if options.get("foreign_keys") is False:
+        connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
+    read_only = options.get("postgresql_readonly")
     connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
 
@@ -84,6 +87,17 @@ def writing(engine: Engine) -> Iterator[Connection]:
     """A transaction that commits when the block ends and leaves nothing behind when it raises."""
     with _translated(engine), engine.begin() as connection:
         yield connection
+
+
+@contextmanager
+def migrating(engine: Engine) -> Iterator[Connection]:
+    """A writing transaction in which SQLite lets a table be made anew that others refer to, as it must be to change a
+    constraint (https://sqlite.org/lang_altertable.html, 7); at its end every reference holds, or nothing was changed.
+    """
+    with _translated(engine), engine.execution_options(foreign_keys=False).begin() as connection:
+        yield connection
+        if engine.dialect.name == "sqlite" and (broken := connection.exec_driver_sql("PRAGMA foreign_key_check").all()):
+            raise WarehouseError(f"the migration would leave references to nothing: {broken[:5]}; nothing was changed")
 
 
 def tidy(engine: Engine, tables: Iterable[str]) -> None:

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, inspect
 from senti_tasks import labels
 from senti_tasks.errors import LockedError, WarehouseError
 from senti_tasks.labels import LabelSet
-from senti_tasks.warehouse.database import insert, make_room, reading, writing
+from senti_tasks.warehouse.database import insert, make_room, migrating, reading
 from senti_tasks.warehouse.schema import warehouse_settings
 
 _PACKAGED = Path(__file__).parents[1] / "sql"
@@ -57,7 +57,7 @@ def migrate(
     while True:
         attempts += 1
         try:
-            with writing(engine) as connection:
+            with migrating(engine) as connection:
                 if on_postgresql:
                     _take_turn(connection, lock_timeout_s)
                 return _migrate(connection, settings)

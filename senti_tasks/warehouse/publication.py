@@ -101,6 +101,7 @@ def publish(connection: Connection, run_id: int, *, at: datetime) -> dict[str, A
         "state": "published",
         "publish_seq": seq,
         "published_at": at,
+        "seconds": (at - found["opened_at"]).total_seconds(),
         **counts,
         "superseded": found["planned"] - counts["labelled"] - counts["failed"],
     }

@@ -250,6 +250,7 @@ scoring_runs = Table(
     Column("after_id", ReviewId),  # of a run over a range of keys: those above this one
     Column("through_id", ReviewId),  # ... up to this one
     Column("late", Counter),  # of a reconciliation: planned reviews that the nights had no chance to see
+    Column("seconds", sa.Double),  # from opening to publication
     Column("overruled", sa.Text),  # the checks that a person overruled, what they found, and why and by whom
     Column("overruled_by", sa.Text),
     Column("overruled_reason", sa.Text),
@@ -363,6 +364,15 @@ scoring_errors = Table(
     Column("reason", sa.Text, nullable=False),
     Column("run_id", Counter, nullable=False),
     Column("at", UTCDateTime, nullable=False),
+)
+
+calendar_days = Table(  # what databases spell differently: the week and the month of a day, and days between two
+    "calendar_days",
+    metadata,
+    Column("day", sa.Date, primary_key=True),
+    Column("day_number", sa.Integer, nullable=False),  # days since 1970-01-01
+    Column("week_start", sa.Date, nullable=False),  # a Monday
+    Column("month", sa.Text, nullable=False),  # 2026-11
 )
 
 label_rollups = Table(  # sums over review_labels, kept with every publication, so that a month is thirty rows

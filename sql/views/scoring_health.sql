@@ -1,7 +1,7 @@
 -- One row per scoring run: what it planned, what became of each review, when it was published.
 -- superseded: reviews that were edited or deleted between plan and reading; the next run takes them up.
 -- late: reviews that a reconciliation found and no night could have: they were committed after it, dated before.
--- overruled: checks that a person overruled, what they found, by whom and why.
+-- overruled: checks that a person overruled, what they found, by whom and why. seconds: from opening to publication.
 SELECT
     run_id,
     origin,
@@ -21,5 +21,6 @@ SELECT
     late,
     overruled,
     overruled_by,
-    overruled_reason
+    overruled_reason,
+    seconds
 FROM scoring_runs

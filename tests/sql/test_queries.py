@@ -1,5 +1,6 @@
 """The analysts' cookbook: every question runs, and answers a known situation rightly."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +8,21 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
-from senti_tasks.warehouse import database
+from senti_tasks.warehouse import database, promotions, publication
 from senti_tasks.warehouse.migrations import SQL
-from tests.situations import TUESDAY, add_model, add_reviews, night, promote
+from tests.situations import (
+    MONDAY,
+    TUESDAY,
+    WEDNESDAY,
+    add_model,
+    add_reviews,
+    annotate,
+    answer,
+    edit,
+    night,
+    open_night,
+    promote,
+)
 
 QUERIES = sorted((SQL / "queries").glob("*.sql"))
 
@@ -56,3 +69,96 @@ def test_the_negatives_to_read_first_are_negatives_only(shop: Engine) -> None:
     found = ask(shop, "negatives_to_read_first")
     assert [row["review_id"] for row in found] == [1, 11, 12, 13, 14, 15]
     assert {row["review_text"] for row in found} == {"太差"}
+
+
+def told(row: dict[str, Any], *names: str) -> tuple[Any, ...]:
+    """Values as text, dates and decimals as both databases spell them."""
+    return tuple(str(row[name]).removesuffix(".0").removesuffix(" 00:00:00") for name in names)
+
+
+def test_the_share_of_negatives_has_its_wilson_interval(shop: Engine) -> None:
+    found = ask(shop, "negative_share_by_product_and_week")
+    names = ("product", "week_start", "reviews", "negative_percent", "at_least", "at_most")
+    assert [told(row, *names) for row in found] == [
+        ("酒店", "2026-11-02", "10", "50", "23.7", "76.3"),
+        ("面馆", "2026-11-02", "10", "10", "1.8", "40.4"),
+    ]
+
+
+def test_a_product_that_got_worse_is_found_and_one_that_did_not_is_not(shop: Engine) -> None:
+    long_ago = MONDAY - timedelta(days=30)
+    with database.writing(shop) as connection:
+        for product, keys in (("酒店", range(100, 120)), ("面馆", range(200, 220))):
+            texts = {key: "太差" if key == keys[0] else "很好" for key in keys}
+            add_reviews(connection, texts, product=product, at=WEDNESDAY, created_at=long_ago)
+    night(shop, "next")
+    (worse,) = ask(shop, "products_that_got_worse")
+    assert told(worse, "product", "negative_percent_before", "negative_percent") == ("酒店", "5", "50")
+    assert float(worse["z"]) == pytest.approx(2.81, abs=0.01)  # (0.5 - 0.05) / sqrt(7/32 * 25/32 * (1/10 + 1/20))
+
+
+def test_the_certain_negatives_are_of_the_newest_day(shop: Engine) -> None:
+    assert ask(shop, "certain_negatives_of_the_newest_day") == []
+    with database.writing(shop) as connection:
+        add_reviews(connection, {30: "差得很", 31: "很好"}, at=WEDNESDAY)
+    night(shop, "next")
+    assert [row["review_id"] for row in ask(shop, "certain_negatives_of_the_newest_day")] == [30]
+
+
+def test_labels_that_the_new_model_changed_are_counted_by_direction(shop: Engine) -> None:
+    with database.writing(shop) as connection:
+        add_model(connection, "m2")
+        promotions.start_service(connection, promote(connection, "m2")["seq"], at=TUESDAY)
+        run = open_night(connection, "m2")
+        answer(connection, run)
+        flipped = "UPDATE staged_labels SET label = 0, score = 0.4 WHERE run_id = :run AND review_id IN (2, 3)"
+        connection.execute(sa.text(flipped), {"run": run})
+        publication.audit(connection, run)
+        publication.publish(connection, run, at=WEDNESDAY)
+    (found,) = ask(shop, "labels_that_flipped")
+    names = ("old_model_version", "new_model_version", "old_label_name", "new_label_name", "reviews")
+    assert told(found, *names) == ("m1", "m2", "positive", "negative", "2")
+    assert float(found["mean_change_of_score"]) == pytest.approx(-0.5)
+
+
+def test_the_model_is_held_against_the_newest_label_by_a_person_of_the_same_text(shop: Engine) -> None:
+    with database.writing(shop) as connection:
+        annotate(connection, 1, 1, "太差", at=MONDAY)
+        annotate(connection, 1, 0, "太差", at=TUESDAY)  # the newest one counts
+        annotate(connection, 2, 0, "很好")
+        annotate(connection, 3, 0, "另一条")  # of another text
+    (found,) = ask(shop, "model_against_people_by_month")
+    assert told(found, "month", "reviews", "agreement_percent") == ("2026-11", "2", "50")
+
+
+def test_the_runs_say_how_complete_they_are_and_how_fast_they_were(shop: Engine) -> None:
+    (run,) = ask(shop, "how_complete_is_it")
+    assert (run["state"], run["planned"], run["labelled"], run["failed"]) == ("published", 20, 20, 0)
+    with database.writing(shop) as connection:
+        connection.execute(sa.text("UPDATE scoring_runs SET seconds = 4"))
+    (speed,) = ask(shop, "speed_of_nights")
+    assert told(speed, "model_version", "form", "nights", "labelled", "reviews_per_second") == (
+        *("m1", "fp32", "1", "20", "5"),
+    )
+
+
+def test_what_could_not_be_scored_is_counted_by_its_reason(shop: Engine) -> None:
+    with database.writing(shop) as connection:
+        add_reviews(connection, {40: " ", 41: ""}, at=WEDNESDAY)
+    night(shop, "next")
+    (found,) = ask(shop, "what_could_not_be_scored")
+    assert told(found, "reason", "reviews", "for_instance") == ("the text is blank", "2", "40")
+
+
+def test_the_weeks_show_the_mood(shop: Engine) -> None:
+    (found,) = ask(shop, "drift_by_week")
+    assert told(found, "week_start", "reviews", "negative_percent") == ("2026-11-02", "20", "30")
+    assert float(found["mean_confidence"]) == pytest.approx((6 * 0.8 + 9 * 0.9 + 5 * 0.6) / 20, abs=0.001)
+
+
+def test_a_label_of_an_edited_text_is_listed_until_the_next_night(shop: Engine) -> None:
+    with database.writing(shop) as connection:
+        edit(connection, 1, "改了", at=WEDNESDAY)
+    assert [row["review_id"] for row in ask(shop, "stale_labels")] == [1]
+    night(shop, "next")
+    assert ask(shop, "stale_labels") == []

@@ -31,7 +31,7 @@ def by_id(engine: Engine, view: str) -> dict[int, dict[str, Any]]:
     return {row["review_id"]: row for row in rows(engine, view)}
 
 
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("view", sorted({*VIEWS} - {"calendar"}))
 def test_every_view_runs_on_a_warehouse_with_nothing_in_it(view: str, engine: Engine) -> None:
     assert rows(engine, view) == []
 

@@ -1,5 +1,8 @@
 """Nights that cost what is new: watermarks, rollups, staged rows in partitions; a freeze, overrulings and erasure."""
 
+from datetime import date, timedelta
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import context, op
 
@@ -8,6 +11,7 @@ from senti_tasks.warehouse.types import UTCDateTime, review_id_column_type
 revision = "0004"
 down_revision = "0003"
 
+FIRST_DAY, LAST_DAY = date(1990, 1, 1), date(2059, 12, 31)
 Counter = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
@@ -33,6 +37,7 @@ def _runs(review_id: sa.types.TypeEngine[object]) -> None:
         table.add_column(sa.Column("after_id", review_id))
         table.add_column(sa.Column("through_id", review_id))
         table.add_column(sa.Column("late", Counter))
+        table.add_column(sa.Column("seconds", sa.Double()))
         table.add_column(sa.Column("overruled", sa.Text()))
         table.add_column(sa.Column("overruled_by", sa.Text()))
         table.add_column(sa.Column("overruled_reason", sa.Text()))
@@ -53,6 +58,13 @@ def _tables(review_id: sa.types.TypeEngine[object]) -> None:
         sa.Column("confidence_squares", sa.Double(), nullable=False),
     )
     op.create_table(
+        "calendar_days",
+        sa.Column("day", sa.Date(), primary_key=True),
+        sa.Column("day_number", sa.Integer(), nullable=False),
+        sa.Column("week_start", sa.Date(), nullable=False),
+        sa.Column("month", sa.Text(), nullable=False),
+    )
+    op.create_table(
         "label_rollups",
         sa.Column("model_version", sa.Text(), primary_key=True),
         sa.Column("local_day", sa.Date(), primary_key=True),
@@ -71,6 +83,9 @@ def _tables(review_id: sa.types.TypeEngine[object]) -> None:
 
 
 def _fill() -> None:
+    kinds: dict[str, Any] = {"day": sa.Date(), "day_number": sa.Integer(), "week_start": sa.Date(), "month": sa.Text()}
+    days = sa.table("calendar_days", *(sa.column(name, kind) for name, kind in kinds.items()))
+    op.bulk_insert(days, [_day(number) for number in range((LAST_DAY - FIRST_DAY).days + 1)])
     # A run planned everything that was pending, whenever it had changed.
     op.execute(
         "INSERT INTO scoring_watermarks (model_version, through) "
@@ -82,6 +97,16 @@ def _fill() -> None:
         "SELECT model_version, local_day, label, COUNT(*), SUM(score), SUM(confidence) FROM review_labels "
         "GROUP BY model_version, local_day, label"
     )
+
+
+def _day(number: int) -> dict[str, object]:
+    day = FIRST_DAY + timedelta(days=number)
+    return {
+        "day": day,
+        "day_number": (day - date(1970, 1, 1)).days,
+        "week_start": day - timedelta(days=day.weekday()),
+        "month": f"{day:%Y-%m}",
+    }
 
 
 def _partition_by_run(name: str, constraints: list[str]) -> None:

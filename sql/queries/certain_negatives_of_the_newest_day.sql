@@ -1,0 +1,6 @@
+-- Which negative reviews of the newest day is the model most certain of?
+SELECT review_id, product, ROUND(CAST(confidence AS NUMERIC), 3) AS confidence, review_text
+FROM sentiment_latest
+WHERE label = 0 AND local_day = (SELECT MAX(local_day) FROM sentiment_daily)
+ORDER BY confidence DESC, review_id
+LIMIT 10

@@ -1,0 +1,5 @@
+-- How complete is it: of the reviews in the last nights, how many were labelled, failed or wait for the next night?
+SELECT run_id, due, published_at, state, planned, labelled, failed, superseded, late
+FROM scoring_health
+ORDER BY run_id DESC
+LIMIT 10

@@ -1,0 +1,6 @@
+-- Which labels are of a text that was edited since, and wait for the next night?
+SELECT review_id, product, label_name, scored_at
+FROM sentiment_latest
+WHERE stale
+ORDER BY scored_at, review_id
+LIMIT 100

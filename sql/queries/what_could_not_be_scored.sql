@@ -1,0 +1,5 @@
+-- What could not be scored, and why?
+SELECT reason, COUNT(*) AS reviews, MIN(CAST(review_id AS TEXT)) AS for_instance
+FROM scoring_failures
+GROUP BY reason
+ORDER BY reviews DESC, reason

@@ -1,0 +1,13 @@
+-- One row per review whose present text the model in service could not label, and why. It is tried again when its text
+-- changes, and by every new model.
+SELECT
+    failed.review_id,
+    review.product,
+    failed.reason,
+    failed.at,
+    failed.run_id,
+    failed.model_version
+FROM scoring_errors AS failed
+INNER JOIN model_in_service AS service ON service.model_version = failed.model_version
+INNER JOIN reviews AS review
+    ON review.review_id = failed.review_id AND review.updated_at = failed.review_updated_at

@@ -1,0 +1,30 @@
+-- One row per review that both the model in service and the one that served before it have labelled: the old label and
+-- the new. changed: they are not the same. No rows before a second model has served, or when its labels were dropped.
+WITH previous AS (
+    SELECT earlier.model_version
+    FROM promotions AS earlier
+    CROSS JOIN model_in_service AS service
+    WHERE earlier.serving_since IS NOT NULL AND earlier.model_version <> service.model_version
+    ORDER BY earlier.seq DESC
+    LIMIT 1
+)
+
+SELECT
+    new.review_id,
+    old.model_version AS old_model_version,
+    new.model_version AS new_model_version,
+    old.label AS old_label,
+    new.label AS new_label,
+    old_name.label_name AS old_label_name,
+    new_name.label_name AS new_label_name,
+    old.score AS old_score,
+    new.score AS new_score,
+    old.label <> new.label AS changed,
+    old.text_digest = new.text_digest AS same_text,
+    new.local_day
+FROM review_labels AS new
+INNER JOIN model_in_service AS service ON service.model_version = new.model_version
+CROSS JOIN previous
+INNER JOIN review_labels AS old ON old.model_version = previous.model_version AND old.review_id = new.review_id
+LEFT JOIN model_labels AS old_name ON old_name.model_version = old.model_version AND old_name.label = old.label
+LEFT JOIN model_labels AS new_name ON new_name.model_version = new.model_version AND new_name.label = new.label
