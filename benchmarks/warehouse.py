@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from senti_tasks.warehouse import database, migrations, promotions, publication,
 from senti_tasks.warehouse.schema import corpora, staged_labels
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
-SERVER_SETTINGS = ("max_wal_size = '8GB'", "shared_buffers = '512MB'")
+SERVER_SETTINGS = ("max_wal_size = '8GB'",)  # taken without a restart
 MODELS = ("before", "after")
 
 
@@ -139,11 +140,11 @@ def add_history(engine: Engine, rows: int) -> None:
     """``rows`` labelled reviews, with their rollups and the watermark, as nights would have left them."""
     add_reviews(engine, 1, rows, step=1)
     name = engine.dialect.name
+    columns = "review_updated_at, label, score, confidence, truncated, form, run_id, scored_at, local_day, publish_seq"
     labels = (
-        "INSERT INTO review_labels (model_version, review_id, text_digest, review_updated_at, label, score, confidence, "
-        "truncated, form, run_id, scored_at, local_day, publish_seq) "
-        f"SELECT 'before', review_id, {DIGEST[name]}, updated_at, review_id % 2, 0.9, 0.9, FALSE, 'fp32', 0, updated_at, "
-        "DATE(created_at), 0 FROM reviews"
+        f"INSERT INTO review_labels (model_version, review_id, text_digest, {columns}) "  # noqa: S608
+        f"SELECT 'before', review_id, {DIGEST[name]}, updated_at, review_id % 2, 0.9, 0.9, FALSE, 'fp32', 0, "
+        "updated_at, DATE(created_at), 0 FROM reviews"
     )
     rollups = (
         "INSERT INTO label_rollups SELECT model_version, local_day, label, COUNT(*), SUM(score), SUM(confidence) "
@@ -162,7 +163,7 @@ def planning(folder: Path, dialect: str, behind: int, arguments: argparse.Namesp
     with warehouse(folder, dialect) as engine:
         add_history(engine, behind)
         add_reviews(engine, behind + 1, behind + arguments.night, step=0)
-        nights = [timed(lambda number=number: plan(engine, f"night {number}")) for number in range(arguments.rounds)]
+        nights = [timed(partial(plan, engine, f"night {night}")) for night in range(arguments.rounds)]
         everything = timed(lambda: plan(engine, "reconciliation", scope="reconcile"))
     return {
         "behind": behind,
@@ -209,8 +210,7 @@ def compare_staging(folder: Path, dialect: str, arguments: argparse.Namespace) -
         run = plan(engine, "night")
         with database.writing(engine) as connection:
             connection.exec_driver_sql("CREATE TABLE bare AS SELECT * FROM staged_labels")
-            claim = runs.claim(connection, run, 0)
-        assert claim is not None
+            claim = _claim(connection, run, 0)
 
         def stage() -> None:
             for window in pages:
@@ -222,7 +222,7 @@ def compare_staging(folder: Path, dialect: str, arguments: argparse.Namespace) -
             seconds["bare"].append(timed(lambda: load_bare(engine, [row for window in pages for row in window])))
             frame = pd.DataFrame([{"run_id": 1, "shard": 0, "attempt": 1, **row} for page in pages for row in page])
             seconds["pandas"].append(
-                timed(lambda frame=frame: frame.to_sql("by_pandas", engine, if_exists="replace", index=False))
+                timed(partial(frame.to_sql, "by_pandas", engine, if_exists="replace", index=False))
             )
     middle = {name: statistics.median(found) for name, found in seconds.items()}
     return {
@@ -285,14 +285,20 @@ def publish(engine: Engine, origin: str, scope: str) -> dict[str, Any]:
     return {"seconds": seconds, "wal_mb": grown["wal"], "grown_mb": grown["labels"]}
 
 
+def _claim(connection: Connection, run: int, shard: int) -> runs.Claim:
+    claim = runs.claim(connection, run, shard)
+    if claim is None:
+        raise RuntimeError(f"shard {shard} of run {run} is finished already")
+    return claim
+
+
 def answer_all(engine: Engine, run: int) -> None:
     with database.reading(engine) as connection:
         shards = connection.execute(sa.text("SELECT shard FROM run_shards WHERE run_id = :run"), {"run": run}).scalars()
         numbers = list(shards)
     for shard in numbers:
         with database.writing(engine) as connection:
-            claim = runs.claim(connection, run, shard)
-        assert claim is not None
+            claim = _claim(connection, run, shard)
         after = None
         while True:
             with database.reading(engine) as connection:
@@ -334,10 +340,9 @@ def show(found: dict[str, Any]) -> None:
             figures = (number(one["seconds"]), number(times), number(one["seconds_to_reconcile"]))
             lines.append((f"{name}, {one['behind']:,}", f"{one['planned']:,}", *figures))
     say(*table(head, lines), "", "### Staging", "")
-    head = ("database", "rows/s", "bare, rows/s", "pandas, rows/s", "of bare", "× pandas")
     say(
         *table(
-            head,
+            ("database", "rows/s", "bare, rows/s", "pandas, rows/s", "of bare", "× pandas"),
             [
                 (
                     name,
@@ -356,7 +361,8 @@ def show(found: dict[str, Any]) -> None:
         f"- plan {number(seconds['plan'])} s, read and stage {number(seconds['read_and_stage'])} s, audit "
         f"{number(seconds['audit'])} s, publish {number(seconds['publish'])} s",
         f"- WAL {number(one['new']['wal_mb'])} MB, labels grown by {number(one['new']['grown_mb'])} MB",
-        f"- promotion {number(1e3 * one['promotion_seconds'])} ms, rollback {number(1e3 * one['rollback_seconds'])} ms, "
+        f"- promotion {number(1e3 * one['promotion_seconds'])} ms, rollback "
+        f"{number(1e3 * one['rollback_seconds'])} ms, "
         f"sentiment_daily over 30 days {number(1e3 * one['month_seconds'])} ms",
     )
 

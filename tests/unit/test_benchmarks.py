@@ -201,3 +201,25 @@ def test_what_goes_wrong_in_a_worker_is_told_in_a_line() -> None:
 
 def load_int() -> type[int]:
     return int
+
+
+def test_the_warehouse_reports_planning_staging_and_publishing_on_both_databases() -> None:
+    behind = ("--behind", "300", "600", "--behind-sqlite", "300")
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "benchmarks.warehouse", "--json", "--rounds", "1", *behind),
+            *("--night", "50", "--staged", "500", "--published", "200"),
+        ],
+        cwd=_ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3_000:]
+    found = json.loads(done.stdout)
+    assert [one["behind"] for one in found["planning"]["postgresql"]] == [300, 600]
+    assert found["staging"].keys() == {"postgresql", "sqlite"}
+    assert found["staging"]["postgresql"]["of_bare"] > 0
+    assert found["publishing"]["new"]["seconds"].keys() == {"plan", "read_and_stage", "audit", "publish"}
+    assert found["publishing"]["rollback_seconds"] > 0
