@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Engine, inspect
 from senti_tasks import labels
 from senti_tasks.errors import LockedError, WarehouseError
 from senti_tasks.labels import LabelSet
+from senti_tasks.warehouse import dictionary
 from senti_tasks.warehouse.database import insert, make_room, migrating, reading
 from senti_tasks.warehouse.schema import warehouse_settings
 
@@ -182,13 +183,15 @@ def create_views(connection: Connection) -> list[str]:
     present = set(inspect(connection).get_view_names())
     settings = warehouse_settings
     recorded = {row.name: row.value for row in connection.execute(sa.select(settings.c.name, settings.c.value))}
-    statements = view_statements()
+    statements, meanings = view_statements(), dictionary.columns(SQL)
     as_it_stands = {"no_parameters": True}  # psycopg would take a per-cent sign in a comment for a placeholder
     for name, body in statements.items():
-        setting = {"name": f"view:{name}", "value": hashlib.sha256(body.encode()).hexdigest()}
+        told = body + repr(meanings)
+        setting = {"name": f"view:{name}", "value": hashlib.sha256(told.encode()).hexdigest()}
         if name in present and recorded.get(setting["name"]) == setting["value"]:
             continue
         connection.exec_driver_sql(f"{replace} {name} AS\n{body}", execution_options=as_it_stands)
+        dictionary.comment(connection, name, body, meanings)
         kept = insert(connection, settings).values(setting)
         connection.execute(kept.on_conflict_do_update(index_elements=["name"], set_={"value": kept.excluded.value}))
     return list(statements)
