@@ -104,7 +104,8 @@ def refused(answer: Answer, *parts: str) -> None:
 
 def test_the_commands_are_those_that_were_promised(dialect: str) -> None:
     assert {" ".join(path) for path in COMMANDS} == {
-        "migrate", "import", "datasets", "retrain", "pretrain", "score", "predict", "status", "doctor",
+        "migrate", "import", "datasets", "retrain", "pretrain", "score", "predict", "status",
+        "freeze", "unfreeze", "forget", "doctor",
         "models list", "models show", "models promote", "models rollback",
     }  # fmt: skip
 
@@ -388,7 +389,7 @@ def test_a_blank_text_has_no_label(text: str, senti: Callable[..., Answer], home
 
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
-    [(("--shards", "501"), "1 to 500 shards, found 501"), (("--scope", "old"), "scope must be new, all or rescore")],
+    [(("--shards", "501"), "1 to 500 shards, found 501"), (("--scope", "old"), "scope must be new, all or reconcile")],
 )
 def test_an_option_that_cannot_work_is_refused(
     arguments: tuple[str, ...], complaint: str, senti: Callable[..., Answer], home: Path, champion: str

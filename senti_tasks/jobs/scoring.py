@@ -45,7 +45,7 @@ def open_run(origin: str, due: str, scope: str = "new") -> int:
     from senti_tasks.warehouse import database, promotions, registry, runs
 
     if scope not in ("new", "all", "reconcile"):
-        raise ConfigError(f"scope must be new, all or reconcile, found {scope!r}")
+        raise ConfigError(f"scope must be new, all or reconcile (or rescore, for the incoming model), found {scope!r}")
     place = enter()
     with database.writing(place.engine) as connection:
         if (opened := runs.run_of_origin(connection, origin)) is not None:
