@@ -17,7 +17,7 @@ ifndef UV_INDEX_URL
     $(or $(PIP_INDEX_URL),$(shell $(BIN)/pip config get global.index-url 2>/dev/null))
 endif
 
-.PHONY: help run up test check bench lock reset
+.PHONY: help run up test check bench lock reset .half-unit .half-whole
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -52,8 +52,14 @@ up: .venv/run ## Airflow with its UI, on the same warehouse
 	@SENTI_HOME="$(CURDIR)" $(BIN)/senti migrate
 	@$(BIN)/python -m local.up
 
-test: check ## all checks and tests
-	$(BIN)/pytest
+test: check ## all checks and tests (in two halves side by side; `.venv/bin/pytest` runs them one after the other)
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target .half-unit .half-whole
+
+.half-unit:
+	$(BIN)/pytest tests/unit
+
+.half-whole:
+	$(BIN)/pytest tests --ignore=tests/unit
 
 bench: .venv/test ## how fast it scores and trains on this machine, beside what else one could pick (docs/performance.md)
 	$(BIN)/python -m benchmarks
