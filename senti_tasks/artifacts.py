@@ -106,6 +106,31 @@ class ArtifactStore:
             )
         return folder
 
+    def names(self, kind: str) -> list[str]:
+        """Every artifact of ``kind`` that lies here, or that this machine has a copy of, whether anybody recorded it or
+        not; also what an attempt that was killed has left of one."""
+        folders = (self.root / kind, self.work / "fetched" / kind)
+        return sorted(
+            {
+                f"{kind}/{path.name}"
+                for folder in folders
+                if folder.exists()
+                for path in folder.iterdir()
+                if path.is_dir()
+            }
+        )
+
+    def unchecked(self, artifact: str) -> Path:
+        """The local folder that holds ``artifact`` as it lies here: for a look at what nobody recorded."""
+        source = self.root / artifact
+        copy = self.work / "fetched" / artifact
+        if not source.exists():
+            return copy
+        if self._is_local:
+            return Path(source.path)
+        self._download(source, copy)
+        return copy
+
     def holds(self, artifact: str) -> bool:
         """Whether ``artifact`` lies here, whole or not."""
         return bool((self.root / artifact).exists())

@@ -70,7 +70,7 @@ def record_judges(engine: Engine) -> set[str]:
     and of the near-duplicates, which are added to the reviews."""
     with database.writing(engine) as connection:
         (page,) = texts.pages(connection)
-        judges = [text for text in page if text and len(text) > 30 and split_of(split_key(text)) == "train"][:20]
+        judges = [text for _, text in page if text and len(text) > 30 and split_of(split_key(text)) == "train"][:20]
         known = {split_key(text): shingles(text).tobytes() for text in judges}
         corpora.record_splits(connection, dict.fromkeys(known, "test"), shingles=known, at=MONDAY)
         similar = [text + "呀" for text in judges]

@@ -150,15 +150,22 @@ def forget(
     reason: Annotated[str, typer.Option(help="Why; goes on record.")] = "erasure on request",
     as_json: Json = False,
 ) -> None:
-    """Erase reviews for good: from labels, history, staged rows, errors, annotations and frozen corpora; on record."""
+    """Erase reviews for good: from labels, history, staged rows, errors, annotations, frozen corpora and texts; on
+    record."""
     found = erasure.forget(review_ids, reason, calls.person())
     removed = ", ".join(f"{rows:,} of {name}" for name, rows in found["removed"].items() if rows) or "nothing"
+    further = {
+        "texts rewritten": found["texts"],
+        "not on record, held one of them, removed": found["discarded"],
+        "encoders and models trained on them keep what they learnt": [*found["encoders"], *found["models"]],
+        "texts that do not say whose they are: remove them from the artifact store": found["texts_without_keys"],
+    }
     console.show(
         found,
         as_json,
         f"{found['forgotten']:,} reviews are forgotten, {found['known_before']:,} were before. Removed: {removed}; "
         f"corpora rewritten: {', '.join(found['corpora']) or 'none'}.",
-        *([f"models trained on them keep what they learnt: {', '.join(found['models'])}"] if found["models"] else []),
+        *(f"{what}: {', '.join(names)}" for what, names in further.items() if names),
     )
 
 

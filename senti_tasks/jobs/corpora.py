@@ -9,6 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from senti_tasks.jobs.base_models import starting_point
+from senti_tasks.jobs.erasure import erase_forgotten
 from senti_tasks.jobs.workplace import Workplace, enter, instant, now
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def freeze_corpus(
     from senti_tasks.config import GateConfig, TrainConfig
     from senti_tasks.errors import CorpusError
     from senti_tasks.learning import base_models, corpus
-    from senti_tasks.warehouse import corpora, database, migrations
+    from senti_tasks.warehouse import clock, corpora, database, erasure, migrations
 
     label_set = place.settings.label_set
     start = starting_point(place, base_model)
@@ -51,6 +52,7 @@ def freeze_corpus(
             log.info("%s froze %s before: it stands", origin, frozen["corpus"])
             return _corpus_answer(frozen)
         migrations.check_settings(connection, labels=str(label_set))
+        forgotten = erasure.number(connection)
         reviews = (corpus.LabelledReview(**row) for row in corpora.labelled_reviews(connection, due=instant(due)))
         examples, dropped = corpus.clean(reviews)
     examples, splits, left_out = _split(place, examples, instant(due))
@@ -70,8 +72,15 @@ def freeze_corpus(
             "due": instant(due),
             "artifact": artifact,
         }
-        corpora.record_corpus(connection, {**values, "digest": digest, "summary": summary, "created_at": now()})
+        clock.lock(connection)  # an erasure under way ends first, and a later one finds this corpus
+        is_current = erasure.number(connection) == forgotten
+        if is_current:
+            corpora.record_corpus(connection, {**values, "digest": digest, "summary": summary, "created_at": now()})
         recorded = corpora.corpus_of_origin(connection, origin)
+    if not is_current:
+        log.info("reviews were forgotten while %s was frozen: it is frozen again without them", artifact)
+        erase_forgotten(place)
+        return freeze_corpus(due, origin, base_model, config, gate)
     if recorded is None:
         raise CorpusError(f"corpus {artifact} was frozen by another run at the same moment: run this one again")
     return _corpus_answer(recorded)

@@ -44,6 +44,7 @@ def train(
                 log.info("%s trained %s before: it stands", origin, known["version"])
                 return {"model": known["version"]}
         data = place.store.fetch(frozen["artifact"], frozen["digest"])
+        names = label_set(data).names  # now: an erasure may move the corpus while this computes
         checkpoints, output = folder / "checkpoints", folder / "model"
         device, report_to = place.settings.device, place.settings.report_to
         result = training.train(
@@ -67,7 +68,7 @@ def train(
         }
         with database.writing(place.engine) as connection:
             form = _fp32_form(artifact, digest)
-            version = registry.register(connection, model, label_names=label_set(data).names, form=form)
+            version = registry.register(connection, model, label_names=names, form=form)
         shutil.rmtree(folder)
     return {"model": version}
 

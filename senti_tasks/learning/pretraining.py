@@ -60,6 +60,7 @@ def pretrain(
     if not sys.stderr.isatty():
         disable_progress_bar()  # type: ignore[no-untyped-call]
     train, held_out = unlabelled.load(texts, config.held_out_share)
+    found = unlabelled.counts(texts)  # now: an erasure may move the texts while this computes
     revision = revision_of(base_model)
     tokenizer = load_tokenizer(base_model, train, revision)
     model = load_masked_language_model(base_model, tokenizer, config.seed, revision)
@@ -90,7 +91,7 @@ def pretrain(
     told = [before, *trainer.history]
     model.save_pretrained(output)
     tokenizer.save_pretrained(output)
-    card = encoder_card(base_model, revision, config, unlabelled.counts(texts), told)
+    card = encoder_card(base_model, revision, config, found, told)
     (output / "README.md").write_text(card, encoding="utf-8")
     (output / "history.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
     return {

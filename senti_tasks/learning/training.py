@@ -52,6 +52,7 @@ def train(
     """
     started = time.monotonic()
     data, label_set = corpora.load(corpus), corpora.label_set(corpus)
+    summary = json.loads((corpus / "summary.json").read_text(encoding="utf-8"))
     revision = revision_of(base_model, base_folder)
     texts = {split: list(data[split]["text"]) for split in ("train", "validation")}
     tokenizer = load_tokenizer(base_model, texts["train"], revision, base_folder)
@@ -79,7 +80,6 @@ def train(
         )
     shutil.copytree(chosen.model, output, dirs_exist_ok=True)
     tokenizer.save_pretrained(output)
-    summary = json.loads((corpus / "summary.json").read_text(encoding="utf-8"))
     figures = (outcome.validation, outcome.history)
     card = model_card(base_model, revision, chosen.config, corpus.name, summary, label_set, *figures)
     (output / "README.md").write_text(card, encoding="utf-8")

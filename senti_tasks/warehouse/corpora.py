@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from senti_tasks.errors import CorpusError
 from senti_tasks.text import digest
 from senti_tasks.warehouse.database import insert
-from senti_tasks.warehouse.schema import corpora, review_annotations, reviews, text_splits
+from senti_tasks.warehouse.schema import corpora, forgotten_reviews, review_annotations, reviews, text_splits
 
 PAGE_ROWS = 5_000
 
@@ -21,8 +21,8 @@ def labelled_reviews(connection: Connection, *, due: datetime) -> Iterator[dict[
     """Each review that somebody annotated as of ``due``, in order of review_id, with the label for its present text.
 
     The newest annotation whose digest fits the text is the label: one made of an earlier text says nothing of this one,
-    and where there are only such, the label is ``None``. Yields review_id (as text), text, label, product and
-    created_at; constant memory.
+    and where there are only such, the label is ``None``. Forgotten reviews are passed over. Yields review_id (as
+    text), text, label, product and created_at; constant memory.
     """
     annotation = review_annotations
     rows = connection.execute(
@@ -35,7 +35,7 @@ def labelled_reviews(connection: Connection, *, due: datetime) -> Iterator[dict[
             annotation.c.text_digest,
         )
         .join(annotation, annotation.c.review_id == reviews.c.review_id)
-        .where(annotation.c.annotated_at <= due, reviews.c.review_text.is_not(None))
+        .where(annotation.c.annotated_at <= due, reviews.c.review_text.is_not(None), ~_forgotten())
         .order_by(reviews.c.review_id, annotation.c.annotated_at.desc(), annotation.c.annotator),
         execution_options={"yield_per": PAGE_ROWS},
     )
@@ -53,10 +53,14 @@ def labelled_reviews(connection: Connection, *, due: datetime) -> Iterator[dict[
 
 
 def unlabelled_texts(connection: Connection, *, limit: int) -> list[str]:
-    """Texts of reviews that nobody annotated, those with the highest keys first; ``limit`` at most."""
+    """Texts of reviews that nobody annotated or forgot, those with the highest keys first; ``limit`` at most."""
     annotated = sa.exists().where(review_annotations.c.review_id == reviews.c.review_id)
-    texts = sa.select(reviews.c.review_text).where(reviews.c.review_text.is_not(None), ~annotated)
+    texts = sa.select(reviews.c.review_text).where(reviews.c.review_text.is_not(None), ~annotated, ~_forgotten())
     return list(connection.execute(texts.order_by(reviews.c.review_id.desc()).limit(limit)).scalars())
+
+
+def _forgotten() -> sa.ColumnElement[bool]:
+    return sa.exists().where(forgotten_reviews.c.review_id == reviews.c.review_id)
 
 
 def splits_of(connection: Connection, keys: Sequence[str]) -> dict[str, str]:

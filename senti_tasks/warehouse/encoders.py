@@ -1,14 +1,15 @@
 """The encoders that were pretrained on the reviews: what each was trained from, and where it lies."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from senti_tasks.config import PRETRAINED
 from senti_tasks.errors import RegistryError
 from senti_tasks.warehouse.database import insert
-from senti_tasks.warehouse.schema import encoders
+from senti_tasks.warehouse.schema import encoders, models
 
 
 def register(connection: Connection, encoder: Mapping[str, Any]) -> str:
@@ -29,6 +30,18 @@ def encoder_of_origin(connection: Connection, origin: str) -> dict[str, Any] | N
     """The encoder that ``origin`` registered before, so that a retried task gives the same answer."""
     row = connection.execute(sa.select(encoders).where(encoders.c.origin == origin)).mappings().one_or_none()
     return None if row is None else dict(row)
+
+
+def trained_on(connection: Connection, origins: Collection[str]) -> list[str]:
+    """The versions pretrained on the texts that ``origins`` froze: each origin has one encoder, or none yet."""
+    found = sa.select(encoders.c.version).where(encoders.c.origin.in_(origins)).order_by(encoders.c.version)
+    return list(connection.execute(found).scalars())
+
+
+def fine_tuned(connection: Connection, versions: Collection[str]) -> list[str]:
+    """The models whose training started from one of the encoders ``versions``."""
+    started = models.c.base_model.in_([PRETRAINED + version for version in versions])
+    return list(connection.execute(sa.select(models.c.version).where(started).order_by(models.c.version)).scalars())
 
 
 def newest(connection: Connection) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """Removes reviews for good: every row about them that is ours to remove, and the record that it was done."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from senti_tasks.text import split_key
 from senti_tasks.warehouse import clock, rollups
 from senti_tasks.warehouse.database import insert
 from senti_tasks.warehouse.migrations import recorded_setting
@@ -55,6 +56,33 @@ def _is_ours(connection: Connection, table: sa.Table) -> bool:
     if table.name in sa.inspect(connection).get_view_names():
         return False
     return table is not reviews or recorded_setting(connection, "reviews_made_by") == "senti"
+
+
+def wordings(connection: Connection, review_ids: Sequence[Any]) -> tuple[set[str], set[str]]:
+    """How the texts of reviews are recognised where nobody wrote down whose they are, as far as rows still tell: the
+    split keys of those that they have, and the digests of those that they are known to have had."""
+    split_keys, digests = set[str](), set[str]()
+    for start in range(0, len(review_ids), PAGE_ROWS):
+        page = review_ids[start : start + PAGE_ROWS]
+        texts = sa.select(reviews.c.review_text).where(
+            reviews.c.review_id.in_(page), reviews.c.review_text.is_not(None)
+        )
+        split_keys.update(split_key(text) for text in connection.execute(texts).scalars())
+        for table in (review_labels, review_label_history, review_annotations, scoring_errors):
+            read = sa.select(table.c.text_digest).where(table.c.review_id.in_(page))
+            digests.update(connection.execute(read).scalars())
+    return split_keys, digests
+
+
+def every_key(connection: Connection) -> Iterator[Any]:
+    """The key of every forgotten review; constant memory."""
+    keys = sa.select(forgotten_reviews.c.review_id)
+    yield from connection.execute(keys, execution_options={"yield_per": PAGE_ROWS}).scalars()
+
+
+def number(connection: Connection) -> int:
+    """How many reviews were forgotten: as none ever comes back, an equal number is the same reviews."""
+    return connection.scalar(sa.select(sa.func.count()).select_from(forgotten_reviews)) or 0
 
 
 def is_forgotten(connection: Connection, review_ids: Sequence[Any]) -> set[Any]:

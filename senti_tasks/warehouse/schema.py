@@ -129,6 +129,19 @@ encoders = Table(  # pretrained on the unlabelled reviews: what a training can s
     Column("trained_at", UTCDateTime, nullable=False),
 )
 
+frozen_texts = Table(  # what an encoder is pretrained on; erased reviews are taken out of it
+    "frozen_texts",
+    metadata,
+    Column("origin", sa.Text, primary_key=True),  # a retried task finds what it froze
+    Column("texts", sa.Text, nullable=False),  # the artifact as it was frozen: what encoders name
+    Column("due", UTCDateTime, nullable=False),
+    Column("base_model", sa.Text, nullable=False),
+    Column("artifact", sa.Text, nullable=False),  # what is left of it
+    Column("digest", sa.String(64), nullable=False),
+    Column("counts", sa.JSON, nullable=False),
+    Column("created_at", UTCDateTime, nullable=False),
+)
+
 annotation_suspects = Table(  # labels by people that the other reviews of the corpus speak against
     "annotation_suspects",
     metadata,

@@ -4,16 +4,17 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from alembic import command
 from sqlalchemy import Connection, Engine
 
 from senti_tasks.errors import RegistryError
-from senti_tasks.warehouse import corpora, database, encoders, texts
+from senti_tasks.warehouse import corpora, database, encoders, migrations, texts
 from tests.situations import MONDAY, TUESDAY, add_reviews
 
 
-def register(connection: Connection, version: str, origin: str, at: datetime = MONDAY) -> str:
+def register(connection: Connection, version: str, origin: str, at: datetime = MONDAY, training: Any = None) -> str:
     built: dict[str, Any] = {"base_model": "scratch:tiny", "base_revision": None, "config": {}, "code_version": "0.1.0"}
-    stored = {"artifact": f"encoders/{version}", "digest": "0" * 64, "training": {"history": []}}
+    stored = {"artifact": f"encoders/{version}", "digest": "0" * 64, "training": training or {"history": []}}
     row = {"version": version, "origin": origin, **built, **stored, "normaliser_version": 1, "trained_at": at}
     return encoders.register(connection, row)
 
@@ -56,10 +57,34 @@ def test_every_text_comes_once_in_pages_the_newest_first(engine: Engine, monkeyp
         pages = []
         for page in texts.pages(connection):
             corpora.splits_of(connection, ["a" * 64])  # as a selection asks between two pages
-            pages.append(page)
+            pages.append([text for _, text in page])
     assert pages == [["最新", "第4条", "第3条"], ["第2条", "第1条", "第0条"], ["第-1条", "第-2条"]]
 
 
 def test_no_reviews_no_pages(engine: Engine) -> None:
     with database.reading(engine) as connection:
         assert list(texts.pages(connection)) == []
+
+
+def test_texts_of_encoders_from_before_texts_were_on_record_are_on_record(empty_url: str) -> None:
+    engine = database.connect(empty_url)
+    database.make_room(engine)
+    frozen = {
+        "texts": "texts/t",
+        "digest": "d" * 64,
+        "due": MONDAY.isoformat(),
+        "base_model": "b",
+        "counts": {"kept": 2},
+    }
+    with database.writing(engine) as connection:
+        config = migrations._config(connection)
+        config.attributes.update(review_id_type="bigint", reviews_table="reviews", labels="negative,positive")
+        command.upgrade(config, "0004")
+        register(connection, "e1", "monthly", TUESDAY, {"frozen": frozen})
+        register(connection, "e2", "by hand")
+    migrations.migrate(engine, review_id_type="bigint", reviews_table="reviews")
+    with database.reading(engine) as connection:
+        (row,) = texts.every(connection)
+        assert encoders.trained_on(connection, [row["origin"]]) == ["e1"]
+    counts = {"origin": "monthly", "due": MONDAY, "created_at": TUESDAY, "artifact": "texts/t"}
+    assert row == {**frozen, **counts}

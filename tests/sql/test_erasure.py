@@ -1,5 +1,6 @@
 """Reviews that are forgotten: gone from every table and corpus that is ours, on record, and never labelled again."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,15 @@ from sqlalchemy import Engine
 from senti_tasks.artifacts import ArtifactStore, folder_digest
 from senti_tasks.errors import ConfigError
 from senti_tasks.jobs import erasure as job
-from senti_tasks.jobs import maintenance, upkeep
-from senti_tasks.learning import corpus
-from senti_tasks.text import digest
-from senti_tasks.warehouse import corpora, database, erasure, publication
+from senti_tasks.jobs import maintenance, pretraining, upkeep
+from senti_tasks.learning import base_models, corpus, unlabelled
+from senti_tasks.learning.near_duplicates import shingles
+from senti_tasks.text import digest, split_key
+from senti_tasks.warehouse import corpora, database, erasure, publication, texts
 from senti_tasks.warehouse.schema import (
     forgotten_reviews,
     label_rollups,
+    models,
     review_annotations,
     review_label_history,
     review_labels,
@@ -29,6 +32,7 @@ from senti_tasks.warehouse.schema import (
 )
 from tests.situations import (
     MONDAY,
+    PHRASES,
     WEDNESDAY,
     add_model,
     add_reviews,
@@ -169,6 +173,144 @@ def freeze(folder: Path, texts: dict[str, str]) -> Path:
         pq.write_table(pa.Table.from_pylist(part, schema=corpus.SCHEMA), folder / f"{split}.parquet")
     (folder / "summary.json").write_text('{"rows": {"train": 2, "validation": 0, "test": 0}}', "utf-8")
     return folder
+
+
+@pytest.fixture
+def small_shape(monkeypatch: pytest.MonkeyPatch, one_thread: None) -> None:
+    """``scratch:tiny``, smaller still."""
+    shape = {"num_hidden_layers": 1, "hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64}
+    monkeypatch.setitem(base_models.SCRATCH, "scratch:tiny", shape)
+
+
+LEARNT = {10 + number: f"{phrase}{phrase}" for number, phrase in enumerate(PHRASES)}
+QUICK = {"epochs": 1, "batch_size": 4, "held_out_share": 0.1}
+
+
+@pytest.fixture
+def texts_frozen(shop: Engine) -> dict[str, Any]:
+    """Texts frozen for a pretraining: those of the shop that its ledger lets an encoder learn from."""
+    with database.writing(shop) as connection:
+        add_reviews(connection, LEARNT, at=WEDNESDAY)
+        ledger = {split_key(text): shingles(text).tobytes() for text in LEARNT.values()}
+        corpora.record_splits(connection, dict.fromkeys(ledger, "train"), shingles=ledger, at=MONDAY)
+    return pretraining.freeze_texts("2026-11-05T00:00:00+00:00", "monthly", "scratch:tiny")
+
+
+def texts_of(engine: Engine, home: Path, origin: str = "monthly") -> set[str]:
+    """The frozen texts as the warehouse has them on record."""
+    with database.reading(engine) as connection:
+        row = texts.of_origin(connection, origin)
+    assert row is not None
+    folder = ArtifactStore(str(home / "var/artifacts"), home / "var/work").fetch(row["artifact"], row["digest"])
+    assert row["counts"] == unlabelled.counts(folder)
+    train, held_out = unlabelled.load(folder, 0.1)
+    return {*train, *held_out}
+
+
+def test_texts_of_a_pretraining_under_way_are_rewritten_and_it_learns_from_what_is_left(
+    texts_frozen: dict[str, Any], shop: Engine, home: Path, small_shape: None
+) -> None:
+    former = home / "var/artifacts" / texts_frozen["texts"]
+    assert LEARNT[10] in texts_of(shop, home)
+    done = job.forget(["10"], "一封信", "小李")
+    assert (done["texts"], done["encoders"], done["texts_without_keys"]) == ([texts_frozen["texts"]], [], [])
+    assert LEARNT[10] not in texts_of(shop, home)
+    assert LEARNT[11] in texts_of(shop, home)
+    assert not former.exists()
+    again = pretraining.freeze_texts("2026-11-05T00:00:00+00:00", "monthly", "scratch:tiny")
+    assert again["texts"] == texts_frozen["texts"], "the same origin gets the texts that it froze"
+    assert again["counts"]["kept"] == texts_frozen["counts"]["kept"] - 1
+    version = pretraining.pretrain(texts_frozen, "monthly", QUICK)["encoder"]
+    assert pretraining.pretrain(texts_frozen, "monthly", QUICK)["encoder"] == version
+    with database.writing(shop) as connection:
+        add_model(connection, "m2")
+        start = sa.update(models).where(models.c.version == "m2").values(base_model=f"pretrained:{version}")
+        connection.execute(start)
+    known = job.forget(["11"], "一封信", "小李")
+    assert (known["texts"], known["encoders"], known["models"]) == ([texts_frozen["texts"]], [version], ["m2"])
+    assert job.forget(["11"], "一封信", "小李")["texts"] == []
+
+
+def test_texts_that_were_frozen_without_keys_are_searched_by_wording(
+    texts_frozen: dict[str, Any], shop: Engine, home: Path
+) -> None:
+    store = ArtifactStore(str(home / "var/artifacts"), home / "var/work")
+    folder = Path(shutil.copytree(store.fetch(texts_frozen["texts"], texts_frozen["digest"]), home / "old"))
+    rows_of_old = pq.read_table(folder / unlabelled.FILE).drop_columns("review_id")
+    pq.write_table(rows_of_old, folder / unlabelled.FILE)
+    artifact, checksum = store.put(folder, "texts", "2026-10-05")
+    stray, _ = store.put(folder, "texts", "2026-09-05")  # of a pretraining that never ended
+    with database.writing(shop) as connection:
+        counts = texts_frozen["counts"]
+        texts.replace_artifact(connection, texts_frozen["texts"], artifact=artifact, digest=checksum, counts=counts)
+    store.remove(texts_frozen["texts"])
+    night(shop, "third")
+    with database.writing(shop) as connection:
+        edit(connection, 11, "改了主意", at=WEDNESDAY)
+    done = job.forget(["10", "11"], "一封信", "小李")
+    assert done["texts"] == [texts_frozen["texts"]]
+    assert done["discarded"] == [stray]
+    assert not {LEARNT[10], LEARNT[11]} & texts_of(shop, home)
+    assert LEARNT[12] in texts_of(shop, home)
+    (bare,) = done["texts_without_keys"]
+    assert store.holds(bare)
+
+
+def test_what_a_killed_call_has_left_is_erased_by_the_next(
+    texts_frozen: dict[str, Any], shop: Engine, home: Path
+) -> None:
+    with database.writing(shop) as connection:
+        erasure.forget(connection, [10], actor="小李", reason="一封信", at=WEDNESDAY)  # and no more
+    assert LEARNT[10] in texts_of(shop, home)
+    assert job.forget(["10"], "一封信", "小李")["texts"] == [texts_frozen["texts"]]
+    assert LEARNT[10] not in texts_of(shop, home)
+
+
+def test_what_nobody_has_on_record_is_removed_if_it_holds_a_forgotten_review(shop: Engine, home: Path) -> None:
+    store = ArtifactStore(str(home / "var/artifacts"), home / "var/work")
+    corpus_left, _ = store.put(freeze(home / "killed", {"1": "很好"}), "corpora", "2026-11-04")
+    (home / "judged").mkdir()
+    pq.write_table(pa.table({"review_id": ["1", "2"], "label": [1, 0]}), home / "judged" / "test.parquet")
+    evaluation, _ = store.put(home / "judged", "evaluations", "m1")
+    pq.write_table(pa.table({"review_id": ["2"], "label": [0]}), home / "judged" / "test.parquet")
+    other, _ = store.put(home / "judged", "evaluations", "m1")
+    copy = home / "var/work/fetched/corpora/gone"
+    shutil.copytree(home / "killed", copy)
+    done = job.forget(["1"], "一封信", "小李")
+    assert done["discarded"] == sorted([corpus_left, evaluation, "corpora/gone"])
+    assert not copy.exists()
+    assert store.names("evaluations") == [other]
+
+
+def test_texts_in_the_making_are_frozen_again_without_what_is_forgotten_meanwhile(
+    texts_frozen: dict[str, Any], shop: Engine, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late, freeze = ["10"], unlabelled.freeze
+
+    def overtaken(selection: unlabelled.Selection, folder: Path) -> dict[str, int]:
+        if late:
+            job.forget([late.pop()], "一封信", "小李")
+        return freeze(selection, folder)
+
+    monkeypatch.setattr(unlabelled, "freeze", overtaken)
+    other = pretraining.freeze_texts("2026-11-06T00:00:00+00:00", "yearly", "scratch:tiny")
+    assert LEARNT[10] not in texts_of(shop, home, "yearly")
+    assert LEARNT[11] in texts_of(shop, home, "yearly")
+    store = ArtifactStore(str(home / "var/artifacts"), home / "var/work")
+    assert len(store.names("texts")) == 2, "nothing is left of the first attempt"
+    assert other["texts"] in store.names("texts")
+
+
+def test_a_forgotten_review_that_stands_in_a_table_of_the_team_is_not_learnt_from(shop: Engine) -> None:
+    with database.writing(shop) as connection:
+        erasure.forget(connection, [4, 5], actor="小李", reason="一封信", at=WEDNESDAY)
+        # Where the rows are not ours to delete:
+        add_reviews(connection, {4: "不错", 5: "难吃", 6: "再来"}, at=WEDNESDAY)
+        annotate(connection, 4, 1, "不错")
+        assert [row["review_id"] for row in corpora.labelled_reviews(connection, due=WEDNESDAY)] == ["1", "2"]
+        assert corpora.unlabelled_texts(connection, limit=10) == ["再来", " "]
+        (page,) = texts.pages(connection)
+        assert [key for key, _ in page] == ["6", "3", "2", "1"]
 
 
 @pytest.mark.parametrize(("setting", "left"), [("keep", {1, 2}), ("forget", {1})])

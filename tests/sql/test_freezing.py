@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 
 from senti_tasks.errors import CorpusError
 from senti_tasks.jobs import corpora as job
+from senti_tasks.jobs import erasure
 from senti_tasks.learning import corpus
 from senti_tasks.learning.leaks import audit
 from senti_tasks.text import split_key
@@ -66,6 +67,23 @@ def test_a_near_duplicate_follows_its_elder_and_nothing_moves(labelled: Engine, 
     second, _ = frozen(labelled, home, freeze(1))
     assert {"1000", "1001"} <= second["test"]
     assert all(first[split] <= second[split] for split in first)
+
+
+def test_a_corpus_in_the_making_is_frozen_again_without_what_is_forgotten_meanwhile(
+    labelled: Engine, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late, freezing = ["7"], corpus.freeze
+
+    def overtaken(*arguments: Any) -> dict[str, Any]:
+        if late:
+            erasure.forget([late.pop()], "一封信", "小李")
+        return freezing(*arguments)
+
+    monkeypatch.setattr(corpus, "freeze", overtaken)
+    parts, _ = frozen(labelled, home, freeze(0))
+    assert not late
+    assert "7" not in set().union(*parts.values())
+    assert len(list((home / "var/artifacts/corpora").iterdir())) == 1, "nothing is left of the first attempt"
 
 
 def test_what_resembles_two_splits_is_left_out_for_good_and_counted(labelled: Engine, home: Path) -> None:

@@ -39,7 +39,7 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Made-up reviews, about 160 of them."""
     folder = tmp_path_factory.mktemp("texts") / "frozen"
     selection = unlabelled.Selection(NearDuplicates(), 10**6)
-    selection.offer([review.text for review in made_up_reviews(200)], lambda keys: {})
+    selection.offer([(review.review_id, review.text) for review in made_up_reviews(200)], lambda keys: {})
     unlabelled.freeze(selection, folder)
     return folder
 

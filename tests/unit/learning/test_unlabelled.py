@@ -3,14 +3,16 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from senti_tasks.errors import CorpusError
 from senti_tasks.learning import unlabelled
+from senti_tasks.learning.forgetting import Forgotten, holds
 from senti_tasks.learning.near_duplicates import NearDuplicates, shingles
 from senti_tasks.learning.splits import split_of
 from senti_tasks.learning.unlabelled import Selection
-from senti_tasks.text import split_key
+from senti_tasks.text import digest, split_key
 from tests.unit.learning.reviews import made_up_reviews, of_split
 
 
@@ -40,7 +42,8 @@ def offered(
     selection = Selection(near, limit)
     known = {split_key(one): split for one, split in (ledger or {}).items()}
     for start in range(0, len(texts), 7):
-        selection.offer(texts[start : start + 7], lambda keys: {key: known[key] for key in keys if key in known})
+        page = [(str(number), one) for number, one in enumerate(texts[start : start + 7], start)]
+        selection.offer(page, lambda keys: {key: known[key] for key in keys if key in known})
     return selection
 
 
@@ -125,3 +128,58 @@ def test_too_few_texts_are_an_error(tmp_path: Path) -> None:
         unlabelled.freeze(offered([]), tmp_path)
     with pytest.raises(CorpusError, match="holds no frozen texts: freeze them again"):
         unlabelled.load(tmp_path, 0.02)
+
+
+# Erasure
+
+
+def frozen(folder: Path, texts: list[str], *, keyed: bool = True) -> Path:
+    """``texts`` frozen under the keys 0, 1, …; without them, as they were before erasures looked for them."""
+    unlabelled.freeze(offered([*texts], dict.fromkeys(texts, "train")), folder)
+    if not keyed:
+        rows = pq.read_table(folder / unlabelled.FILE)
+        pq.write_table(rows.drop_columns("review_id"), folder / unlabelled.FILE)
+    return folder
+
+
+def left(folder: Path) -> set[str]:
+    train, held_out = unlabelled.load(folder, 0.1)
+    return {*train, *held_out}
+
+
+def test_forgotten_texts_are_found_by_the_review_that_they_were_frozen_from(tmp_path: Path) -> None:
+    texts = ["很好吃", "太咸了", "还不错", "很好吃！"]
+    folder = frozen(tmp_path / "texts", texts)
+    assert unlabelled.is_keyed(folder)
+    assert unlabelled.without(folder, Forgotten({"3", "99"}), tmp_path / "rest") is None, "another review has it"
+    assert not (tmp_path / "rest").exists()
+    found = unlabelled.without(folder, Forgotten({"0"}, split_keys=[split_key("太咸了")]), tmp_path / "rest")
+    assert left(tmp_path / "rest") == {"太咸了", "还不错"}
+    assert found is not None
+    assert found == unlabelled.counts(tmp_path / "rest")
+    assert (found["read"], found["kept"], found["forgotten"]) == (4, 2, 1)
+    again = unlabelled.without(tmp_path / "rest", Forgotten({"1"}), tmp_path / "last")
+    assert again is not None
+    assert (again["kept"], again["forgotten"]) == (1, 2)
+    with pytest.raises(CorpusError, match=r"1 of the texts in .* are left, the others were forgotten: freeze new ones"):
+        unlabelled.load(tmp_path / "last", 0.1)
+
+
+def test_texts_without_keys_are_found_by_what_they_are_and_once_were(tmp_path: Path) -> None:
+    folder = frozen(tmp_path / "texts", ["很好吃", "太咸了", "还不错", "再来"], keyed=False)
+    assert not unlabelled.is_keyed(folder)
+    assert left(folder) == {"很好吃", "太咸了", "还不错", "再来"}
+    forgotten = Forgotten({"0"}, split_keys=[split_key("太咸了！")], digests=[digest("还不错")])
+    assert unlabelled.without(folder, forgotten, tmp_path / "rest") is not None
+    assert left(tmp_path / "rest") == {"很好吃", "再来"}
+    assert not unlabelled.is_keyed(tmp_path / "rest")
+
+
+def test_a_row_of_a_forgotten_review_is_found_in_any_folder(tmp_path: Path) -> None:
+    folder = frozen(tmp_path / "texts", ["很好吃", "太咸了"])
+    assert holds(tmp_path, Forgotten({"1"}))
+    assert not holds(tmp_path, Forgotten({"2"}))
+    assert not holds(tmp_path, Forgotten())
+    (folder / "half.parquet").write_bytes(b"PAR1")
+    with pytest.raises(CorpusError, match=r"half\.parquet cannot be read"):
+        holds(tmp_path, Forgotten({"2"}))
