@@ -1,0 +1,80 @@
+"""Nights of a shop that goes on working, and what has to be true of its tables whatever became of a night."""
+
+import os
+import random
+from collections import Counter
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Engine
+
+from senti_tasks.jobs import scoring
+from senti_tasks.text import digest
+from senti_tasks.warehouse import database
+from senti_tasks.warehouse.schema import (
+    label_rollups,
+    review_label_history,
+    review_labels,
+    reviews,
+    scoring_runs,
+    staged_labels,
+)
+from tests.situations import PHRASES, add_reviews, edit, rows
+
+SEED = int(os.environ.get("SENTI_KILL_SEED", "2026"))
+REVIEWS = 400
+CHANGES = 20
+PAGE = 60
+"""Reviews that the shop's model reads at a time."""
+
+
+def run_night(origin: str, due: datetime, shards: int = 2) -> None:
+    run = scoring.open_run(origin, due.isoformat())
+    for shard in scoring.plan(run, shards):
+        scoring.score_shard(run, shard)
+    scoring.audit(run)
+    scoring.publish(run)
+
+
+def text(key: int, version: int) -> str:
+    return f"{PHRASES[key % 12]}{PHRASES[(key + version) % 12]}第{key}条，第{version}次"
+
+
+def change(engine: Engine, number: int, draw: random.Random, at: datetime) -> int:
+    """Edits some reviews and adds some; returns how many had a label, which has to go to the history now."""
+    edited = draw.sample(range(REVIEWS), CHANGES)
+    first = REVIEWS + number * CHANGES
+    with database.writing(engine) as connection:
+        for key in edited:
+            edit(connection, key, text(key, number + 1), at=at)
+        add_reviews(connection, {key: text(key, 0) for key in range(first, first + CHANGES)}, at=at)
+    return len(edited)
+
+
+def check(engine: Engine, history: int, where: str) -> None:
+    present = {row["review_id"]: digest(row["review_text"]) for row in rows(engine, reviews)}
+    labels = rows(engine, review_labels)
+    assert {row["review_id"]: row["text_digest"] for row in labels} == present, where
+    assert len(labels) == len(present), where
+    replaced = rows(engine, review_label_history)
+    assert len(replaced) == history, where
+    assert len({(row["review_id"], row["text_digest"]) for row in replaced}) == history, where
+    runs: list[dict[str, Any]] = rows(engine, scoring_runs, order_by="run_id")
+    assert {row["state"] for row in runs} == {"published"}, where
+    assert sorted(row["publish_seq"] for row in runs) == list(range(1, len(runs) + 1)), where
+    counted = Counter((row["model_version"], row["local_day"], row["label"]) for row in labels)
+    rolled = {
+        (row["model_version"], row["local_day"], row["label"]): row["reviews"]
+        for row in rows(engine, label_rollups)
+        if row["reviews"]
+    }
+    assert rolled == counted, where
+
+
+def phase(engine: Engine, origin: str) -> str:
+    """How far the night had come."""
+    with database.reading(engine) as connection:
+        state = connection.scalar(sa.select(scoring_runs.c.state).where(scoring_runs.c.origin == origin))
+        staged = connection.scalar(sa.select(sa.func.count()).select_from(staged_labels))
+    return f"{state}, staged" if staged and state == "planned" else str(state)
