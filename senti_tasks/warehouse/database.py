@@ -13,7 +13,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from senti_tasks.errors import LockedError, WarehouseError
 
-BUSY_TIMEOUT_MS = 60_000
+BUSY_TIMEOUT_MS = 120_000
+"""How long a transaction waits for SQLite's write lock: longer than somebody who writes by hand may take."""
 
 
 def connect(url: str) -> Engine:
@@ -56,6 +57,9 @@ def _open_existing(_dialect: object, _record: object, arguments: list[Any], opti
 
 def _configure_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # sqlite3 would begin transactions on its own, and too late
+    # SQLite keeps any bytes as text. Read strictly, one such review would end the statement and the night with it; read
+    # like this, ``text.defect`` gives it a reason.
+    connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
     for pragma in (
         f"busy_timeout = {BUSY_TIMEOUT_MS}",
         "journal_mode = WAL",
@@ -129,7 +133,8 @@ def _mendable(engine: Engine, error: sa.exc.DatabaseError) -> WarehouseError | N
     where = engine.url.render_as_string(hide_password=True)
     cause = (str(error.orig).strip() or type(error.orig).__name__).splitlines()[0]
     state = getattr(error.orig, "sqlstate", None)  # of PostgreSQL, whose messages may be in any language
-    code = (getattr(error.orig, "sqlite_errorcode", None) or 0) & 0xFF  # the primary one
+    extended_code = getattr(error.orig, "sqlite_errorcode", None) or 0
+    code = extended_code & 0xFF  # the primary one
     if state == "42P01" or "no such table" in cause:
         return WarehouseError(f"the warehouse at {where} is not migrated ({cause}): run `senti migrate`")
     if code == sqlite3.SQLITE_CANTOPEN and not os.path.lexists(str(engine.url.database)):
@@ -148,6 +153,11 @@ def _mendable(engine: Engine, error: sa.exc.DatabaseError) -> WarehouseError | N
         return LockedError(
             f"another process held a lock in the warehouse at {where} for too long ({cause}): nothing was changed; "
             "run this again when it is done"
+        )
+    if state == "53100" or code == sqlite3.SQLITE_FULL or extended_code == sqlite3.SQLITE_IOERR_SHMSIZE:
+        return WarehouseError(
+            f"there is no room left on the disk of the warehouse at {where} ({cause}): nothing of this transaction was "
+            "kept; make room there and run this again"
         )
     if error.connection_invalidated or _is_unreachable(error, code):
         return WarehouseError(

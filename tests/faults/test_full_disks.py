@@ -1,0 +1,76 @@
+"""A disk that is full in the middle of a night: a clear error, nothing by halves, and it goes on once there is room."""
+
+import os
+import random
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import Engine
+
+from senti_tasks.errors import WarehouseError
+from senti_tasks.warehouse import database, migrations
+from tests.faults.disks import NO_ROOM, Disk, mounted
+from tests.faults.nights import SEED, change, check, phase, run_night
+from tests.situations import WEDNESDAY
+
+KILOBYTES = (0, 32, 48, 64, 80, 96, 128)
+"""What is left on the disk when a night begins."""
+
+
+@pytest.fixture
+def disk() -> Iterator[Disk]:
+    folder = Path(tempfile.mkdtemp(prefix="senti-disk-"))  # not below tmp_path, which is closed to PostgreSQL's user
+    with mounted(folder, megabytes=64) as disk:
+        yield disk
+    folder.rmdir()
+
+
+@pytest.fixture
+def warehouse_url(disk: Disk, dialect: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A migrated warehouse on that disk; of PostgreSQL the tables, and not the log of what is written."""
+    if dialect == "sqlite":
+        yield migrated(f"sqlite:///{disk.folder / 'senti.db'}")
+        return
+    server: sa.URL = request.getfixturevalue("postgres")
+    with sa.create_engine(server, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool).connect() as connection:
+        owner = Path(str(connection.scalar(sa.text("SHOW data_directory")))).stat()
+        os.chown(disk.folder, owner.st_uid, owner.st_gid)
+        connection.exec_driver_sql(f"CREATE TABLESPACE small LOCATION '{disk.folder}'")
+        connection.exec_driver_sql("CREATE DATABASE small TABLESPACE small")
+        yield migrated(server.set(database="small").render_as_string(hide_password=False))
+        connection.exec_driver_sql("DROP DATABASE small WITH (FORCE)")
+        connection.exec_driver_sql("DROP TABLESPACE small")
+
+
+def migrated(url: str) -> str:
+    engine = database.connect(url)
+    database.make_room(engine)
+    migrations.migrate(engine, review_id_type="bigint", reviews_table="reviews")
+    return url
+
+
+def test_a_full_disk_fails_a_night_clearly_and_costs_it_nothing_else(shop: Engine, disk: Disk) -> None:
+    draw = random.Random(SEED)  # noqa: S311  it has to be drawn again
+    run_night("first", WEDNESDAY)
+    check(shop, 0, "first")
+    history, phases = 0, Counter[str]()
+    for number, kilobytes in enumerate(KILOBYTES):
+        due, origin = WEDNESDAY + timedelta(hours=number + 1), f"night {number}"
+        history += change(shop, number, draw, due - timedelta(minutes=1))
+        disk.fill(leaving=1_024 * kilobytes)
+        told = True
+        try:
+            run_night(origin, due)
+            told = False
+        except WarehouseError as error:
+            assert NO_ROOM.search(str(error))
+        disk.make_room()
+        phases[phase(shop, origin) if told else "over"] += 1
+        run_night(origin, due)
+        check(shop, history, f"{kilobytes} KB were left")
+    assert phases["over"] < len(KILOBYTES), phases
