@@ -9,6 +9,7 @@ NORMALISER_VERSION = 1
 
 _CONTROL = re.compile(r"[\u0000-\u0008\u000e-\u001f\u007f-\u0084\u0086-\u009f\u200b\u2060\ufeff]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
+_STRAY_BYTE = re.compile(r"[\udc80-\udcff]")  # as "surrogateescape" reads what is not UTF-8
 _SPACE = re.compile(r"\s+")
 
 
@@ -54,6 +55,9 @@ def defect(text: str | None) -> str | None:
         return "the text is blank"
     if "\0" in text:
         return "the text holds a NUL character, which PostgreSQL cannot store"
+    if stray := _STRAY_BYTE.search(text):
+        byte = stray[0].encode("utf-8", "surrogateescape").hex()
+        return f"the text is not UTF-8: its byte 0x{byte} is part of no character"
     if _SURROGATE.search(text):
         return "the text holds half of a surrogate pair, which is no character"
     return None

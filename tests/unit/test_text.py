@@ -66,6 +66,7 @@ def test_what_can_be_scored_has_no_defect(fit: str) -> None:
         ("\0", "blank"),
         ("坏\0了", "NUL"),
         ("半\ud83d个", "half of a surrogate pair"),
+        (b"\xe5\xa5\xbd\xff".decode("utf-8", "surrogateescape"), "not UTF-8: its byte 0xff"),
     ],
 )
 def test_what_cannot_be_scored_says_why(unfit: str | None, reason: str) -> None:
