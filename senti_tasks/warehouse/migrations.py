@@ -1,9 +1,10 @@
-"""Brings a warehouse to the newest schema: Alembic for the tables, then the views of ``sql/views``."""
+"""Brings a warehouse to the newest schema: Alembic for the tables, then the views of ``sql/views``, then what all of
+them mean."""
 
 import hashlib
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,14 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect
+from sqlalchemy.engine.reflection import ObjectKind
 
 from senti_tasks import labels
 from senti_tasks.errors import LockedError, WarehouseError
 from senti_tasks.labels import LabelSet
 from senti_tasks.warehouse import dictionary
 from senti_tasks.warehouse.database import insert, make_room, migrating, reading
-from senti_tasks.warehouse.schema import warehouse_settings
+from senti_tasks.warehouse.schema import metadata, warehouse_settings
 
 _PACKAGED = Path(__file__).parents[1] / "sql"
 SQL = _PACKAGED if _PACKAGED.exists() else Path(__file__).parents[2] / "sql"
@@ -91,6 +93,7 @@ def _migrate(connection: Connection, settings: dict[str, str]) -> dict[str, Any]
     config.attributes.update(settings)
     command.upgrade(config, "head")
     views = create_views(connection)
+    write_meanings(connection)
     return {"before": before, "after": current_revision(connection), "views": views}
 
 
@@ -141,10 +144,8 @@ def check_migrated(connection: Connection) -> None:
 
 def recorded_setting(connection: Connection, name: str) -> str:
     """What the first migration fixed: ``review_id_type``, ``reviews_table``, ``labels`` or ``reviews_made_by``."""
-    recorded = {"labels": str(labels.DEFAULT)}  # before 0003 there was no other set
-    for row in connection.execute(sa.select(warehouse_settings.c.name, warehouse_settings.c.value)):
-        recorded[row.name] = row.value
-    return recorded[name]
+    # Before 0003 there was no other set of labels.
+    return {"labels": str(labels.DEFAULT), **_recorded(connection)}[name]
 
 
 def check_settings(connection: Connection, **wanted: str) -> None:
@@ -181,20 +182,78 @@ def create_views(connection: Connection) -> list[str]:
     # On SQLite they were dropped before the tables changed.
     replace = "CREATE OR REPLACE VIEW" if connection.dialect.name == "postgresql" else "CREATE VIEW"
     present = set(inspect(connection).get_view_names())
-    settings = warehouse_settings
-    recorded = {row.name: row.value for row in connection.execute(sa.select(settings.c.name, settings.c.value))}
-    statements, meanings = view_statements(), dictionary.columns(SQL)
+    recorded = _recorded(connection)
+    statements = view_statements()
     as_it_stands = {"no_parameters": True}  # psycopg would take a per-cent sign in a comment for a placeholder
     for name, body in statements.items():
-        told = body + repr(meanings)
-        setting = {"name": f"view:{name}", "value": hashlib.sha256(told.encode()).hexdigest()}
-        if name in present and recorded.get(setting["name"]) == setting["value"]:
+        digest = hashlib.sha256(body.encode()).hexdigest()
+        if name in present and recorded.get(f"view:{name}") == digest:
             continue
         connection.exec_driver_sql(f"{replace} {name} AS\n{body}", execution_options=as_it_stands)
-        dictionary.comment(connection, name, body, meanings)
-        kept = insert(connection, settings).values(setting)
-        connection.execute(kept.on_conflict_do_update(index_elements=["name"], set_={"value": kept.excluded.value}))
+        _record(connection, f"view:{name}", digest)
+        if name not in present:
+            connection.execute(sa.delete(warehouse_settings).where(warehouse_settings.c.name == f"meanings:{name}"))
     return list(statements)
+
+
+def write_meanings(connection: Connection) -> None:
+    """Makes what views and tables mean their comments, on PostgreSQL.
+
+    What was written before is left alone, as the digests in ``warehouse_settings`` say: a comment waits for nobody who
+    reads or writes, but for whoever vacuums or alters the table.
+    """
+    if connection.dialect.name != "postgresql":
+        return
+    known, recorded = dictionary.columns(SQL), _recorded(connection)
+    bodies = view_statements()
+    columns = inspect(connection).get_multi_columns(filter_names=list(bodies), kind=ObjectKind.VIEW)
+    told = {
+        name: (
+            "VIEW",
+            dictionary.meanings(known, name, dictionary.meaning_of(bodies[name]), (one["name"] for one in found)),
+        )
+        for (_, name), found in columns.items()
+    }
+    for name, kind in _our_tables(connection, recorded).items():
+        names = metadata.tables[name].c.keys() if name in metadata.tables else ["version_num"]
+        told[name] = (kind, dictionary.meanings(known, name, known["tables"][name], names))
+    for name, (kind, meanings) in told.items():
+        digest = dictionary.digest(meanings)
+        if recorded.get(f"meanings:{name}") != digest:
+            dictionary.comment(connection, kind, name, meanings)
+            _record(connection, f"meanings:{name}", digest)
+
+
+def _our_tables(connection: Connection, recorded: Mapping[str, str]) -> dict[str, str]:
+    """The tables that are ours to comment on, and what each is: ``reviews`` may be a view over the team's own.
+
+    Not those of the source side that the team made: what it says of them, and whether anything, is its own business.
+    """
+    ours = dict.fromkeys((*metadata.tables, "alembic_version"), "TABLE")
+    if recorded["reviews_made_by"] == "team":
+        schema = connection.scalar(sa.func.current_schema())
+        ours["reviews"] = "VIEW"
+        if recorded["reviews_table"] in ("reviews", f"{schema}.reviews"):
+            del ours["reviews"]
+    if "meanings:review_annotations" not in recorded and not connection.scalar(sa.text(UNSPOKEN_FOR)):
+        del ours["review_annotations"]
+    return ours
+
+
+UNSPOKEN_FOR = """
+SELECT relation.relkind = 'r' AND pg_has_role(relation.relowner, 'USAGE') AND obj_description(relation.oid) IS NULL
+FROM pg_class AS relation WHERE relation.oid = to_regclass('review_annotations')
+"""
+
+
+def _recorded(connection: Connection) -> dict[str, str]:
+    names = warehouse_settings.c
+    return {row.name: row.value for row in connection.execute(sa.select(names.name, names.value))}
+
+
+def _record(connection: Connection, name: str, value: str) -> None:
+    kept = insert(connection, warehouse_settings).values(name=name, value=value)
+    connection.execute(kept.on_conflict_do_update(index_elements=["name"], set_={"value": kept.excluded.value}))
 
 
 def drop_views(connection: Connection) -> None:

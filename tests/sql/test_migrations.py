@@ -46,7 +46,10 @@ def test_migrating_twice_changes_nothing(empty_url: str) -> None:
 
 def test_the_migrations_make_the_tables_of_the_schema(engine: Engine) -> None:
     with database.reading(engine) as connection:
-        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        found = compare_metadata(MigrationContext.configure(connection), metadata)
+    # What tables and columns mean stands in sql/columns.toml (test_dictionary).
+    changes = [change for entry in found for change in (entry if isinstance(entry, list) else [entry])]
+    assert [change for change in changes if change[0] not in ("modify_comment", "remove_table_comment")] == []
 
 
 def test_the_migrations_make_the_constraints_of_the_schema(engine: Engine) -> None:
