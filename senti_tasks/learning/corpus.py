@@ -75,7 +75,8 @@ def clean(reviews: Iterable[LabelledReview]) -> tuple[list[Example], dict[str, i
             dropped["blank"] += 1
             continue
         words, key = text.normalise(review.text), text.split_key(review.text)
-        candidates.append(Example(review.review_id, words, review.label, review.product, review.created_at, key))
+        product = None if text.defect(review.product) else review.product  # no byte of it may keep the row out
+        candidates.append(Example(review.review_id, words, review.label, product, review.created_at, key))
         labels_of.setdefault(key, set()).add(review.label)
     examples: list[Example] = []
     seen: set[str] = set()

@@ -7,7 +7,7 @@ a foreign key, since ``reviews`` may be a view over the team's own table.
 import sqlalchemy as sa
 from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, MetaData, Table
 
-from senti_tasks.warehouse.types import ReviewId, UTCDateTime
+from senti_tasks.warehouse.types import ReviewId, ReviewText, UTCDateTime
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -27,7 +27,7 @@ reviews = Table(
     "reviews",
     metadata,
     Column("review_id", ReviewId, primary_key=True),
-    Column("review_text", sa.Text, nullable=False),
+    Column("review_text", ReviewText, nullable=False),
     Column("product", sa.Text),
     Column("created_at", UTCDateTime, nullable=False),
     Column("updated_at", UTCDateTime, nullable=False, index=True),  # changes when the text changes

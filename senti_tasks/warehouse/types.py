@@ -31,6 +31,16 @@ class UTCDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+class ReviewText(TypeDecorator[str]):
+    """A review's text, also where a program wrote its bytes (SQLite keeps them as a BLOB in a column of texts)."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_result_value(self, value: str | bytes | None, dialect: Dialect) -> str | None:
+        return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
+
+
 class ReviewId(TypeDecorator[Any]):
     """A review's key, passed through as it is: the column's real type was fixed by the first migration."""
 
