@@ -12,7 +12,7 @@ from senti_tasks.errors import WarehouseError
 from senti_tasks.jobs import scoring
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.schema import review_labels, run_shards, scoring_runs, staged_labels
-from tests.faults.nights import PAGE, REVIEWS, check, run_night
+from tests.faults.nights import PAGE, REVIEWS, check, run_night, score_night
 from tests.faults.wires import Cut, Wire
 from tests.situations import WEDNESDAY, count, on_postgresql, rows
 
@@ -67,10 +67,7 @@ def test_a_page_whose_commit_got_no_answer_is_staged_and_not_staged_again(wire: 
 
 def publish(wire: Wire, cut: Cut) -> None:
     """Takes a night as far as its publication, in which the wire is cut."""
-    run = scoring.open_run("night", WEDNESDAY.isoformat())
-    for shard in scoring.plan(run, 2):
-        scoring.score_shard(run, shard)
-    scoring.audit(run)
+    run = score_night("night", WEDNESDAY)
     wire.cut = cut
     with pytest.raises(WarehouseError, match=UNREACHABLE):
         scoring.publish(run)

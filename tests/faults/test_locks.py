@@ -1,0 +1,128 @@
+"""Analysts who hold a lock, or read for long, while a night is to be published.
+
+``SENTI_LOCK_SECONDS`` says for how long a lock is held once the publication waits for it (default 0).
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from datetime import timedelta
+from threading import Event
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import Engine, event
+
+from senti_tasks.errors import LockedError
+from senti_tasks.jobs import scoring
+from senti_tasks.warehouse import database, publication
+from senti_tasks.warehouse.schema import review_labels
+from tests.faults.deadlines import DEADLINE_S, wait_until
+from tests.faults.nights import CHANGES, REVIEWS, check, run_night, score_night, text
+from tests.situations import WEDNESDAY, add_reviews, count, on_postgresql, rows
+
+HOLD_S = float(os.environ.get("SENTI_LOCK_SECONDS", "0"))
+LOCKS = {
+    "sqlite": "UPDATE publish_clock SET publish_seq = publish_seq",  # any write: there is one lock
+    "postgresql": "LOCK TABLE review_labels IN ACCESS EXCLUSIVE MODE",
+}
+WAITING = sa.text(
+    "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+)
+VIEWS = ("review_sentiment", "sentiment_daily", "sentiment_by_product", "scoring_health")
+
+
+@contextmanager
+def told_when_somebody_waits(engine: Engine) -> Iterator[Callable[[], bool]]:
+    """Whether somebody waits for a lock. SQLite does not say: there it is whether somebody has asked for one."""
+    if engine.dialect.name == "postgresql":
+        with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as watcher:
+            yield lambda: bool(watcher.scalar(WAITING))
+        return
+    asked = Event()
+
+    def notice(_connection: object, _cursor: object, statement: str, *_rest: Any) -> None:
+        if statement == "BEGIN IMMEDIATE":
+            asked.set()
+
+    event.listen(Engine, "before_cursor_execute", notice)
+    try:
+        yield asked.is_set
+    finally:
+        event.remove(Engine, "before_cursor_execute", notice)
+
+
+def publish_against(engine: Engine, lock: str, run: int) -> dict[str, Any]:
+    """Publishes while somebody holds ``lock``, and lets it go once the publication has waited for it."""
+    with ThreadPoolExecutor(1) as pool:
+        with database.writing(engine) as analyst:
+            analyst.exec_driver_sql(lock)
+            with told_when_somebody_waits(engine) as somebody_waits:
+                publishing = pool.submit(scoring.publish, run)
+                wait_until(lambda: somebody_waits() or publishing.done())
+            assert not wait([publishing], timeout=HOLD_S).done, "it did not wait"
+        return publishing.result(DEADLINE_S)
+
+
+def test_a_publication_waits_for_a_lock_and_then_goes_through(shop: Engine) -> None:
+    run = score_night("night", WEDNESDAY)
+    assert publish_against(shop, LOCKS[shop.dialect.name], run)["labelled"] == REVIEWS
+    check(shop, 0, "after the lock")
+
+
+@on_postgresql
+@pytest.mark.parametrize("lock", ["review_sentiment IN ACCESS EXCLUSIVE", "review_labels IN SHARE"])
+def test_it_waits_for_whoever_locks_a_view_or_wants_the_labels_to_stand_still(lock: str, shop: Engine) -> None:
+    run = score_night("night", WEDNESDAY)
+    assert publish_against(shop, f"LOCK TABLE {lock} MODE", run)["labelled"] == REVIEWS
+    check(shop, 0, lock)
+
+
+def impatient(engine: Engine, monkeypatch: pytest.MonkeyPatch, milliseconds: int) -> None:
+    """Jobs wait for a lock no longer than this."""
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", milliseconds)
+    url = engine.url
+    if engine.dialect.name == "postgresql":
+        url = url.update_query_dict({"options": f"-c lock_timeout={milliseconds}"})
+    monkeypatch.setenv("SENTI_DATABASE_URL", url.render_as_string(hide_password=False))
+
+
+def test_a_publication_that_may_not_wait_so_long_says_so_and_loses_nothing(
+    shop: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = score_night("night", WEDNESDAY)
+    impatient(shop, monkeypatch, 100)
+    with database.writing(shop) as analyst:
+        analyst.exec_driver_sql(LOCKS[shop.dialect.name])
+        with pytest.raises(LockedError, match=r"held a lock .* nothing was changed; run this again when it is done"):
+            scoring.publish(run)
+    assert count(shop, review_labels) == 0
+    run_night("night", WEDNESDAY)
+    check(shop, 0, "after the lock")
+
+
+def shown(analyst: sa.Connection) -> dict[str, list[tuple[Any, ...]]]:
+    return {view: sorted(map(tuple, analyst.execute(sa.text(f"SELECT * FROM {view}"))), key=str) for view in VIEWS}
+
+
+def test_who_only_reads_holds_up_no_publication_and_is_held_up_by_none(
+    shop: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_night("first", WEDNESDAY)
+    with database.writing(shop) as connection:
+        new = {key: text(key, 0) for key in range(REVIEWS, REVIEWS + CHANGES)}
+        add_reviews(connection, new, at=WEDNESDAY)
+    run = score_night("second", WEDNESDAY + timedelta(hours=1))
+    impatient(shop, monkeypatch, 30_000)
+    reader = database.connect(os.environ["SENTI_DATABASE_URL"])
+    with database.reading(reader) as long_reader:
+        before = shown(long_reader)
+        with database.writing(shop) as publisher:
+            publication.publish(publisher, run, at=WEDNESDAY)
+            with database.reading(reader) as another_reader:
+                assert shown(another_reader) == before
+        scoring.publish(run)
+    assert len(rows(shop, "review_sentiment")) == REVIEWS + CHANGES
+    check(shop, 0, "read meanwhile")
