@@ -59,7 +59,7 @@ class Server:
             with suppress(psutil.NoSuchProcess):  # a session that ended by itself meanwhile
                 process.kill()
         self._process.wait(DEADLINE_S)
-        psutil.wait_procs(children, timeout=DEADLINE_S)
+        wait_until(lambda: all(_is_dead(process) for process in children))
         self._process = None
 
     def stop(self) -> None:
@@ -67,3 +67,11 @@ class Server:
             self._process.send_signal(signal.SIGINT)
             self._process.wait(DEADLINE_S)
             self._process = None
+
+
+def _is_dead(process: psutil.Process) -> bool:
+    """Also one that is nobody's any more and that nobody has waited for."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True

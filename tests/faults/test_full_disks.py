@@ -1,5 +1,6 @@
 """A disk that is full in the middle of a night: a clear error, nothing by halves, and it goes on once there is room."""
 
+import logging
 import os
 import random
 import tempfile
@@ -17,6 +18,8 @@ from senti_tasks.warehouse import database, migrations
 from tests.faults.disks import NO_ROOM, Disk, mounted
 from tests.faults.nights import SEED, change, check, phase, run_night
 from tests.situations import WEDNESDAY
+
+log = logging.getLogger(__name__)
 
 KILOBYTES = (0, 32, 48, 64, 80, 96, 128)
 """What is left on the disk when a night begins."""
@@ -73,4 +76,5 @@ def test_a_full_disk_fails_a_night_clearly_and_costs_it_nothing_else(shop: Engin
         phases[phase(shop, origin) if told else "over"] += 1
         run_night(origin, due)
         check(shop, history, f"{kilobytes} KB were left")
+    log.info("%s: %s", KILOBYTES, dict(phases))
     assert phases["over"] < len(KILOBYTES), phases

@@ -1,9 +1,11 @@
 """Nights that are killed at random moments: one clean re-run, and the tables are as if nothing had happened.
 
 A round: some reviews are edited and some are new, a child process runs the night and gets SIGKILL at a random moment of
-it, another child runs it to its end. ``SENTI_KILLS`` says how many rounds (default 8), ``SENTI_KILL_SEED`` which ones.
+it, another child runs it to its end. ``SENTI_KILLS`` says how many rounds (default 8), ``SENTI_KILL_SEED`` which ones;
+``--log-cli-level=INFO`` shows how far the nights had come.
 """
 
+import logging
 import os
 import random
 import signal
@@ -16,6 +18,8 @@ from sqlalchemy import Engine
 
 from tests.faults.nights import SEED, change, check, phase, run_night
 from tests.situations import WEDNESDAY
+
+log = logging.getLogger(__name__)
 
 ROUNDS = int(os.environ.get("SENTI_KILLS", "8"))
 
@@ -50,12 +54,13 @@ def finish(pid: int) -> None:
 
 def test_killed_at_random_moments_nothing_is_lost_or_doubled(shop: Engine) -> None:
     draw = random.Random(f"{SEED} {shop.dialect.name}")  # noqa: S311  it has to be drawn again
+    finish(in_a_child("first", WEDNESDAY))
+    history, phases = change(shop, 0, draw, WEDNESDAY), Counter[str]()
     begun = time.monotonic()
-    finish(in_a_child("uninterrupted", WEDNESDAY))
+    finish(in_a_child("uninterrupted", WEDNESDAY + timedelta(hours=1)))
     duration = time.monotonic() - begun
-    check(shop, 0, "uninterrupted")
-    history, phases = 0, Counter[str]()
-    for number in range(ROUNDS):
+    check(shop, history, "uninterrupted")
+    for number in range(1, ROUNDS + 1):
         due = WEDNESDAY + timedelta(hours=number + 1)
         history += change(shop, number, draw, due - timedelta(minutes=1))
         moment = draw.uniform(0, duration) if number % 3 else draw.uniform(0.6 * duration, 1.1 * duration)
@@ -64,6 +69,7 @@ def test_killed_at_random_moments_nothing_is_lost_or_doubled(shop: Engine) -> No
         phases[phase(shop, f"night {number}") if killed else "over"] += 1
         finish(in_a_child(f"night {number}", due))
         check(shop, history, where)
+    log.info("%d rounds: %s", ROUNDS, dict(phases))
     assert sum(phases.values()) == ROUNDS
     assert phases["over"] < ROUNDS, f"no kill came in time: {phases}"
 

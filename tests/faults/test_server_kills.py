@@ -2,9 +2,11 @@
 
 A round: some reviews are edited and some are new, a night runs, and at a random moment of it every process of the
 server gets SIGKILL. The server, which syncs what it commits, starts again; the night is run to its end.
-``SENTI_SERVER_KILLS`` says how many rounds (default 4), ``SENTI_KILL_SEED`` which ones.
+``SENTI_SERVER_KILLS`` says how many rounds (default 4), ``SENTI_KILL_SEED`` which ones;
+``--log-cli-level=INFO`` shows how far the nights had come.
 """
 
+import logging
 import os
 import random
 import shutil
@@ -26,6 +28,8 @@ from senti_tasks.warehouse import database, migrations
 from tests.faults.nights import SEED, change, check, phase, run_night
 from tests.faults.servers import Server
 from tests.situations import WEDNESDAY
+
+log = logging.getLogger(__name__)
 
 ROUNDS = int(os.environ.get("SENTI_SERVER_KILLS", "4"))
 
@@ -89,6 +93,7 @@ def test_a_server_killed_at_random_moments_costs_a_night_a_clear_error_and_nothi
         phases[phase(shop, origin) if told else "over"] += 1
         run_night(origin, due)
         check(shop, history, where)
+    log.info("%d rounds: %s", ROUNDS, dict(phases))
     assert phases["over"] < ROUNDS, f"no kill came in time: {phases}"
 
 
