@@ -76,9 +76,18 @@ def _reviews() -> tuple[bool, str]:
     place = enter()
     with database.reading(place.engine) as connection:
         total, without = overview.reviews_without_version(connection)
+        unindexed = overview.unindexed(connection)
     if without:
         return False, f"{without:,} of {total:,} have no updated_at and are never scored: fill it in"
+    if unindexed:
+        return False, f"{total:,}, all of which {READ_WHOLE[unindexed[0]]}: docs/own-tables.md says what to do"
     return True, f"{total:,}, each with the time of its last change"
+
+
+READ_WHOLE = {
+    "review_id": "each page of a night reads, as no index serves their review_id",
+    "updated_at": "each night reads to find what is new, as no index serves their updated_at",
+}
 
 
 def _store() -> tuple[bool, str]:

@@ -29,7 +29,7 @@ def labelled_reviews(connection: Connection, *, due: datetime) -> Iterator[dict[
         sa.select(
             reviews.c.review_id,
             reviews.c.review_text,
-            reviews.c.product,
+            sa.cast(reviews.c.product, sa.Text).label("product"),  # a number in some team's table
             sa.func.coalesce(reviews.c.created_at, annotation.c.annotated_at).label("created_at"),
             annotation.c.label,
             annotation.c.text_digest,

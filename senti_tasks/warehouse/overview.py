@@ -1,13 +1,15 @@
 """What a person asks of the warehouse: where things stand, and what the views say."""
 
-from datetime import timedelta
+import re
+import uuid
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from senti_tasks.warehouse import clock, promotions
-from senti_tasks.warehouse.migrations import SQL
+from senti_tasks.warehouse.migrations import SQL, recorded_setting
 from senti_tasks.warehouse.runs import DAY, count_pending, since
 from senti_tasks.warehouse.schema import review_annotations, reviews, scoring_runs
 
@@ -41,6 +43,30 @@ def reviews_without_version(connection: Connection) -> tuple[int, int]:
     count = sa.func.count
     total, versioned = connection.execute(sa.select(count(), count(reviews.c.updated_at))).one()
     return total, total - versioned
+
+
+def unindexed(connection: Connection) -> list[str]:
+    """Of ``review_id`` and ``updated_at`` those by which reviews are found only by reading all of them, as where a view
+    computes them. What stands in another database is passed over: this one does not know its indexes."""
+    # With that switched off the planner takes any index there is, however few the rows are.
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+    some_key = {"bigint": 0, "text": "", "uuid": str(uuid.UUID(int=0))}
+    probes = {
+        "review_id": (FIND_BY_KEY, some_key[recorded_setting(connection, "review_id_type")]),
+        "updated_at": (FIND_BY_TIME, datetime.now(UTC)),
+    }
+    explain = EXPLAIN[connection.dialect.name]
+    found = {}
+    for column, (lookup, probe) in probes.items():
+        statement = sa.text(explain + lookup).bindparams(sa.bindparam("probe", probe, type_=reviews.c[column].type))
+        found[column] = str(connection.execute(statement).all())
+    return [column for column, plan in found.items() if not re.search(r"Index Cond|Foreign Scan|\bSEARCH ", plan)]
+
+
+EXPLAIN = {"postgresql": "EXPLAIN (FORMAT JSON) ", "sqlite": "EXPLAIN QUERY PLAN "}
+FIND_BY_KEY = "SELECT review_text FROM reviews WHERE review_id = :probe"
+FIND_BY_TIME = "SELECT review_text FROM reviews WHERE updated_at >= :probe"
 
 
 def ask(connection: Connection, query: str) -> tuple[str, list[dict[str, Any]]]:
