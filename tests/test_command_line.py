@@ -16,7 +16,7 @@ from local.demo import SAMPLE
 from senti_tasks import cli
 from senti_tasks.artifacts import ArtifactStore
 from senti_tasks.config import PretrainConfig, TrainConfig
-from senti_tasks.jobs import training
+from senti_tasks.jobs import pretraining, training
 from senti_tasks.learning import base_models
 from senti_tasks.learning.near_duplicates import shingles
 from senti_tasks.learning.splits import split_of
@@ -266,6 +266,22 @@ def test_a_server_that_cannot_be_reached_is_named_without_its_password(
         answer = senti(command)
         refused(answer, "cannot reach the warehouse at", "127.0.0.1:1/shop", "is SENTI_DATABASE_URL right")
         assert "secret" not in answer.err
+
+
+def test_a_forgotten_review_is_accounted_for(senti: Callable[..., Answer], home: Path, engine: Engine) -> None:
+    with database.writing(engine) as connection:
+        add_reviews(connection, dict(enumerate(("很好吃，下次还来", "太咸了，再也不来", "味道不错，就是贵"))))
+        keys = {split_key(text) for text in ("很好吃，下次还来", "太咸了，再也不来", "味道不错，就是贵")}
+        corpora.record_splits(connection, dict.fromkeys(keys, "train"), shingles=dict.fromkeys(keys, b""), at=MONDAY)
+    frozen = pretraining.freeze_texts(MONDAY.isoformat(), "monthly", "scratch:tiny")
+    answer = senti("forget", "1", "--reason", "一封信")
+    assert answer.code == 0, answer
+    told = " ".join(answer.out.split())
+    assert "1 reviews are forgotten, 0 were before. Removed: 1 of reviews; corpora rewritten: none." in told
+    assert f"texts rewritten: {frozen['texts']}" in told
+    assert "keep what they learnt" not in told
+    again = senti("forget", "1", "--json").json
+    assert (again["forgotten"], again["known_before"], again["texts"], again["encoders"]) == (0, 1, [], [])
 
 
 @pytest.mark.parametrize("arguments", [("score",), ("predict", "很好")])

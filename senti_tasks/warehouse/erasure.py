@@ -36,6 +36,8 @@ def forget(
     They are never labelled, published or imported again. In a team's own table the reviews themselves stay: they are
     not ours to delete.
     """
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("PRAGMA secure_delete = ON")  # else the bytes stay in the file until they are reused
     clock.lock(connection)  # a publication under way ends first, and a later one knows what was forgotten
     new, removed = 0, dict[str, int]()
     tables = [*OWNED, *(table for table in (review_annotations, reviews) if _is_ours(connection, table))]

@@ -1,6 +1,7 @@
 """Reviews that are forgotten: gone from every table and corpus that is ours, on record, and never labelled again."""
 
 import shutil
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ from tests.situations import (
     delete,
     edit,
     night,
+    on_sqlite,
     open_night,
     promote,
     rows,
@@ -137,6 +139,16 @@ def test_a_review_forgotten_in_the_middle_of_a_night_is_not_published(shop: Engi
         publication.audit(connection, run)
         publication.publish(connection, run, at=WEDNESDAY)
     assert known(shop, review_labels) == {1, 2, 5}
+
+
+@on_sqlite
+def test_nothing_of_it_is_left_in_the_file(shop: Engine) -> None:
+    file = Path(str(shop.url.database))
+    with database.writing(shop) as connection:
+        add_reviews(connection, {4: "只有我说过的话"}, at=WEDNESDAY)
+    assert "只有我说过的话".encode() in file.read_bytes()
+    job.forget(["4"], "一封信", "小李")
+    assert "只有我说过的话".encode() not in file.read_bytes()
 
 
 def test_an_import_does_not_bring_it_back(shop: Engine, tmp_path: Path) -> None:
@@ -264,6 +276,28 @@ def test_what_a_killed_call_has_left_is_erased_by_the_next(
     assert LEARNT[10] in texts_of(shop, home)
     assert job.forget(["10"], "一封信", "小李")["texts"] == [texts_frozen["texts"]]
     assert LEARNT[10] not in texts_of(shop, home)
+
+
+@on_sqlite
+def test_on_a_remote_store_the_copy_on_this_machine_goes_too(
+    shop: Engine, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = f"memory://{uuid.uuid4().hex}"
+    monkeypatch.setenv("SENTI_ARTIFACTS", root)
+    store, fetched = ArtifactStore(root, home / "var/work"), home / "var/work/fetched"
+    artifact, checksum = store.put(freeze(home / "frozen", {"1": "很好", "2": "太差"}), "corpora", "2026-11-04")
+    row = {"corpus": "c", "origin": "c", "due": MONDAY, "artifact": artifact, "digest": checksum, "created_at": MONDAY}
+    with database.writing(shop) as connection:
+        corpora.record_corpus(connection, {**row, "summary": {"rows": {"train": 2}}})
+    store.fetch(artifact, checksum)
+    evaluation, _ = store.put(freeze(home / "judged", {"1": "很好"}), "evaluations", "m1")
+    done = job.forget(["1"], "一封信", "小李")
+    assert (done["corpora"], done["discarded"]) == (["c"], [evaluation])
+    assert not (fetched / artifact).exists()
+    assert not (fetched / evaluation).exists()
+    (left,) = store.names("corpora")
+    assert left != artifact
+    assert store.names("evaluations") == []
 
 
 def test_what_nobody_has_on_record_is_removed_if_it_holds_a_forgotten_review(shop: Engine, home: Path) -> None:
