@@ -41,7 +41,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     source = unlabelled(rows)
     with tempfile.TemporaryDirectory(prefix="senti-benchmark-") as name:
         folder = Path(name)
-        in_a_process(_build, folder, form, source.draw(min(len(source.texts), _VOCABULARY_ROWS)))
+        in_a_process(build, folder, form, source.draw(min(len(source.texts), _VOCABULARY_ROWS)))
         texts = source.draw(rows)
         rounds = _rounds(folder / form, form, device, texts, arguments.rounds)
         config = ScoreConfig(token_budget=int(rounds[-1]["token_budget"]))
@@ -62,7 +62,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _build(folder: Path, form: str, texts: Sequence[str]) -> None:
+def build(folder: Path, form: str, texts: Sequence[str]) -> None:
     """Writes the model into ``folder / form``, with its tokenizer."""
     config = TrainConfig.for_base_model(_BASE)
     tokenizer = build_tokenizer(texts, config.max_length)

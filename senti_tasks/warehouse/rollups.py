@@ -15,7 +15,7 @@ def add(connection: Connection, publishing: Table) -> None:
     old, new = review_labels, publishing
     same = sa.and_(old.c.model_version == new.c.model_version, old.c.review_id == new.c.review_id)
     replaced = sa.select(*_entries(old, -1)).select_from(new.join(old, same)).where(new.c.replaces)
-    _change(connection, sa.union_all(sa.select(*_entries(new, 1)), replaced))
+    _change(connection, sa.union_all(sa.select(*_entries(new, 1)).where(new.c.stands), replaced))
 
 
 def subtract(connection: Connection, removed: ColumnElement[bool]) -> None:

@@ -5,11 +5,12 @@ moves that mark and appends the labels in one transaction, and only for the atte
 attempt that was presumed dead writes nothing once another has claimed the shard, and the other goes on at the mark.
 """
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -28,6 +29,7 @@ from senti_tasks.warehouse.schema import (
     scoring_runs,
     staged_labels,
 )
+from senti_tasks.warehouse.staging import Answers
 
 DAY = timedelta(days=1)
 
@@ -45,8 +47,7 @@ class Claim:
     """Reviews in the shard."""
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """A planned review as it stands now."""
 
     review_id: Any
@@ -319,20 +320,13 @@ def read_page(connection: Connection, run_id: int, shard: int, *, after: Any, li
     if after is not None:
         wanted = wanted.where(run_items.c.review_id > after)
     item = wanted.cte("item")
+    unchanged = sa.func.coalesce(reviews.c.updated_at == item.c.review_updated_at, sa.false())
     page = (
-        sa.select(
-            item.c.review_id,
-            reviews.c.review_text,
-            reviews.c.created_at,
-            sa.func.coalesce(reviews.c.updated_at == item.c.review_updated_at, sa.false()).label("unchanged"),
-        )
+        sa.select(item.c.review_id, sa.case((unchanged, reviews.c.review_text)), reviews.c.created_at, ~unchanged)
         .select_from(item.outerjoin(reviews, reviews.c.review_id == item.c.review_id))
         .order_by(item.c.review_id)
     )
-    return [
-        Item(row.review_id, row.review_text if row.unchanged else None, row.created_at, superseded=not row.unchanged)
-        for row in connection.execute(page)
-    ]
+    return [Item._make(row) for row in connection.execute(page).all()]
 
 
 def answers_before(
@@ -340,9 +334,9 @@ def answers_before(
 ) -> dict[str, dict[str, Any]]:
     """What this form of the model published of texts with these digests before: digest to label, score, confidence,
     truncated. One probe of an index per digest, however many reviews share it."""
-    asked = (
-        sa.values(sa.column("digest", Digest), name="asked").data([(digest,) for digest in set(digests)]).cte("asked")
-    )
+    if not (different := sorted(set(digests))):
+        return {}
+    asked = _listed(connection, different)
     same = sa.and_(review_labels.c.model_version == model_version, review_labels.c.form == form)
     other = review_labels.alias("other")
     one = (
@@ -355,17 +349,29 @@ def answers_before(
     found = sa.select(asked.c.digest, *(review_labels.c[name] for name in names)).select_from(
         asked.join(review_labels, sa.and_(same, review_labels.c.review_id == one))
     )
-    rows = connection.execute(found).mappings() if digests else ()
+    rows = connection.execute(found).mappings()
     return {row["digest"]: {name: row[name] for name in names} for row in rows}
 
 
-def stage(connection: Connection, claim: Claim, rows: Sequence[dict[str, Any]], *, through: Any) -> None:
+def _listed(connection: Connection, digests: list[str]) -> sa.CTE:
+    """``digests`` as a table of one column. One parameter holds them all: four thousand take longer to compile than the
+    database takes to answer."""
+    if connection.dialect.name == "postgresql":
+        parts = sa.func.unnest(sa.func.string_to_array(",".join(digests), ","))
+        listed = parts.table_valued(sa.column("digest", Digest), name="listed").render_derived()
+    else:
+        listed = sa.func.json_each(json.dumps(digests)).table_valued(sa.column("value", Digest), name="listed")
+    (digest,) = listed.c
+    return sa.select(digest.label("digest")).cte("asked")
+
+
+def stage(connection: Connection, claim: Claim, answers: Answers, *, through: Any) -> None:
     """Appends the answers of one page and moves the shard's mark to ``through``, its last review_id.
 
     Raises ``ShardTakenError`` when another attempt has claimed the shard since: nothing is written then.
     """
     _hold(connection, claim, staged_through=through)
-    staging.append(connection, (claim.run_id, claim.shard, claim.attempt), rows)
+    staging.append(connection, claim.run_id, claim.shard, claim.attempt, answers)
 
 
 def accept(connection: Connection, claim: Claim) -> None:

@@ -1,70 +1,122 @@
 """Appends answers to ``staged_labels`` as fast as the database takes them: binary COPY on PostgreSQL, one prepared
 INSERT on SQLite."""
 
-import uuid
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from itertools import repeat
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from senti_tasks.warehouse import partitions
+from senti_tasks.warehouse import binary_copy, partitions
+from senti_tasks.warehouse.binary_copy import Column, float8, int2, int4, int8
 from senti_tasks.warehouse.schema import staged_labels
 
-COLUMNS = (
-    *("review_id", "text_digest", "label", "score", "confidence", "truncated", "local_day", "scored_at", "reason"),
-)
-"""Of an answer, in the order in which they are written, after run_id, shard and attempt."""
-TYPES = ("int8", "int2", "int4", "", "varchar", "int2", "float8", "float8", "bool", "date", "timestamptz", "text")
-KEY_TYPES: dict[type, str] = {int: "int8", uuid.UUID: "uuid", str: "text"}
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a model said of n reviews, a column each, all in one order."""
+
+    review_ids: Sequence[Any]
+    text_digests: Sequence[str]
+    labels: npt.NDArray[np.int64]
+    """(n,); -1 where there is a reason instead."""
+    scores: npt.NDArray[np.float64]
+    """(n,), in [0, 1]."""
+    confidences: npt.NDArray[np.float64]
+    """(n,), in [0, 1]."""
+    truncated: npt.NDArray[np.bool_]
+    """(n,)"""
+    local_days: Sequence[date]
+    scored_at: datetime
+    reasons: Mapping[int, str]
+    """Why reviews could not be scored, by position."""
+
+    def __len__(self) -> int:
+        return len(self.review_ids)
 
 
-def append(connection: Connection, keys: tuple[int, int, int], rows: Sequence[dict[str, Any]]) -> None:
-    """Appends ``rows``, each with the ``COLUMNS`` of an answer, under run_id, shard and attempt, all or none."""
-    if not rows:
+def append(connection: Connection, run_id: int, shard: int, attempt: int, answers: Answers) -> None:
+    """Appends ``answers`` under these keys, all or none."""
+    if not len(answers):
         return
-    records = ((*keys, *(row[name] for name in COLUMNS)) for row in rows)
     if connection.dialect.name == "postgresql":
-        _copy(connection, keys[0], KEY_TYPES[type(rows[0]["review_id"])], records)
+        _copy(connection, run_id, shard, attempt, answers)
     else:
-        _insert(connection, records)
+        _insert(connection, run_id, shard, attempt, answers)
 
 
-def _copy(connection: Connection, run_id: int, key_type: str, records: Any) -> None:
+COPIED = (
+    *("run_id", "shard", "attempt", "text_digest", "truncated", "local_day", "scored_at"),
+    *("label", "score", "confidence", "reason", "review_id"),
+)
+"""The columns in the order in which they are copied."""
+
+
+def _copy(connection: Connection, run_id: int, shard: int, attempt: int, answers: Answers) -> None:
     # Into the run's partition itself: nothing is routed, and no lock on the whole is taken.
-    quote = connection.dialect.identifier_preparer.quote
-    table = quote(partitions.name_of(staged_labels, run_id))
-    columns = ", ".join(("run_id", "shard", "attempt", *COLUMNS))
-    statement = f"COPY {table} ({columns}) FROM STDIN (FORMAT BINARY)"
+    table = connection.dialect.identifier_preparer.quote(partitions.name_of(staged_labels, run_id))
+    statement = f"COPY {table} ({', '.join(COPIED)}) FROM STDIN (FORMAT BINARY)"
     driver: Any = connection.connection.driver_connection
     import psycopg  # SQLite needs no driver of PostgreSQL
 
     try:
         with driver.cursor() as cursor, cursor.copy(statement) as copy:
-            copy.set_types([kind or key_type for kind in TYPES])
-            for record in records:
-                copy.write_row(record)
+            copy.write(binary_copy.BEGIN + copied(run_id, shard, attempt, answers) + binary_copy.END)
     except psycopg.Error as error:  # as SQLAlchemy, which knows no COPY, would raise it
         raise sa.exc.DBAPIError.instance(
             statement, None, error, psycopg.Error, connection_invalidated=driver.closed, dialect=connection.dialect
         ) from error
 
 
-def _insert(connection: Connection, records: Any) -> None:
-    statement = sa.insert(staged_labels).compile(
-        dialect=connection.dialect, column_keys=["run_id", "shard", "attempt", *COLUMNS]
-    )
-    named = statement.positiontup or []
-    order = {name: position for position, name in enumerate(("run_id", "shard", "attempt", *COLUMNS))}
-    day, moment = order["local_day"], order["scored_at"]
-    stored = []
-    for record in records:
-        values = list(record)
-        values[day], values[moment] = values[day].isoformat(), _moment(values[moment])
-        stored.append(tuple(values[order[name]] for name in named))
-    connection.exec_driver_sql(str(statement), stored)
+def copied(run_id: int, shard: int, attempt: int, answers: Answers) -> bytes:
+    """``answers`` as rows of ``COPIED``: those with a label, and then the others."""
+    labelled = answers.labels >= 0
+    keys = ((run_id, int8), (shard, int2), (attempt, int4))
+    encoded = []
+    for part in (np.flatnonzero(labelled), np.flatnonzero(~labelled)):
+        n, places = len(part), part.tolist()
+        if not n:
+            continue
+        always = [
+            *(np.full(n, key, kind) for key, kind in keys),
+            np.array([answers.text_digests[place] for place in places], "S32"),
+            answers.truncated[part].astype(np.int8),
+            binary_copy.dates([answers.local_days[place] for place in places]),
+            binary_copy.moments(answers.scored_at, n),
+        ]
+        ids = binary_copy.keys([answers.review_ids[place] for place in places])
+        if labelled[part[0]]:
+            scores = (answers.scores[part].astype(float8), answers.confidences[part].astype(float8))
+            columns: list[Column] = [*always, answers.labels[part].astype(int2), *scores, None, ids]
+        else:
+            columns = [*always, None, None, None, [answers.reasons[place].encode() for place in places], ids]
+        encoded.append(binary_copy.rows(columns, n))
+    return b"".join(encoded)
 
 
-def _moment(value: datetime) -> str:
-    return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")  # as SQLAlchemy stores it
+def _insert(connection: Connection, run_id: int, shard: int, attempt: int, answers: Answers) -> None:
+    labelled = (answers.labels >= 0).tolist()
+    columns = {
+        "run_id": repeat(run_id),
+        "shard": repeat(shard),
+        "attempt": repeat(attempt),
+        "review_id": answers.review_ids,
+        "text_digest": answers.text_digests,
+        **{
+            name: (value if known else None for value, known in zip(of.tolist(), labelled, strict=True))
+            for name, of in (("label", answers.labels), ("score", answers.scores), ("confidence", answers.confidences))
+        },
+        "truncated": answers.truncated.tolist(),
+        "local_day": map(date.isoformat, answers.local_days),
+        "scored_at": repeat(answers.scored_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")),  # as SQLAlchemy does
+        "reason": map(answers.reasons.get, range(len(answers))),
+    }
+    statement = sa.insert(staged_labels).compile(dialect=connection.dialect, column_keys=list(columns))
+    order = statement.positiontup or []
+    rows = list(zip(*(columns[name] for name in order), strict=False))  # some repeat for ever
+    connection.exec_driver_sql(str(statement), rows)

@@ -33,7 +33,7 @@ from tests.situations import (
     count,
     delete,
     edit,
-    judge,
+    judged,
     night,
     open_night,
     promote,
@@ -164,7 +164,7 @@ def test_an_audit_of_ten_thousand_labels_takes_no_time_worth_mentioning(shop: En
         claim = runs.claim(connection, run, 0)
         assert claim is not None
         page = runs.read_page(connection, run, 0, after=None, limit=20_000)
-        runs.stage(connection, claim, [judge(item) for item in page], through=page[-1].review_id)
+        runs.stage(connection, claim, judged(page), through=page[-1].review_id)
         runs.accept(connection, claim)
     started = monotonic()
     audit(shop, run)
@@ -440,8 +440,7 @@ def test_sweeping_removes_what_published_runs_staged_and_nothing_else(shop: Engi
 def test_a_row_that_says_neither_label_nor_reason_cannot_be_staged(shop: Engine) -> None:
     with database.writing(shop) as connection:
         run = open_night(connection)
+    keys = {"run_id": run, "shard": 0, "attempt": 1, "review_id": 1, "text_digest": "0" * 32}
+    silent = {**keys, "truncated": False, "local_day": WEDNESDAY.date(), "scored_at": WEDNESDAY}
     with pytest.raises(sa.exc.IntegrityError), database.writing(shop) as connection:
-        claim = runs.claim(connection, run, 0)
-        assert claim is not None
-        item = runs.read_page(connection, run, 0, after=None, limit=1)[0]
-        runs.stage(connection, claim, [{**judge(item), "label": None, "reason": None}], through=1)
+        connection.execute(sa.insert(staged_labels).values(silent))

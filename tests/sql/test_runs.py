@@ -18,7 +18,7 @@ from tests.situations import (
     count,
     delete,
     edit,
-    judge,
+    judged,
     night,
     promote,
     rows,
@@ -196,12 +196,12 @@ def test_an_earlier_attempt_writes_nothing_once_the_shard_is_claimed_again(shop:
         pytest.raises(ShardTakenError, match=r"shard 0 of run .* was claimed again"),
         database.writing(shop) as connection,
     ):
-        runs.stage(connection, earlier, [judge(item) for item in page], through=3)
+        runs.stage(connection, earlier, judged(page), through=3)
     with pytest.raises(ShardTakenError), database.writing(shop) as connection:
         runs.accept(connection, earlier)
     assert count(shop, staged_labels) == 0
     with database.writing(shop) as connection:
-        runs.stage(connection, later, [judge(item) for item in page], through=3)
+        runs.stage(connection, later, judged(page), through=3)
     assert count(shop, staged_labels) == 3
 
 
@@ -212,7 +212,7 @@ def test_the_next_attempt_goes_on_where_the_last_one_staged(shop: Engine) -> Non
         assert first is not None
         assert first.staged_through is None
         page = runs.read_page(connection, run, 0, after=None, limit=3)
-        runs.stage(connection, first, [judge(item) for item in page], through=page[-1].review_id)
+        runs.stage(connection, first, judged(page), through=page[-1].review_id)
         second = runs.claim(connection, run, 0)
         assert second is not None
         assert second.staged_through == 3
@@ -228,7 +228,7 @@ def test_a_finished_shard_cannot_be_claimed_or_staged(shop: Engine) -> None:
         runs.accept(connection, claim)
         assert runs.claim(connection, run, 0) is None
         with pytest.raises(ShardTakenError):
-            runs.stage(connection, claim, [], through=7)
+            runs.stage(connection, claim, judged([]), through=7)
 
 
 def test_a_shard_that_was_never_planned_says_so(shop: Engine) -> None:
@@ -243,7 +243,7 @@ def test_a_page_and_its_mark_are_written_together(shop: Engine) -> None:
         claim = runs.claim(connection, run, 0)
         assert claim is not None
         page = runs.read_page(connection, run, 0, after=None, limit=3)
-        runs.stage(connection, claim, [judge(item) for item in page], through=3)
+        runs.stage(connection, claim, judged(page), through=3)
         raise RuntimeError
     assert count(shop, staged_labels) == 0
     assert rows(shop, run_shards)[0]["staged_through"] is None

@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from senti_tasks.errors import LockedError, WarehouseError
 from senti_tasks.warehouse import database, migrations, partitions, publication, runs, watermarks
 from senti_tasks.warehouse.schema import label_rollups, review_labels, run_items, scoring_runs, staged_labels
-from tests.situations import MONDAY, TUESDAY, WEDNESDAY, judge, night, on_postgresql, rows
+from tests.situations import MONDAY, TUESDAY, WEDNESDAY, judged, night, on_postgresql, rows
 
 REVISIONS = ("0001", "0002", "0003")
 OLD = "'2026-11-02 12:00:00+00:00'"
@@ -94,7 +94,7 @@ def test_a_night_under_way_goes_on_to_its_end(old: Engine) -> None:
         assert claim is not None
         page = runs.read_page(connection, 2, 0, after=claim.staged_through, limit=10)
         assert [item.review_id for item in page] == [3]
-        runs.stage(connection, claim, [judge(item) for item in page], through=3)
+        runs.stage(connection, claim, judged(page), through=3)
         runs.accept(connection, claim)
     with database.writing(old) as connection:
         publication.audit(connection, 2)
