@@ -39,5 +39,7 @@ def mounted(folder: Path, megabytes: int) -> Iterator[Disk]:
     asked = subprocess.run(command, capture_output=True, text=True, check=False)
     if asked.returncode:
         pytest.skip(f"no disk can be mounted here: {asked.stderr.strip()}")
-    yield Disk(folder)
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    try:
+        yield Disk(folder)
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)

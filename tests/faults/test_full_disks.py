@@ -27,10 +27,9 @@ KILOBYTES = (0, 32, 48, 64, 80, 96, 128)
 
 @pytest.fixture
 def disk() -> Iterator[Disk]:
-    folder = Path(tempfile.mkdtemp(prefix="senti-disk-"))  # not below tmp_path, which is closed to PostgreSQL's user
-    with mounted(folder, megabytes=64) as disk:
+    # Not below tmp_path, which is closed to PostgreSQL's user.
+    with tempfile.TemporaryDirectory(prefix="senti-disk-") as folder, mounted(Path(folder), megabytes=64) as disk:
         yield disk
-    folder.rmdir()
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ class Cut:
     statement: bytes
     """How the statement begins after which it happens."""
     number: int = 1
-    """The how manieth of such statements, over all connections."""
+    """Which of such statements it is, counted over all connections."""
     after_bytes: int | None = None
     """How much gets through of what the client says next; ``None``: all of it as far as its COMMIT, whose answer, after
     the server did it, is lost."""
@@ -57,10 +57,12 @@ class Wire(socketserver.ThreadingUnixStreamServer):
     def open(self) -> Iterator["Wire"]:
         listening = Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05})
         listening.start()
-        with self:
+        try:
             yield self
+        finally:
             self.shutdown()
-        listening.join()
+            self.server_close()
+            listening.join()
 
 
 class _Session(socketserver.BaseRequestHandler):
