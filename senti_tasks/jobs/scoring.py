@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -185,10 +186,12 @@ def score_shard(run: int, shard: int, progress: Callable[[int], None] | None = N
 
     if claim.planned:
         scorer = scorer_of(place, night["model_version"])
-        windows = ahead(_windows(place.engine, night, claim, scorer.window_rows))
-        with behind(stage) as put:
-            for scored in scorer.stream(((window, window.unknown) for window in windows), claim.planned):
-                put(scored)
+        # Closed by this thread: what an error leaves behind may be closed by the very thread that it would wait for.
+        with closing(ahead(_windows(place.engine, night, claim, scorer.window_rows))) as windows:
+            texts = ((window, window.unknown) for window in windows)
+            with closing(scorer.stream(texts, claim.planned)) as answers, behind(stage) as put:
+                for scored in answers:
+                    put(scored)
     with database.writing(place.engine) as connection:
         runs.accept(connection, claim)
     return {"shard": shard, "answered": answered}

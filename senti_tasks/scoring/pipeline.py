@@ -1,7 +1,7 @@
 """Stages that overlap: each does its part of the next item while the one after it is busy with this one."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def ahead(source: Iterable[T], depth: int = 1) -> Iterator[T]:
+def ahead(source: Iterable[T], depth: int = 1) -> Generator[T, None, None]:
     """The items of ``source``, in order, fetched by a thread of their own, at most ``depth`` before they are asked for.
 
     What ``source`` raises is raised where its item would have come.

@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from hashlib import blake2b
 from itertools import pairwise
 from pathlib import Path
@@ -104,7 +104,7 @@ class Scorer:
 
     def stream(
         self, windows: Iterable[tuple[T, Sequence[str | None]]], expected: int | None = None
-    ) -> Iterator[tuple[T, Predictions]]:
+    ) -> Generator[tuple[T, Predictions], None, None]:
         """The same for windows of texts, each handed in with anything, and handed back with it, in order.
 
         The texts of a window are sorted by length and scored together, while the next one is read and tokenised. The
