@@ -128,7 +128,7 @@ def _steps(scoring: Any) -> Seconds:
     seconds: Seconds = {}
     begun = time.perf_counter()
     run = scoring.open_run("night", NOW.isoformat())
-    shards = scoring.plan(run)
+    shards = scoring.plan(run, 1)
     seconds["plan"] = time.perf_counter() - begun
     seconds["score"] = _timed(lambda: [scoring.score_shard(run, shard) for shard in shards])
     seconds["audit"] = _timed(lambda: scoring.audit(run))

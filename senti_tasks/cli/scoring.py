@@ -20,7 +20,7 @@ def score(
             "again; rescore: for the incoming model."
         ),
     ] = "new",
-    shards: Annotated[int | None, typer.Option(help="Parts the work is planned in; default: by its size.")] = None,
+    shards: Annotated[int, typer.Option(help="Parts the work is planned in, which follow one another here.")] = 1,
     run: Annotated[int | None, typer.Option(help="Go on with this run, whoever opened it (`senti status`).")] = None,
     publish_anyway: Annotated[
         str | None,
@@ -59,7 +59,7 @@ def _runs(scope: str, restart: bool) -> Iterator[int]:
         yield scoring.open_run(origin, due, scope)
 
 
-def _run_to_its_end(run: int, shards: int | None, anyway: str | None) -> dict[str, Any]:
+def _run_to_its_end(run: int, shards: int, anyway: str | None) -> dict[str, Any]:
     numbers = scoring.plan(run, shards)
     columns = (TextColumn("scoring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console.progress_console(), transient=True) as progress:

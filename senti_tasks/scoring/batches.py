@@ -10,8 +10,9 @@ Batch = list[int]
 Lengths = Sequence[int] | npt.NDArray[np.int64]
 
 
-def padded(lengths: Lengths, token_budget: int) -> Iterator[Batch]:
-    """Positions in ``lengths``, longest first, in batches whose rows times longest row keep to ``token_budget``.
+def padded(lengths: Lengths, token_budget: int, step: int = 1) -> Iterator[Batch]:
+    """Positions in ``lengths``, longest first, in batches whose rows times longest row, rounded up to a multiple of
+    ``step``, keep to ``token_budget``.
 
     Sorting leaves little to pad, and a budget of tokens keeps a batch of short texts as large for the machine as one of
     long texts. A row longer than the budget is a batch of its own. Longest first: memory peaks at once or never.
@@ -19,9 +20,14 @@ def padded(lengths: Lengths, token_budget: int) -> Iterator[Batch]:
     order = _longest_first(lengths)
     start = 0
     while start < len(order):
-        rows = max(1, token_budget // int(lengths[order[start]]))
+        rows = rows_of(int(lengths[order[start]]), token_budget, step)
         yield order[start : start + rows]
         start += rows
+
+
+def rows_of(longest: int, token_budget: int, step: int = 1) -> int:
+    """How many rows a batch of ``padded`` has, but for the last one, by its longest."""
+    return max(1, token_budget // (-(-longest // step) * step))
 
 
 def packed(lengths: Lengths, token_budget: int, most_rows: Callable[[int], int] | None = None) -> Iterator[Batch]:

@@ -26,7 +26,7 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 import openvino as ov  # noqa: E402
 
 _FILE = "openvino_model.xml"
-_STEP = 8  # widths are rounded up to it: every new shape costs the preparation of its kernels
+_STEP = 8  # widths are rounded up to it: every new shape costs the preparation of its kernels, and memory to keep them
 
 
 @cache
@@ -133,7 +133,12 @@ class OpenVino:
         """Nothing is kept between batches."""
 
     def batches(self, lengths: npt.NDArray[np.int64], token_budget: int) -> Iterator[Batch]:
-        return batches.padded(lengths, token_budget)
+        """As many rows of each width as the budget holds. The last batch has fewer: a quarter, a half or three quarters
+        of them, its first row several times if need be, since every size of its own would be a new shape."""
+        for batch in batches.padded(lengths, token_budget, _STEP):
+            whole = batches.rows_of(int(lengths[batch[0]]), token_budget, _STEP)
+            quarters = -(-4 * len(batch) // whole)
+            yield batch + batch[:1] * (-(-quarters * whole // 4) - len(batch))
 
     def run(self, tokens: Tokens, planned: Iterable[Batch]) -> Iterator[tuple[Batch, Logits]]:
         """Logits (len(batch), n_labels) of each batch, as they are ready."""

@@ -5,6 +5,7 @@ import hashlib
 import re
 import time
 from collections.abc import Iterable, Mapping
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
@@ -127,7 +128,9 @@ def current_revision(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
+@cache
 def newest_revision() -> str | None:
+    """Read once: each job compares the warehouse with it."""
     return ScriptDirectory.from_config(_config()).get_current_head()
 
 

@@ -13,6 +13,9 @@ from senti_tasks.warehouse.schema import review_labels, run_items, staged_labels
 KEYS = {review_labels.name: "model_version", run_items.name: "run_id", staged_labels.name: "run_id"}
 """The tables that have partitions, and the column each is partitioned by."""
 
+JOINED = ("shard", "review_id", "review_updated_at")
+"""What plans and staged rows are joined by: statistics of the other columns would help nobody."""
+
 CHILDREN = sa.text(
     "SELECT child.relname FROM pg_inherits AS line INNER JOIN pg_class AS child ON child.oid = line.inhrelid "
     "WHERE line.inhparent = to_regclass(:parent)"
@@ -40,7 +43,9 @@ def make(connection: Connection, table: Table, key: Any) -> None:
 def analyze(connection: Connection, table: Table, key: Any) -> None:
     """Tells the planner how many rows there are: autovacuum comes a minute late for what was written just now."""
     if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(f"ANALYZE {connection.dialect.identifier_preparer.quote(name_of(table, key))}")
+        quote = connection.dialect.identifier_preparer.quote
+        columns = ", ".join(quote(column) for column in JOINED if column in table.c)
+        connection.exec_driver_sql(f"ANALYZE {quote(name_of(table, key))} ({columns})")
 
 
 def drop(connection: Connection, table: Table, key: Any) -> None:

@@ -61,3 +61,8 @@ def test_packed_rows_are_as_many_as_their_longest_allows() -> None:
 
 def test_packed_rows_keep_to_the_budget_before_they_are_too_many() -> None:
     assert list(packed([6, 5, 4, 3], 11, lambda _: 3)) == [[0, 1], [2, 3]]
+
+
+def test_padded_batches_of_one_width_have_one_size_but_for_the_last() -> None:
+    sizes = {(-(-LENGTHS[batch[0]] // 8), len(batch)) for batch in list(padded(LENGTHS * 9, 2_048, step=8))[:-1]}
+    assert len(sizes) == len({width for width, _ in sizes}) > 30

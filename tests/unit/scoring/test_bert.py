@@ -171,6 +171,15 @@ def test_openvino_that_was_left_in_the_middle_serves_the_next_ones(
     np.testing.assert_allclose(logits_of(engine, tokens, 512), expected, atol=exactness(engine))
 
 
+def test_openvino_sees_few_shapes_however_many_windows_there_are(converted: openvino.Model) -> None:
+    engine = OpenVino(converted, PAD, threads=1)
+    draw = np.random.default_rng(7)
+    windows = [draw.integers(2, 65, size=rows) for rows in range(100, 300)]
+    batches = [(window, batch) for window in windows for batch in engine.batches(window, 512)]
+    assert len({(-(-int(window[batch[0]]) // 8), len(batch)) for window, batch in batches}) <= 4 * 8
+    assert {row for batch in engine.batches(windows[-1], 512) for row in batch} == set(range(299))
+
+
 def model_of_rows_up_to(width: int) -> openvino.Model:
     """Its logits are 1 and 0, and a batch that is wider fails as one does that is too large for the memory."""
     ids = ops.parameter([-1, -1], np.int32)
