@@ -58,7 +58,7 @@ def test_the_next_items_are_fetched_while_the_reader_is_busy_and_no_more(depth: 
         next(items)
         assert source.has_pulled(asked + depth)
         assert source.pulled == asked + depth
-    items.close()  # type: ignore[attr-defined]  # it is a generator
+    items.close()
     assert source.pulled == 3 + depth
 
 
@@ -97,7 +97,7 @@ def test_the_thread_ends_when_the_reader_stops_early() -> None:
     source = Source(100)
     items = ahead(source, depth=2)
     next(items)
-    items.close()  # type: ignore[attr-defined]  # it is a generator
+    items.close()
     assert not source.is_read_by_somebody
     assert source.pulled <= 3
 
