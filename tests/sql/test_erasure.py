@@ -357,3 +357,32 @@ def test_labels_of_reviews_deleted_at_the_source_are_kept_or_forgotten(
     found = maintenance.settle_deleted("maintenance")
     assert found == {"deleted": 1, "forgotten": 2 - len(left)}
     assert known(shop, review_labels) == left
+
+
+def test_annotations_in_a_view_of_the_team_outlast_their_review_and_are_met_once(
+    shop: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SENTI_DELETED_REVIEWS", "forget")
+    with database.writing(shop) as connection:
+        connection.exec_driver_sql("ALTER TABLE review_annotations RENAME TO peoples_labels")
+        connection.exec_driver_sql("CREATE VIEW review_annotations AS SELECT * FROM peoples_labels")
+        delete(connection, 2)
+    assert maintenance.settle_deleted("maintenance") == {"deleted": 1, "forgotten": 1}
+    assert maintenance.settle_deleted("maintenance") == {"deleted": 0, "forgotten": 0}
+
+
+@on_sqlite
+def test_labels_are_looked_up_and_not_read_through(shop: Engine) -> None:
+    scanned = []
+
+    def explain(connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.startswith(("DELETE", "SELECT", "INSERT INTO label_rollups")):
+            plan = connection.connection.driver_connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            scanned.extend(step for *_, step in plan if step.startswith("SCAN"))
+
+    sa.event.listen(shop, "before_cursor_execute", explain)
+    with database.writing(shop) as connection:
+        erasure.wordings(connection, [1, 2])
+        erasure.forget(connection, [1, 2], actor="小李", reason="演示", at=WEDNESDAY)
+    assert {"SCAN staged_labels"} <= set(scanned), "which has no index, and holds no more than runs under way"
+    assert not {step for step in scanned if "review_label" in step or "scoring_errors" in step}
