@@ -20,6 +20,10 @@ CHILDREN = sa.text(
     "SELECT child.relname FROM pg_inherits AS line INNER JOIN pg_class AS child ON child.oid = line.inhrelid "
     "WHERE line.inhparent = to_regclass(:parent)"
 )
+OWNER = sa.text(
+    "SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = to_regclass(:parent) "
+    "AND pg_get_userbyid(relowner) <> current_user"
+)
 PATIENCE_MS = 5_000
 """How long dropping waits for whoever reads: others queue behind it."""
 
@@ -37,6 +41,8 @@ def make(connection: Connection, table: Table, key: Any) -> None:
     bound = sa.literal(key).compile(dialect=connection.dialect, compile_kwargs={"literal_binds": True})
     # Made aside and attached: creating it in place would lock readers out of the whole table.
     connection.exec_driver_sql(f"CREATE TABLE IF NOT EXISTS {partition} (LIKE {parent} INCLUDING ALL)")
+    if owner := connection.scalar(OWNER, {"parent": table.name}):  # a role of several people: each may fill and drop it
+        connection.exec_driver_sql(f"ALTER TABLE {partition} OWNER TO {quote(owner)}")
     connection.exec_driver_sql(f"ALTER TABLE {parent} ATTACH PARTITION {partition} FOR VALUES IN ({bound})")
 
 

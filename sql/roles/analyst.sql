@@ -1,4 +1,4 @@
--- PostgreSQL: senti_analyst reads the views, and nothing else.
+-- PostgreSQL: senti_analyst reads our views, and nothing else that stands beside them in the schema.
 -- Run by the owner of the schema, after every `senti migrate`: psql "$DATABASE" -f sql/roles/analyst.sql
 -- Give it to people: GRANT senti_analyst TO somebody. Views read tables with their owner's rights.
 DO $$
@@ -15,9 +15,9 @@ DECLARE
     relation record;
 BEGIN
     FOR relation IN
-        SELECT viewname FROM pg_views WHERE schemaname = current_schema() AND viewname <> 'reviews'
+        SELECT substr(name, length('view:') + 1) AS called FROM warehouse_settings WHERE name LIKE 'view:%'
     LOOP
-        EXECUTE format('GRANT SELECT ON %I TO senti_analyst', relation.viewname);
+        EXECUTE format('GRANT SELECT ON %I TO senti_analyst', relation.called);
     END LOOP;
 END
 $$;
