@@ -5,7 +5,13 @@ from sqlalchemy import Connection
 
 from senti_tasks.errors import NoChampionError, RegistryError
 from senti_tasks.warehouse import clock, partitions, promotions, watermarks
-from senti_tasks.warehouse.schema import label_rollups, review_label_history, review_labels, scoring_errors
+from senti_tasks.warehouse.schema import (
+    label_rollups,
+    review_label_history,
+    review_labels,
+    scoring_errors,
+    scoring_runs,
+)
 
 
 def expendable(connection: Connection, *, keep: int) -> list[str]:
@@ -29,12 +35,15 @@ def _served(connection: Connection) -> list[str]:
 def drop_labels(connection: Connection, version: str) -> None:
     """Removes the labels of a model, its history and errors. A rollback to it then takes a re-scoring.
 
+    Its runs that were not published are abandoned: one that came later would leave a mark, and a few labels behind it.
     On PostgreSQL the labels are a partition, which goes at once. Raises ``LockedError`` when a reader holds it too
     long.
     """
     clock.lock(connection)
-    partitions.drop(connection, review_labels, version)
-    partitions.make(connection, review_labels, version)  # it may be promoted again
+    of_it = sa.and_(scoring_runs.c.model_version == version, scoring_runs.c.state != "published")
+    connection.execute(sa.update(scoring_runs).where(of_it).values(state="abandoned"))
     for table in (review_label_history, scoring_errors, label_rollups):
         connection.execute(sa.delete(table).where(table.c.model_version == version))
     watermarks.forget(connection, version)
+    partitions.drop(connection, review_labels, version)  # last: nobody can read any model's labels from here on
+    partitions.make(connection, review_labels, version)  # it may be promoted again

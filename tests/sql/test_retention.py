@@ -1,16 +1,38 @@
 """Which models keep their labels, and what dropping them leaves."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from time import sleep
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
-from senti_tasks.errors import LockedError
+from senti_tasks.errors import LockedError, RunStateError
 from senti_tasks.jobs import maintenance
-from senti_tasks.warehouse import database, partitions, promotions, retention, watermarks
-from senti_tasks.warehouse.schema import label_rollups, review_labels, run_items, staged_labels
-from tests.situations import TUESDAY, add_model, add_reviews, count, night, on_postgresql, promote, rows
+from senti_tasks.warehouse import database, partitions, promotions, publication, retention, watermarks
+from senti_tasks.warehouse.schema import (
+    label_rollups,
+    review_label_history,
+    review_labels,
+    run_items,
+    scoring_runs,
+    staged_labels,
+)
+from tests.situations import (
+    TUESDAY,
+    WEDNESDAY,
+    add_model,
+    add_reviews,
+    answer,
+    count,
+    edit,
+    night,
+    on_postgresql,
+    open_night,
+    promote,
+    rows,
+)
 
 MODELS = ("m1", "m2", "m3", "m4", "m5")
 
@@ -60,6 +82,46 @@ def test_dropping_leaves_the_others_and_a_rollback_to_it_waits_for_a_rescoring(s
         assert promote(connection, "m4", kind="rollback")["serving_since"] is None
         assert promotions.in_service(connection) == "m5"
     assert night(shop, "m4 again", model="m4")["labelled"] == 2
+
+
+def test_a_run_that_waited_while_its_models_labels_were_dropped_is_not_published(shop: Engine) -> None:
+    with database.writing(shop) as connection:
+        add_reviews(connection, {3: "一般"}, at=WEDNESDAY)
+        late = open_night(connection, "waits for a person", model="m4")
+        answer(connection, late)
+        publication.audit(connection, late)
+    with database.writing(shop) as connection:
+        retention.drop_labels(connection, "m4")
+    with pytest.raises(RunStateError, match="abandoned"), database.writing(shop) as connection:
+        publication.publish(connection, late, at=WEDNESDAY)
+    assert {row["state"] for row in rows(shop, scoring_runs) if row["run_id"] != late} == {"published"}
+    with database.writing(shop) as connection:
+        assert promote(connection, "m4", kind="rollback")["serving_since"] is None, (
+            "of three reviews it had labelled one"
+        )
+
+
+@on_postgresql
+def test_analysts_read_on_while_the_history_of_a_model_is_deleted(shop: Engine) -> None:
+    with database.writing(shop) as connection:
+        edit(connection, 1, "太差", at=WEDNESDAY)
+    night(shop, "m1 again", model="m1")
+
+    def drop() -> None:
+        with database.writing(shop) as connection:
+            retention.drop_labels(connection, "m1")
+
+    with ThreadPoolExecutor(1) as pool:
+        with shop.connect() as slow:
+            slow.execute(sa.select(review_label_history).with_for_update()).all()
+            dropping = pool.submit(drop)
+            sleep(0.5)
+            with database.reading(shop) as analyst:
+                analyst.execute(sa.text("SET LOCAL lock_timeout = '2s'"))
+                analyst.execute(sa.text("SELECT * FROM review_sentiment")).all()
+            assert not dropping.done()
+        dropping.result()
+    assert "m1" not in {row["model_version"] for row in rows(shop, review_labels)}
 
 
 @on_postgresql
