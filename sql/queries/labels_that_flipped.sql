@@ -9,4 +9,4 @@ SELECT
 FROM sentiment_changes
 WHERE changed AND same_text
 GROUP BY old_model_version, new_model_version, old_label_name, new_label_name
-ORDER BY reviews DESC, old_label_name
+ORDER BY reviews DESC, old_label_name, new_label_name

@@ -16,10 +16,10 @@ SELECT
     reviews,
     ROUND(CAST(100 * share AS NUMERIC), 1) AS negative_percent,
     ROUND(CAST(100 * (
-        share + 1.92 / reviews - 1.96 * SQRT(share * (1 - share) / reviews + 0.9604 / (reviews * reviews))
+        share + 1.9208 / reviews - 1.96 * SQRT(share * (1 - share) / reviews + 0.9604 / (reviews * reviews))
     ) / (1 + 3.8416 / reviews) AS NUMERIC), 1) AS at_least,
     ROUND(CAST(100 * (
-        share + 1.92 / reviews + 1.96 * SQRT(share * (1 - share) / reviews + 0.9604 / (reviews * reviews))
+        share + 1.9208 / reviews + 1.96 * SQRT(share * (1 - share) / reviews + 0.9604 / (reviews * reviews))
     ) / (1 + 3.8416 / reviews) AS NUMERIC), 1) AS at_most
 FROM counted
 ORDER BY product, week_start

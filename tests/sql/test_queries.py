@@ -85,6 +85,28 @@ def test_the_share_of_negatives_has_its_wilson_interval(shop: Engine) -> None:
     ]
 
 
+def test_a_product_without_negatives_may_have_none_at_all(engine: Engine) -> None:
+    with database.writing(engine) as connection:
+        add_model(connection, "m1")
+        promote(connection, "m1")
+        add_reviews(connection, {1: "很好", 2: "很好"}, product="面馆")
+        add_reviews(connection, {3: "太差", 4: "太差", 5: "太差"}, product="酒店")
+    night(engine)
+    found = ask(engine, "negative_share_by_product_and_week")
+    assert [told(row, "product", "at_least", "at_most") for row in found] == [
+        ("酒店", "43.8", "100"),  # 3 / (3 + 1.96²)
+        ("面馆", "0", "65.8"),  # 1.96² / (2 + 1.96²)
+    ]
+
+
+def test_ranges_of_a_rescoring_are_no_nights(shop: Engine) -> None:
+    night(shop, "of another model", scope="rescore")
+    with database.writing(shop) as connection:
+        connection.execute(sa.text("UPDATE scoring_runs SET seconds = 4, labelled = 20"))
+    assert [row["nights"] for row in ask(shop, "speed_of_nights")] == [1]
+    assert len(ask(shop, "how_complete_is_it")) == 1
+
+
 def test_a_product_that_got_worse_is_found_and_one_that_did_not_is_not(shop: Engine) -> None:
     long_ago = MONDAY - timedelta(days=30)
     with database.writing(shop) as connection:
