@@ -373,7 +373,7 @@ def test_annotations_in_a_view_of_the_team_outlast_their_review_and_are_met_once
 
 @on_sqlite
 def test_labels_are_looked_up_and_not_read_through(shop: Engine) -> None:
-    scanned = []
+    scanned: list[str] = []
 
     def explain(connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         if statement.startswith(("DELETE", "SELECT", "INSERT INTO label_rollups")):
