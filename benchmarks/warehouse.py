@@ -22,7 +22,7 @@ from sqlalchemy import Connection, Engine
 
 from benchmarks import machine, night, options
 from benchmarks.tables import number, say, table
-from benchmarks.warehouses import NOW, promote, settle, warehouse
+from benchmarks.warehouses import DIALECTS, NOW, promote, settle, warehouse
 from senti_tasks.config import ScoreConfig
 from senti_tasks.scoring import devices
 from senti_tasks.warehouse import database, promotions, publication, runs, staging, watermarks
@@ -41,7 +41,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
                 "postgresql": [planning(folder, "postgresql", rows, arguments) for rows in arguments.behind],
                 "sqlite": [planning(folder, "sqlite", rows, arguments) for rows in arguments.behind_sqlite],
             },
-            "staging": {name: compare_staging(folder, name, arguments) for name in ("postgresql", "sqlite")},
+            "staging": {name: compare_staging(folder, name, arguments) for name in DIALECTS},
             "publishing": publishing(folder, arguments),
             "nights": night.measure(folder, arguments),
         }
@@ -144,63 +144,76 @@ def answers(first: int, rows: int) -> staging.Answers:
     )
 
 
-def compare_staging(folder: Path, dialect: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Rows a second of staging, of the driver's own bulk load into a table without any rule, and of pandas.
+PAGES = (ScoreConfig().window_rows, 8 * ScoreConfig().window_rows)
+"""Rows of a page: what a CPU scores together, and what a GPU does."""
 
-    ``ready``, on PostgreSQL: one COPY of the same bytes, encoded before: what is left is the server.
+
+def compare_staging(folder: Path, dialect: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Rows a second of staging in pages, each a transaction; of others in one transaction, into tables without a rule:
+
+    bare, the driver's bulk load (binary COPY, or executemany) of the same columns; ready, on PostgreSQL a COPY of the
+    bytes that staging sends, encoded before, so that the server alone is left; and pandas, from a frame made before.
     """
-    rows, page = arguments.staged, ScoreConfig().window_rows
-    pages = [answers(first, min(page, rows - first)) for first in range(0, rows, page)]
-    records = [record for window in pages for record in _records(window)]
-    frame = pd.DataFrame(records, columns=[column.name for column in staged_labels.c])
-    ways: dict[str, Callable[[], object]] = {}
+    rows = arguments.staged
+    everything = answers(0, rows)
+    frame = pd.DataFrame(_records(everything), columns=[column.name for column in staged_labels.c])
     with warehouse(folder, dialect, *MODELS) as engine:
         add_reviews(engine, 1, 1, step=0)
         run = plan(engine, "night")
         with database.writing(engine) as connection:
             connection.exec_driver_sql("CREATE TABLE bare AS SELECT * FROM staged_labels")
-            claim = _claim(connection, run, 0)
-
-        def stage() -> None:
-            for window in pages:
-                with database.writing(engine) as connection:
-                    runs.stage(connection, claim, window, through=window.review_ids[-1])
-
-        ways["staging"] = stage
-        ways["bare"] = partial(load_bare, engine, records)
-        ways["pandas"] = partial(frame.to_sql, "by_pandas", engine, if_exists="replace", index=False)
+        ways: dict[str, Callable[[], object]] = {
+            str(page): partial(stage, engine, run, [answers(at, min(page, rows - at)) for at in range(0, rows, page)])
+            for page in PAGES
+        }
+        ways["bare"] = partial(load_bare, engine, everything)
         if dialect == "postgresql":
-            rows_ready = (staging.copied(run, 0, 1, window) for window in pages)
-            ways["ready"] = partial(load_ready, engine, b"".join((BEGIN, *rows_ready, END)))
+            ready = b"".join((BEGIN, *staging.copied(run, 0, 1, everything), END))
+            ways["ready"] = partial(load_ready, engine, ready)
+        ways["pandas"] = partial(frame.to_sql, "by_pandas", engine, if_exists="replace", index=False)
         seconds = [{name: timed(way) for name, way in ways.items()} for _ in range(arguments.rounds)]
     return {
         "rows": rows,
         "rows_per_second": {name: rows / statistics.median(one[name] for one in seconds) for name in ways},
         "staging_over": {
-            name: statistics.median(one[name] / one["staging"] for one in seconds) for name in ways if name != "staging"
+            str(page): {
+                name: statistics.median(one[name] / one[str(page)] for one in seconds)
+                for name in ("bare", "ready", "pandas")
+                if name in ways
+            }
+            for page in PAGES
         },
     }
 
 
-def _records(window: staging.Answers) -> Iterator[tuple[Any, ...]]:
+def stage(engine: Engine, run: int, pages: Sequence[staging.Answers]) -> None:
+    with database.writing(engine) as connection:
+        claim = _claim(connection, run, 0)
+    for page in pages:
+        with database.writing(engine) as connection:
+            claim = runs.stage(connection, claim, page, through=page.review_ids[-1])
+
+
+def _records(found: staging.Answers) -> Iterator[tuple[Any, ...]]:
     """The rows of ``staged_labels``, as a driver takes them."""
-    columns = (of.tolist() for of in (window.labels, window.scores, window.confidences, window.truncated))
-    for row in zip(window.review_ids, window.text_digests, *columns, window.local_days, strict=True):
-        yield (1, 0, 1, *row, window.scored_at, None)
+    columns = (of.tolist() for of in (found.labels, found.scores, found.confidences, found.truncated))
+    for row in zip(found.review_ids, found.text_digests, *columns, found.local_days, strict=True):
+        yield (1, 0, 1, *row, found.scored_at, None)
 
 
-def load_bare(engine: Engine, records: Sequence[tuple[Any, ...]]) -> None:
-    """One binary COPY (PostgreSQL) or one executemany (SQLite) of the same rows, in one transaction."""
+def load_bare(engine: Engine, found: staging.Answers) -> None:
     with database.writing(engine) as connection:
         driver: Any = connection.connection.driver_connection
         if engine.dialect.name == "postgresql":
             with driver.cursor() as cursor, cursor.copy("COPY bare FROM STDIN (FORMAT BINARY)") as copy:
                 copy.set_types(COPIED_TYPES)
-                for record in records:
+                for record in _records(found):
                     copy.write_row(record)
         else:
-            marks = ", ".join("?" * len(records[0]))
-            stored = [tuple(str(value) if hasattr(value, "year") else value for value in record) for record in records]
+            marks = ", ".join("?" * len(staged_labels.c))
+            stored = [
+                tuple(str(value) if hasattr(value, "year") else value for value in record) for record in _records(found)
+            ]
             driver.executemany(f"INSERT INTO bare VALUES ({marks})", stored)  # noqa: S608  question marks
 
 
@@ -221,7 +234,6 @@ COPIED_TYPES = (
 
 
 def load_ready(engine: Engine, ready: bytes) -> None:
-    """One COPY of what staging sends, into the table without any rule."""
     with database.writing(engine) as connection:
         driver: Any = connection.connection.driver_connection
         columns = ", ".join(staging.COPIED)
@@ -284,7 +296,7 @@ def answer_all(engine: Engine, run: int) -> None:
                 break
             after = page[-1].review_id
             with database.writing(engine) as connection:
-                runs.stage(connection, claim, answers(page[0].review_id, len(page)), through=after)
+                claim = runs.stage(connection, claim, answers(page[0].review_id, len(page)), through=after)
         with database.writing(engine) as connection:
             runs.accept(connection, claim)
 
@@ -317,18 +329,21 @@ def show(found: dict[str, Any]) -> None:
             figures = (number(one["seconds"]), number(times), number(one["seconds_to_reconcile"]))
             lines.append((f"{name}, {one['behind']:,}", f"{one['planned']:,}", *figures))
     say(*table(head, lines), "", "### Staging", "")
-    rates = ("staging", "bare", "ready", "pandas")
+    others = ("bare", "ready", "pandas")
+    staged: list[tuple[str, ...]] = [
+        (
+            f"{name}, pages of {int(page):,}",
+            number(one["rows_per_second"][page]),
+            *(number(one["rows_per_second"].get(other)) for other in others),
+            *(number(over.get(other)) for other in others),
+        )
+        for name, one in found["staging"].items()
+        for page, over in one["staging_over"].items()
+    ]
     say(
         *table(
-            ("database", *(f"{name}, rows/s" for name in rates), *(f"staging over {name}" for name in rates[1:])),
-            [
-                (
-                    name,
-                    *(number(one["rows_per_second"].get(rate)) for rate in rates),
-                    *(number(one["staging_over"].get(rate)) for rate in rates[1:]),
-                )
-                for name, one in found["staging"].items()
-            ],
+            ("database", *(f"{name}, rows/s" for name in ("staging", *others)), *(f"over {name}" for name in others)),
+            staged,
         )
     )
     one = found["publishing"]
@@ -353,7 +368,7 @@ def parser() -> argparse.ArgumentParser:
     own.add_argument("--behind", type=options.whole, nargs="+", default=sizes["behind"], metavar="ROWS")
     own.add_argument("--behind-sqlite", type=options.whole, nargs="+", default=sizes["behind_sqlite"], metavar="ROWS")
     own.add_argument("--night", type=options.whole, default=10_000, help="new reviews to plan; default: %(default)s")
-    own.add_argument("--staged", type=options.whole, default=100_000, help="rows to stage; default: %(default)s")
+    own.add_argument("--staged", type=options.whole, default=200_000, help="rows to stage; default: %(default)s")
     own.add_argument(
         "--published", type=options.whole, default=1_000_000, help="labels to publish; default: %(default)s"
     )

@@ -196,7 +196,7 @@ def answer(connection: Connection, run: int, shard: int = 0) -> None:
     assert claim is not None
     page = runs.read_page(connection, run, shard, after=claim.staged_through, limit=1_000)
     if page:
-        runs.stage(connection, claim, judged(page), through=page[-1].review_id)
+        claim = runs.stage(connection, claim, judged(page), through=page[-1].review_id)
     runs.accept(connection, claim)
 
 

@@ -9,13 +9,14 @@ from senti_tasks.jobs.workplace import enter
 
 log = logging.getLogger(__name__)
 
-DELETED_AT_ONCE = 1_000
+DELETED_AT_ONCE = 20_000
+"""Every forgetting looks through all labels, and through all that was ever frozen."""
 TIDIED = ("review_labels", "review_label_history", "scoring_errors", "label_rollups", "run_shards", "scoring_runs")
 
 
 def settle_deleted(origin: str) -> dict[str, int]:
     """What becomes of labels whose reviews are gone from ``reviews``: with SENTI_DELETED_REVIEWS=forget they are
-    forgotten. Returns how many such reviews were found (counted up to 1,000 where they are kept) and forgotten."""
+    forgotten. Returns how many such reviews were found (counted up to 20,000 where they are kept) and forgotten."""
     from senti_tasks.jobs.erasure import forget
     from senti_tasks.warehouse import database, erasure
 

@@ -172,14 +172,14 @@ def score_shard(run: int, shard: int, progress: Callable[[int], None] | None = N
         claim = runs.claim(connection, run, shard)
     if claim is None:
         return {"shard": shard, "answered": 0}
-    answered = 0
+    answered, held = 0, claim
 
     def stage(scored: tuple[_Window, Predictions]) -> None:
-        nonlocal answered
+        nonlocal answered, held
         window, predictions = scored
         answers = _answers(window, predictions, place.settings.zone)
         with database.writing(place.engine) as connection:
-            runs.stage(connection, claim, answers, through=window.through)
+            held = runs.stage(connection, held, answers, through=window.through)
         answered += window.reviews
         if progress is not None:
             progress(window.reviews)
@@ -193,7 +193,7 @@ def score_shard(run: int, shard: int, progress: Callable[[int], None] | None = N
                 for scored in answers:
                     put(scored)
     with database.writing(place.engine) as connection:
-        runs.accept(connection, claim)
+        runs.accept(connection, held)
     return {"shard": shard, "answered": answered}
 
 

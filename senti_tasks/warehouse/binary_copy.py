@@ -61,7 +61,9 @@ def _values(column: Column) -> Sequence[bytes]:
 
 def dates(values: Sequence[date]) -> npt.NDArray[Any]:
     """A column of type date: days since ``EPOCH``."""
-    return (np.asarray(values, dtype="datetime64[D]") - np.datetime64(EPOCH.date())).astype(int4)
+    # Not by datetime64, which takes eight times as long for objects as it takes PostgreSQL to store them.
+    first = EPOCH.toordinal()
+    return np.array([value.toordinal() - first for value in values], int4)
 
 
 def moments(value: datetime, n: int) -> npt.NDArray[Any]:

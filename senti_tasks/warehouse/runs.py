@@ -1,13 +1,14 @@
 """Scoring runs: a frozen plan, shards claimed by attempt, labels staged page by page.
 
 Exactly once, by construction: a shard's row holds the attempt that owns it and the last review answered. Staging a page
-moves that mark and appends the labels in one transaction, and only for the attempt that still owns the shard. So an
-attempt that was presumed dead writes nothing once another has claimed the shard, and the other goes on at the mark.
+moves that mark from where the attempt left it and appends the labels in one transaction, and only for the attempt that
+still owns the shard. So an attempt that was presumed dead writes nothing once another has claimed the shard, and the
+other goes on at the mark.
 """
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -42,7 +43,7 @@ class Claim:
     shard: int
     attempt: int
     staged_through: Any
-    """The last review_id that earlier attempts answered; ``None`` at the beginning."""
+    """The last review_id that was answered, by this attempt or earlier ones; ``None`` at the beginning."""
     planned: int
     """Reviews in the shard."""
 
@@ -365,13 +366,20 @@ def _listed(connection: Connection, digests: list[str]) -> sa.CTE:
     return sa.select(digest.label("digest")).cte("asked")
 
 
-def stage(connection: Connection, claim: Claim, answers: Answers, *, through: Any) -> None:
-    """Appends the answers of one page and moves the shard's mark to ``through``, its last review_id.
+def stage(connection: Connection, claim: Claim, answers: Answers, *, through: Any) -> Claim:
+    """Appends the answers of one page and moves the shard's mark to ``through``, its last review_id; returns the claim
+    to go on with.
 
-    Raises ``ShardTakenError`` when another attempt has claimed the shard since: nothing is written then.
+    Raises ``ShardTakenError`` when another attempt has claimed the shard since, or the mark is not where this one left
+    it: nothing is written then.
     """
+    if connection.dialect.name == "postgresql":
+        # Nobody waits for the disk. A page that a crash of the server takes back takes its mark along, and whoever goes
+        # on as if it were there is refused; accepting the shard waits for all of its pages.
+        connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
     _hold(connection, claim, staged_through=through)
     staging.append(connection, claim.run_id, claim.shard, claim.attempt, answers)
+    return replace(claim, staged_through=through)
 
 
 def accept(connection: Connection, claim: Claim) -> None:
@@ -384,9 +392,11 @@ def _hold(connection: Connection, claim: Claim, **values: Any) -> None:
         _one_shard(claim.run_id, claim.shard),
         run_shards.c.attempt == claim.attempt,
         run_shards.c.accepted_attempt.is_(None),
+        run_shards.c.staged_through.is_not_distinct_from(claim.staged_through),
     )
     if connection.execute(sa.update(run_shards).where(mine).values(values)).rowcount != 1:
         raise ShardTakenError(
-            f"shard {claim.shard} of run {claim.run_id} was claimed again after attempt {claim.attempt}: "
-            "this attempt stops here, and the later one goes on from the last page that was staged"
+            f"shard {claim.shard} of run {claim.run_id} was claimed again after attempt {claim.attempt}, or a crash of "
+            "the database took back its last page: this attempt stops here, and the next one goes on from the last "
+            "page that is staged"
         )

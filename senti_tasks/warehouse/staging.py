@@ -1,7 +1,7 @@
 """Appends answers to ``staged_labels`` as fast as the database takes them: binary COPY on PostgreSQL, one prepared
 INSERT on SQLite."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from itertools import repeat
@@ -66,37 +66,42 @@ def _copy(connection: Connection, run_id: int, shard: int, attempt: int, answers
 
     try:
         with driver.cursor() as cursor, cursor.copy(statement) as copy:
-            copy.write(binary_copy.BEGIN + copied(run_id, shard, attempt, answers) + binary_copy.END)
+            copy.write(binary_copy.BEGIN)
+            for rows in copied(run_id, shard, attempt, answers):
+                copy.write(rows)
+            copy.write(binary_copy.END)
     except psycopg.Error as error:  # as SQLAlchemy, which knows no COPY, would raise it
         raise sa.exc.DBAPIError.instance(
             statement, None, error, psycopg.Error, connection_invalidated=driver.closed, dialect=connection.dialect
         ) from error
 
 
-def copied(run_id: int, shard: int, attempt: int, answers: Answers) -> bytes:
-    """``answers`` as rows of ``COPIED``: those with a label, and then the others."""
+COPIED_AT_ONCE = 2_048
+"""Rows that are encoded while PostgreSQL stores those before them."""
+
+
+def copied(run_id: int, shard: int, attempt: int, answers: Answers) -> Iterator[bytes]:
+    """``answers`` as rows of ``COPIED``, in parts: those with a label, and then the others."""
     labelled = answers.labels >= 0
     keys = ((run_id, int8), (shard, int2), (attempt, int4))
-    encoded = []
-    for part in (np.flatnonzero(labelled), np.flatnonzero(~labelled)):
-        n, places = len(part), part.tolist()
-        if not n:
-            continue
-        always = [
-            *(np.full(n, key, kind) for key, kind in keys),
-            np.array([answers.text_digests[place] for place in places], "S32"),
-            answers.truncated[part].astype(np.int8),
-            binary_copy.dates([answers.local_days[place] for place in places]),
-            binary_copy.moments(answers.scored_at, n),
-        ]
-        ids = binary_copy.keys([answers.review_ids[place] for place in places])
-        if labelled[part[0]]:
-            scores = (answers.scores[part].astype(float8), answers.confidences[part].astype(float8))
-            columns: list[Column] = [*always, answers.labels[part].astype(int2), *scores, None, ids]
-        else:
-            columns = [*always, None, None, None, [answers.reasons[place].encode() for place in places], ids]
-        encoded.append(binary_copy.rows(columns, n))
-    return b"".join(encoded)
+    for places in (np.flatnonzero(labelled), np.flatnonzero(~labelled)):
+        for start in range(0, len(places), COPIED_AT_ONCE):
+            part = places[start : start + COPIED_AT_ONCE]
+            n, at = len(part), part.tolist()
+            columns: list[Column] = [
+                *(np.full(n, key, kind) for key, kind in keys),
+                np.array([answers.text_digests[place] for place in at], "S32"),
+                answers.truncated[part].astype(np.int8),
+                binary_copy.dates([answers.local_days[place] for place in at]),
+                binary_copy.moments(answers.scored_at, n),
+            ]
+            if labelled[part[0]]:
+                scores = (answers.scores, answers.confidences)
+                columns += [answers.labels[part].astype(int2), *(of[part].astype(float8) for of in scores), None]
+            else:
+                columns += [None, None, None, [answers.reasons[place].encode() for place in at]]
+            columns.append(binary_copy.keys([answers.review_ids[place] for place in at]))
+            yield binary_copy.rows(columns, n)
 
 
 def _insert(connection: Connection, run_id: int, shard: int, attempt: int, answers: Answers) -> None:

@@ -220,6 +220,25 @@ def test_the_next_attempt_goes_on_where_the_last_one_staged(shop: Engine) -> Non
     assert [item.review_id for item in rest] == [4, 5, 6, 7]
 
 
+def test_an_attempt_whose_last_page_a_crash_took_back_does_not_go_on_as_if_it_were_there(shop: Engine) -> None:
+    run = planned(shop)
+    with database.writing(shop) as connection:
+        before = runs.claim(connection, run, 0)
+        assert before is not None
+        page = runs.read_page(connection, run, 0, after=None, limit=3)
+    with pytest.raises(RuntimeError, match="lost"), database.writing(shop) as connection:
+        after = runs.stage(connection, before, judged(page), through=3)
+        raise RuntimeError("lost")
+    assert after.staged_through == 3
+    with pytest.raises(ShardTakenError, match="took back its last page"), database.writing(shop) as connection:
+        runs.stage(connection, after, judged([]), through=7)
+    with pytest.raises(ShardTakenError), database.writing(shop) as connection:
+        runs.accept(connection, after)
+    with database.writing(shop) as connection:
+        runs.stage(connection, before, judged(page), through=3)
+    assert count(shop, staged_labels) == 3
+
+
 def test_a_finished_shard_cannot_be_claimed_or_staged(shop: Engine) -> None:
     run = planned(shop)
     with database.writing(shop) as connection:

@@ -14,7 +14,7 @@ from senti_tasks.warehouse import database, migrations, partitions, publication,
 from senti_tasks.warehouse.schema import label_rollups, review_labels, run_items, scoring_runs, staged_labels
 from tests.situations import MONDAY, TUESDAY, WEDNESDAY, judged, night, on_postgresql, rows
 
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 OLD = "'2026-11-02 12:00:00+00:00'"
 COMMON = f"""
 INSERT INTO reviews VALUES
@@ -43,6 +43,11 @@ FORM = {
     "0002": "INSERT INTO model_forms (model_version, form, verdict, reason, artifact, digest, library, temperature, "
     "serves) VALUES ('m', 'fp32', 'proven', '', 'm', 'd', 'torch', 1.0, TRUE)",
 }
+PUBLISHED = (
+    f"INSERT INTO scoring_watermarks VALUES ('m', {OLD})",
+    "INSERT INTO label_rollups VALUES ('m', '2026-11-02', 1, 1, 0.9, 0.9)",
+)
+"""What the first night has left besides, since 0004."""
 PROMOTION = (
     "INSERT INTO promotions (seq, previous_seq, model_version, kind, actor, reason, at, serving_since{}) "
     f"VALUES (1, 0, 'm', 'gate', 'a', 'r', {OLD}, {OLD}{{}})"
@@ -61,8 +66,12 @@ def old(request: pytest.FixtureRequest, empty_url: str) -> Iterator[Engine]:
         if engine.dialect.name == "postgresql":
             connection.exec_driver_sql("ALTER SEQUENCE scoring_runs_run_id_seq RESTART WITH 3")
             connection.exec_driver_sql("CREATE TABLE review_labels_m PARTITION OF review_labels FOR VALUES IN ('m')")
-        anchors = (", anchors", ", TRUE") if revision == "0003" else ("", "")
-        for statement in (*COMMON.split(";\n"), FORM[min(revision, "0002")], PROMOTION.format(*anchors)):
+        if revision >= "0004":
+            for table in (run_items, staged_labels):
+                partitions.make(connection, table, 2)
+        anchors = (", anchors", ", TRUE") if revision >= "0003" else ("", "")
+        since = PUBLISHED if revision >= "0004" else ()
+        for statement in (*COMMON.split(";\n"), FORM[min(revision, "0002")], PROMOTION.format(*anchors), *since):
             connection.exec_driver_sql(statement)
     yield engine
     engine.dispose()
@@ -94,8 +103,7 @@ def test_a_night_under_way_goes_on_to_its_end(old: Engine) -> None:
         assert claim is not None
         page = runs.read_page(connection, 2, 0, after=claim.staged_through, limit=10)
         assert [item.review_id for item in page] == [3]
-        runs.stage(connection, claim, judged(page), through=3)
-        runs.accept(connection, claim)
+        runs.accept(connection, runs.stage(connection, claim, judged(page), through=3))
     with database.writing(old) as connection:
         publication.audit(connection, 2)
         assert publication.publish(connection, 2, at=WEDNESDAY)["labelled"] == 2
@@ -113,6 +121,7 @@ def test_what_was_planned_and_staged_is_partitioned_by_run(old: Engine) -> None:
 
 
 @on_postgresql
+@pytest.mark.parametrize("old", ["0001", "0002", "0003"], indirect=True)  # what came later locks nothing that is read
 def test_an_analyst_who_sits_in_a_transaction_is_waited_for_and_named(old: Engine) -> None:
     reading, done, finished = Event(), Event(), Event()
 
