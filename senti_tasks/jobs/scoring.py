@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -410,4 +411,9 @@ def device_for(place: Workplace, form: str) -> str:
 def _load(folder: Path, form: str, device: str, temperature: float, work: Path) -> Scorer:
     from senti_tasks.scoring import loading
 
-    return loading.load(folder, form, device, temperature=temperature, probe_file=work / "token_budgets.json")
+    scorer = loading.load(folder, form, device, temperature=temperature, probe_file=work / "token_budgets.json")
+    # Pages of reviews make Python look for garbage all night long; torch and a model are a quarter of a million objects that
+    # are none.
+    gc.collect()
+    gc.freeze()
+    return scorer

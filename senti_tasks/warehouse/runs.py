@@ -244,9 +244,13 @@ def plan(
         wanted = total if shards is not None else (total + shard_rows - 1) // shard_rows
         wanted = _least(wanted, max_shards if shards is None else shards)
         shard = (sa.func.row_number().over(order_by=scope.c.review_id) - 1) * wanted // total
+        if shards == 1:  # nobody has to be counted
+            shard = sa.literal(0)
         items = sa.select(sa.literal(run_id), sa.cast(shard, sa.SmallInteger), scope.c.review_id, scope.c.updated_at)
         connection.execute(
-            sa.insert(run_items).from_select(["run_id", "shard", "review_id", "review_updated_at"], items)
+            sa.insert(run_items).from_select(
+                ["run_id", "shard", "review_id", "review_updated_at"], items.order_by(scope.c.review_id)
+            )
         )
         partitions.analyze(connection, run_items, run_id)
         sizes = connection.execute(
