@@ -412,8 +412,8 @@ def _load(folder: Path, form: str, device: str, temperature: float, work: Path) 
     from senti_tasks.scoring import loading
 
     scorer = loading.load(folder, form, device, temperature=temperature, probe_file=work / "token_budgets.json")
-    # Pages of reviews make Python look for garbage all night long; torch and a model are a quarter of a million objects that
-    # are none.
+    # Pages of reviews make Python look for garbage all night long, and torch and a model are a quarter of a million
+    # objects that are none.
     gc.collect()
     gc.freeze()
     return scorer
