@@ -20,7 +20,7 @@ GPU = {"queue": "gpu", "pool": "gpu"}
 # Retrying changes nothing about these: a person has to look.
 _PERMANENT = (
     *("ConfigError", "CorpusError", "ArtifactError", "RegistryError", "ChampionAlarmError"),
-    *("RunStateError", "AuditError", "FrozenError"),
+    *("RunStateError", "AuditError", "FrozenError", "DeletedReviewsError"),
 )
 
 DEFAULTS = {

@@ -65,5 +65,9 @@ class AuditError(SentiError):
     """A check on the staged labels found offenders. Nothing was published; the staged rows are kept."""
 
 
+class DeletedReviewsError(SentiError):
+    """More reviews are gone from ``reviews`` than may be forgotten at once. A person has to look."""
+
+
 class FrozenError(SentiError):
     """Publishing was frozen by a person. What was scored waits, and analysts keep yesterday's labels."""

@@ -59,6 +59,8 @@ class Settings(BaseSettings):
     """How many models that served keep their labels; those in use and the one to roll back to always do."""
     deleted_reviews: Literal["keep", "forget"] = "keep"
     """What maintenance does with the labels of reviews that are no longer in ``reviews``."""
+    deleted_share: float = Field(0.1, ge=0, le=1)
+    """The largest share of all reviews that maintenance forgets at once: a source being reloaded looks empty."""
 
     @field_validator("timezone")
     @classmethod

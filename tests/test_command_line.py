@@ -16,7 +16,7 @@ from local.demo import SAMPLE
 from senti_tasks import cli
 from senti_tasks.artifacts import ArtifactStore
 from senti_tasks.config import PretrainConfig, TrainConfig
-from senti_tasks.jobs import pretraining, training
+from senti_tasks.jobs import pretraining, scoring, training
 from senti_tasks.learning import base_models
 from senti_tasks.learning.near_duplicates import shingles
 from senti_tasks.learning.splits import split_of
@@ -169,6 +169,19 @@ def test_from_nothing_to_labels(
     assert (overruled["kind"], overruled["serves"]) == ("overruling", False)
     assert senti("models", "rollback", "--json").json["model"] == version
     engine.dispose()
+
+
+def test_a_run_that_somebody_else_opened_is_given_up_and_another_one_begun(
+    senti: Callable[..., Answer], home: Path, engine: Engine, champion: str
+) -> None:
+    with database.writing(engine) as connection:
+        add_reviews(connection, {1: "很好", 2: "太差"})
+    stuck = scoring.open_run("score_reviews/scheduled", "2026-11-04T02:00:00+08:00")
+    scoring.plan(stuck)
+    (published,) = senti("score", "--run", str(stuck), "--restart", "--json").json
+    assert published["labelled"] == 2
+    states = {row["run_id"]: row["state"] for row in senti("status", "--json").json["runs"]}
+    assert states == {stuck: "abandoned", published["run_id"]: "published"}
 
 
 def test_an_incoming_model_serves_once_it_has_labelled_everything(

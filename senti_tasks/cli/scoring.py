@@ -26,10 +26,15 @@ def score(
         str | None,
         typer.Option(metavar="REASON", help="Overrule the checks that compare it with the nights before; on record."),
     ] = None,
-    restart: Annotated[bool, typer.Option("--restart", help="Abandon what a killed or failed call left.")] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Abandon --run, or else what a killed or failed call left; begin anew.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Label reviews with the model in service: plan, score, audit, publish. Goes on with what a killed call left."""
+    if run is not None and restart:
+        scoring.abandon(run)
+        run = None
     numbers = _runs(scope, restart) if run is None else [run]
     published = [_run_to_its_end(number, shards, publish_anyway) for number in numbers]
     done = [found["run_id"] for found in published]

@@ -157,6 +157,16 @@ def unfinished_run(scope: str, origin_prefix: str, restart: bool = False) -> int
     return None
 
 
+def abandon(run: int) -> None:
+    """Gives up a run, whoever opened it, unless it is published. Raises ``RunStateError`` when there is no such run."""
+    from senti_tasks.warehouse import database, runs
+
+    place = enter()
+    with database.writing(place.engine) as connection:
+        runs.run(connection, run)
+        runs.abandon(connection, run)
+
+
 def score_shard(run: int, shard: int, progress: Callable[[int], None] | None = None) -> dict[str, Any]:
     """Labels one shard window by window, from where an earlier attempt stopped; a finished shard is left as it is.
 

@@ -149,7 +149,7 @@ def _mendable(engine: Engine, error: sa.exc.DatabaseError) -> WarehouseError | N
             f"the user that SENTI_DATABASE_URL names may not do this in the warehouse at {where} ({cause}): "
             "have its owner GRANT it, or name another user"
         )
-    if state == "55P03" or code == sqlite3.SQLITE_BUSY:
+    if state in ("55P03", "40P01") or code == sqlite3.SQLITE_BUSY:  # no lock within its timeout, or a deadlock
         return LockedError(
             f"another process held a lock in the warehouse at {where} for too long ({cause}): nothing was changed; "
             "run this again when it is done"

@@ -109,15 +109,27 @@ def is_forgotten(connection: Connection, review_ids: Sequence[Any]) -> set[Any]:
     return set(connection.execute(sa.select(forgotten).where(forgotten.in_(review_ids))).scalars())
 
 
+def count_deleted(connection: Connection) -> tuple[int, int]:
+    """How many reviews have labels or annotations, are no longer in ``reviews`` and were not forgotten; and how many
+    there are in ``reviews``."""
+    count = sa.func.count()
+    deleted = connection.scalar(sa.select(count).select_from(_deleted())) or 0
+    return deleted, connection.scalar(sa.select(count).select_from(reviews)) or 0
+
+
 def deleted_at_source(connection: Connection, *, limit: int) -> list[Any]:
-    """Reviews that have labels or annotations, are no longer in ``reviews`` and were not forgotten; the first ``limit``
-    by key. (Annotations in a team's own view outlast what was forgotten.)"""
+    """Those reviews, the first ``limit`` by key."""
+    gone = _deleted().c.review_id
+    return list(connection.execute(sa.select(gone).order_by(gone).limit(limit)).scalars())
+
+
+def _deleted() -> sa.Subquery:
     kept = [
         sa.select(table.c.review_id).where(
             ~sa.exists().where(reviews.c.review_id == table.c.review_id),
+            # Annotations in a team's own view outlast what was forgotten.
             ~sa.exists().where(forgotten_reviews.c.review_id == table.c.review_id),
         )
         for table in (review_labels, review_label_history, review_annotations)
     ]
-    gone = sa.union(*kept).subquery()
-    return list(connection.execute(sa.select(gone.c.review_id).order_by(gone.c.review_id).limit(limit)).scalars())
+    return sa.union(*kept).subquery()

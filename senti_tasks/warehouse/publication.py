@@ -35,29 +35,35 @@ def audit(
     """Runs every check of ``sql/checks`` on the run's staged labels, and marks the run as audited when all pass.
 
     Those in ``sql/checks/usual`` compare the night with the 28 before it. A person may overrule them: ``anyway`` says
-    why, ``actor`` who, and both are recorded with what the checks found. The others hold what publishing rests on.
+    why, ``actor`` who, and both are recorded with what the checks found, once and for good: a run that waited for a
+    freeze to end is not held up by them again. The others hold what publishing rests on.
     Raises ``AuditError`` naming each failed check and its first offending rows. A published run is not audited again.
     """
-    state = run(connection, run_id)["state"]
+    found = run(connection, run_id)
+    state = found["state"]
     if state in ("open", "abandoned"):
         raise RunStateError(f"run {run_id} is {state}: there is nothing to audit")
     strict, usual = sorted((SQL / "checks").glob("*.sql")), sorted((SQL / "checks" / "usual").glob("*.sql"))
     if state != "published":
         partitions.analyze(connection, staged_labels, run_id)
         failures = _failures(connection, run_id, strict)
-        unusual = [] if failures else _failures(connection, run_id, usual)
+        unusual = [] if failures or found["overruled"] else _failures(connection, run_id, usual)
         if failures or (unusual and anyway is None):
             remedy = (
-                "" if failures else f"; `senti score --run {run_id} --publish-anyway REASON` overrules such a check"
+                f"`senti score --run {run_id} --restart` gives the run up, and another one answers its reviews"
+                if failures
+                else f"`senti score --run {run_id} --publish-anyway REASON` overrules such a check"
             )
             raise AuditError(
                 f"run {run_id} was not published, and yesterday's labels stand: {' | '.join(failures or unusual)}. "
                 "The staged rows are kept in staged_labels; each check is a query in sql/checks that returns "
-                f"offenders{remedy}"
+                f"offenders; {remedy}"
             )
-        planned = sa.and_(scoring_runs.c.run_id == run_id, scoring_runs.c.state == "planned")
-        found = {"overruled": " | ".join(unusual), "overruled_by": actor, "overruled_reason": anyway} if unusual else {}
-        connection.execute(sa.update(scoring_runs).where(planned).values(state="audited", **found))
+        waiting = sa.and_(scoring_runs.c.run_id == run_id, scoring_runs.c.state.in_(["planned", "audited"]))
+        overruled = {"overruled": " | ".join(unusual), "overruled_by": actor, "overruled_reason": anyway}
+        connection.execute(
+            sa.update(scoring_runs).where(waiting).values(state="audited", **overruled if unusual else {})
+        )
     return {"run_id": run_id, "checks": [path.stem for path in (*strict, *usual)]}
 
 
@@ -88,11 +94,12 @@ def publish(connection: Connection, run_id: int, *, at: datetime) -> dict[str, A
         raise RunStateError(f"run {run_id} is {found['state']}, and only an audited run can be published")
     clock.require_thawed(held, run_id)
     seq = held["publish_seq"] + 1
-    publishing = _gather(connection, _judged(_accepted(found), again=found["scope"] == "all"))
+    again = found["scope"] == "all"
+    publishing = _gather(connection, _judged(_accepted(found), again=again))
     _keep_history(connection, publishing, seq)
     rollups.add(connection, publishing)
     _merge(connection, publishing, seq)
-    _record_errors(connection, publishing, at)
+    _record_errors(connection, publishing, at, again=again)
     counts = _summarise(connection, run_id, publishing)
     publishing.drop(connection)
     published = {
@@ -111,7 +118,8 @@ def publish(connection: Connection, run_id: int, *, at: datetime) -> dict[str, A
 
 
 def _accepted(found: dict[str, Any]) -> sa.Subquery:
-    """The run's answers from accepted shards, each with the version of the text that was planned and read."""
+    """The run's answers from accepted shards, each with the version of the text that was planned and read. What was
+    forgotten meanwhile stays forgotten."""
     staged, item, shard = staged_labels, run_items, run_shards
     return (
         sa.select(
@@ -129,7 +137,12 @@ def _accepted(found: dict[str, Any]) -> sa.Subquery:
             ),
         )
         .join(shard, sa.and_(shard.c.run_id == staged.c.run_id, shard.c.shard == staged.c.shard))
-        .where(staged.c.run_id == found["run_id"], shard.c.accepted_attempt.is_not(None))
+        .outerjoin(forgotten_reviews, forgotten_reviews.c.review_id == staged.c.review_id)
+        .where(
+            staged.c.run_id == found["run_id"],
+            shard.c.accepted_attempt.is_not(None),
+            forgotten_reviews.c.review_id.is_(None),
+        )
         .subquery("answers")
     )
 
@@ -138,9 +151,9 @@ def _judged(answers: sa.Subquery, *, again: bool) -> sa.Select[Any]:
     """``answers``, and which of them are labels that are to stand: of reviews without a label yet, or with one of an
     older text, which they replace.
 
-    Older is an earlier version, and any other version than the one in ``reviews`` now: time goes backwards when a
-    backup is restored. ``again`` lets a label replace one of the same version. Publications follow one another, so
-    what is decided here still holds when it is written. What was forgotten meanwhile stays forgotten.
+    Older is an earlier version, unless it is the one in ``reviews`` now, and any other version than that one: time goes
+    backwards when a backup is restored. ``again`` lets a label replace one of the same version. Publications follow one
+    another, so what is decided here still holds when it is written.
     """
     old, answer = review_labels, answers.c
     other = answer.review_updated_at != old.c.review_updated_at
@@ -148,19 +161,21 @@ def _judged(answers: sa.Subquery, *, again: bool) -> sa.Select[Any]:
     present = sa.select(reviews.c.updated_at).where(reviews.c.review_id == answer.review_id).scalar_subquery()
     newer = sa.or_(
         old.c.review_id.is_(None),
-        answer.review_updated_at > old.c.review_updated_at,
+        sa.and_(
+            answer.review_updated_at > old.c.review_updated_at,
+            sa.func.coalesce(old.c.review_updated_at != present, sa.true()),
+        ),
         *([~other] if again else []),
         sa.and_(other, answer.review_updated_at == present),
     )
     same_review = sa.and_(old.c.model_version == answer.model_version, old.c.review_id == answer.review_id)
-    forgotten = forgotten_reviews.c.review_id
-    stands = sa.and_(answer.label.is_not(None), sa.func.coalesce(newer, sa.false()), forgotten.is_(None))
+    stands = sa.and_(answer.label.is_not(None), sa.func.coalesce(newer, sa.false()))
     return sa.select(
         *(answer[name] for name in LABEL_COLUMNS),
         answer.reason,
         stands.label("stands"),
         sa.and_(stands, old.c.review_id.is_not(None)).label("replaces"),
-    ).select_from(answers.outerjoin(old, same_review).outerjoin(forgotten_reviews, forgotten == answer.review_id))
+    ).select_from(answers.outerjoin(old, same_review))
 
 
 LABEL_COLUMNS = [column.name for column in review_labels.c if column.name != "publish_seq"]
@@ -199,12 +214,21 @@ def _merge(connection: Connection, publishing: sa.Table, seq: int) -> None:
         connection.execute(way.from_select([*LABEL_COLUMNS, "publish_seq"], labels.where(rows)))
 
 
-def _record_errors(connection: Connection, publishing: sa.Table, at: datetime) -> None:
+def _record_errors(connection: Connection, publishing: sa.Table, at: datetime, *, again: bool) -> None:
     names = ["model_version", "review_id", "review_updated_at", "text_digest", "reason", "run_id"]
     failed = sa.select(*(publishing.c[name] for name in names), sa.literal(at, scoring_errors.c.at.type)).where(
         publishing.c.reason.is_not(None)
     )
     connection.execute(insert(connection, scoring_errors).from_select([*names, "at"], failed).on_conflict_do_nothing())
+    new, old = publishing.c, scoring_errors.c  # a full run may label what could not be labelled before
+    now_labelled = sa.select(new.review_id).where(
+        new.stands,
+        new.model_version == old.model_version,
+        new.review_id == old.review_id,
+        new.review_updated_at == old.review_updated_at,
+    )
+    if again:
+        connection.execute(sa.delete(scoring_errors).where(now_labelled.exists()))
 
 
 def _summarise(connection: Connection, run_id: int, publishing: sa.Table) -> dict[str, int]:

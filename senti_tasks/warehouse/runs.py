@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from senti_tasks.errors import RunStateError, ShardTakenError
-from senti_tasks.warehouse import partitions, staging, watermarks
+from senti_tasks.warehouse import clock, partitions, staging, watermarks
 from senti_tasks.warehouse.database import insert
 from senti_tasks.warehouse.schema import (
     Digest,
@@ -115,8 +115,32 @@ def waiting(connection: Connection) -> list[int]:
 
 def abandon(connection: Connection, run_id: int) -> None:
     """Gives up a run that was not published: it will not be, and what it staged is swept."""
+    clock.lock(connection)  # a publication of it that is under way ends first, and with its staged rows in place
     unpublished = sa.and_(scoring_runs.c.run_id == run_id, scoring_runs.c.state != "published")
     connection.execute(sa.update(scoring_runs).where(unpublished).values(state="abandoned"))
+
+
+def abandon_overtaken(connection: Connection, *, before: datetime) -> list[int]:
+    """Gives up nights opened before ``before`` that a later one made needless: it planned what they had not published,
+    and was published. Returns their run_ids. (Nobody resumes the run of an old DAG run; its staged rows would stay.)"""
+    later = scoring_runs.alias("later")
+    whole = ("new", "reconcile", "all")
+    overtaken = sa.exists().where(
+        later.c.model_version == scoring_runs.c.model_version,
+        later.c.scope.in_(whole),
+        later.c.state == "published",
+        later.c.opened_at > scoring_runs.c.opened_at,
+    )
+    left = sa.select(scoring_runs.c.run_id).where(
+        scoring_runs.c.scope.in_(("new", "reconcile")),
+        scoring_runs.c.state.not_in(["published", "abandoned"]),
+        scoring_runs.c.opened_at < before,
+        overtaken,
+    )
+    found = list(connection.execute(left.order_by(scoring_runs.c.run_id)).scalars())
+    for run_id in found:
+        abandon(connection, run_id)
+    return found
 
 
 def pending(model_version: str, *, since: datetime | None = None) -> sa.Select[Any]:
@@ -237,8 +261,8 @@ def plan(
         raise RunStateError(f"run {run_id} was abandoned: open another one")
     opened = sa.and_(scoring_runs.c.run_id == run_id, scoring_runs.c.state == "open")
     if connection.execute(sa.update(scoring_runs).where(opened).values(state="planned")).rowcount == 1:
-        partitions.make(connection, run_items, run_id)
-        partitions.make(connection, staged_labels, run_id)
+        for table in (staged_labels, run_items):  # as a sweep takes them: else each would wait for the other
+            partitions.make(connection, table, run_id)
         scope = _scope(connection, found, overlap).subquery()
         total = sa.func.count().over()
         wanted = total if shards is not None else (total + shard_rows - 1) // shard_rows
@@ -298,15 +322,17 @@ def _one_shard(run_id: int, shard: int) -> sa.ColumnElement[bool]:
 
 
 def claim(connection: Connection, run_id: int, shard: int) -> Claim | None:
-    """Takes the shard from whatever attempt holds it; ``None`` when it is finished. Raises ``RunStateError``."""
+    """Takes the shard from whatever attempt holds it; ``None`` when it is finished. Raises ``RunStateError`` where
+    there is none, or its run was abandoned."""
     row = connection.execute(
         sa.update(run_shards)
-        .where(_one_shard(run_id, shard), run_shards.c.accepted_attempt.is_(None))
+        .where(_one_shard(run_id, shard), run_shards.c.accepted_attempt.is_(None), _wanted(run_id))
         .values(attempt=run_shards.c.attempt + 1)
         .returning(run_shards.c.attempt, run_shards.c.staged_through, run_shards.c.planned)
     ).one_or_none()
     if row is not None:
         return Claim(run_id, shard, row.attempt, row.staged_through, row.planned)
+    _require_wanted(connection, run_id)
     if connection.execute(sa.select(run_shards.c.shard).where(_one_shard(run_id, shard))).one_or_none() is None:
         raise RunStateError(f"run {run_id} has no shard {shard}: plan it first")
     return None
@@ -397,10 +423,24 @@ def _hold(connection: Connection, claim: Claim, **values: Any) -> None:
         run_shards.c.attempt == claim.attempt,
         run_shards.c.accepted_attempt.is_(None),
         run_shards.c.staged_through.is_not_distinct_from(claim.staged_through),
+        _wanted(claim.run_id),
     )
     if connection.execute(sa.update(run_shards).where(mine).values(values)).rowcount != 1:
+        _require_wanted(connection, claim.run_id)
         raise ShardTakenError(
             f"shard {claim.shard} of run {claim.run_id} was claimed again after attempt {claim.attempt}, or a crash of "
             "the database took back its last page: this attempt stops here, and the next one goes on from the last "
             "page that is staged"
+        )
+
+
+def _wanted(run_id: int) -> sa.ColumnElement[bool]:
+    """That the run was not abandoned: what it staged may be swept already."""
+    return sa.exists().where(scoring_runs.c.run_id == run_id, scoring_runs.c.state != "abandoned")
+
+
+def _require_wanted(connection: Connection, run_id: int) -> None:
+    if connection.scalar(sa.select(scoring_runs.c.state).where(scoring_runs.c.run_id == run_id)) == "abandoned":
+        raise RunStateError(
+            f"run {run_id} was abandoned while it was scored: this attempt stops here; open another run"
         )

@@ -8,6 +8,7 @@ WITH dated AS (
             SELECT MAX(newest.day_number)
             FROM sentiment_daily AS daily
             INNER JOIN calendar AS newest ON newest.day = daily.local_day
+            WHERE daily.local_day <= CURRENT_DATE -- one review dated in the future would empty the window
         ) AS today
     FROM sentiment_latest AS sentiment
     INNER JOIN calendar ON calendar.day = sentiment.local_day
@@ -21,7 +22,7 @@ counted AS (
         1.0 * SUM(CASE WHEN day_number > today - 28 AND label = 0 THEN 1 ELSE 0 END) AS negative,
         1.0 * SUM(CASE WHEN day_number <= today - 28 AND label = 0 THEN 1 ELSE 0 END) AS negative_before
     FROM dated
-    WHERE day_number > today - 56
+    WHERE day_number > today - 56 AND day_number <= today
     GROUP BY product
 ),
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from senti_tasks.artifacts import ArtifactStore, folder_digest
-from senti_tasks.errors import ConfigError
+from senti_tasks.errors import ConfigError, DeletedReviewsError
 from senti_tasks.jobs import erasure as job
 from senti_tasks.jobs import maintenance, pretraining, upkeep
 from senti_tasks.learning import base_models, corpus, unlabelled
@@ -357,6 +357,22 @@ def test_labels_of_reviews_deleted_at_the_source_are_kept_or_forgotten(
     found = maintenance.settle_deleted("maintenance")
     assert found == {"deleted": 1, "forgotten": 2 - len(left)}
     assert known(shop, review_labels) == left
+
+
+def test_a_source_that_looks_empty_or_lost_too_much_is_not_forgotten(
+    shop: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SENTI_DELETED_REVIEWS", "forget")
+    before = known(shop, review_labels)
+    with database.writing(shop) as connection:
+        connection.execute(sa.delete(reviews))
+    with pytest.raises(DeletedReviewsError, match=r"are gone from reviews, more than SENTI_DELETED_SHARE \(0.1\)"):
+        maintenance.settle_deleted("maintenance")
+    assert known(shop, review_labels) == before
+    monkeypatch.setenv("SENTI_DELETED_SHARE", "1")
+    found = maintenance.settle_deleted("maintenance")
+    assert found["forgotten"] == found["deleted"] > 0
+    assert known(shop, review_labels) == set()
 
 
 def test_annotations_in_a_view_of_the_team_outlast_their_review_and_are_met_once(

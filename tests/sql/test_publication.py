@@ -2,17 +2,18 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
-from senti_tasks.errors import AuditError, RunStateError
-from senti_tasks.warehouse import database, publication, runs
+from senti_tasks.errors import AuditError, FrozenError, RunStateError
+from senti_tasks.warehouse import clock, database, partitions, publication, runs
 from senti_tasks.warehouse.migrations import SQL
 from senti_tasks.warehouse.schema import (
+    forgotten_reviews,
     model_forms,
     publish_clock,
     review_label_history,
@@ -35,6 +36,7 @@ from tests.situations import (
     edit,
     judged,
     night,
+    on_postgresql,
     open_night,
     promote,
     rows,
@@ -443,3 +445,96 @@ def test_a_row_that_says_neither_label_nor_reason_cannot_be_staged(shop: Engine)
     silent = {**keys, "truncated": False, "local_day": WEDNESDAY.date(), "scored_at": WEDNESDAY}
     with pytest.raises(sa.exc.IntegrityError), database.writing(shop) as connection:
         connection.execute(sa.insert(staged_labels).values(silent))
+
+
+def test_a_full_run_that_labels_what_could_not_be_labelled_takes_the_error_back(shop: Engine) -> None:
+    with database.writing(shop) as connection:
+        add_reviews(connection, {4: " "})
+    night(shop, "first")
+    run = answered(shop, "all", scope="all")
+    with database.writing(shop) as connection:
+        labelled = {"label": 1, "score": 0.9, "confidence": 0.9, "reason": None}
+        connection.execute(sa.update(staged_labels).where(staged_labels.c.review_id == 4).values(labelled))
+    audit(shop, run)
+    publish(shop, run)
+    assert labels(shop)[4] == 1
+    assert rows(shop, "scoring_failures") == []
+
+
+def test_what_was_forgotten_during_a_plan_leaves_neither_label_nor_error(shop: Engine) -> None:
+    with database.writing(shop) as connection:
+        add_reviews(connection, {4: " "})
+    run = audited(shop)
+    with database.writing(shop) as connection:  # as a plan that began before it leaves things
+        forgotten = [{"review_id": key, "at": MONDAY, "actor": "小李", "reason": "演示"} for key in (1, 4)]
+        connection.execute(sa.insert(forgotten_reviews), forgotten)
+    found = publish(shop, run)
+    assert (found["labelled"], found["failed"], found["superseded"]) == (2, 0, 2)
+    assert set(labels(shop)) == {2, 3}
+    assert count(shop, scoring_errors) == 0
+
+
+def test_a_label_of_the_present_text_is_not_replaced_by_that_of_a_text_that_a_backup_took_back(shop: Engine) -> None:
+    night(shop, "first")
+    with database.writing(shop) as connection:
+        edit(connection, 1, "太差", at=TUESDAY)
+    run = audited(shop, "second")
+    with database.writing(shop) as connection:
+        edit(connection, 1, TEXTS[1], at=MONDAY)
+    publish(shop, run)
+    assert labels(shop)[1] == 1
+    assert pending(shop) == 0
+
+
+def test_what_was_overruled_once_is_not_asked_again_after_a_freeze(shop: Engine) -> None:
+    for number in range(8):
+        with database.writing(shop) as connection:
+            add_reviews(connection, {100 * number + key: "很好" for key in range(10, 60)}, at=WEDNESDAY)
+        night(shop, f"night {number}")
+    with database.writing(shop) as connection:
+        add_reviews(connection, {5_000 + key: "太差" for key in range(200)}, at=WEDNESDAY)
+    run = answered(shop, "a sale")
+    with pytest.raises(AuditError, match="as_usual"):
+        audit(shop, run)
+    with database.writing(shop) as connection:
+        clock.freeze(connection, by="小李", reason="演示", at=WEDNESDAY)
+        publication.audit(connection, run, anyway="a sale", actor="小王")
+    with pytest.raises(FrozenError):
+        publish(shop, run)
+    with database.writing(shop) as connection:
+        clock.unfreeze(connection)
+    audit(shop, run)
+    assert publish(shop, run)["overruled_by"] == "小王"
+
+
+def test_a_run_that_was_abandoned_while_it_was_scored_says_so(shop: Engine) -> None:
+    with database.writing(shop) as connection:
+        run = open_night(connection)
+        claim = runs.claim(connection, run, 0)
+        assert claim is not None
+        page = runs.read_page(connection, run, 0, after=None, limit=10)
+    with database.writing(shop) as connection:
+        runs.abandon(connection, run)
+    with database.writing(shop) as connection:
+        publication.sweep(connection)
+    with pytest.raises(RunStateError, match=f"run {run} was abandoned"), database.writing(shop) as connection:
+        runs.stage(connection, claim, judged(page), through=3)
+    with pytest.raises(RunStateError, match=f"run {run} was abandoned"), database.writing(shop) as connection:
+        runs.claim(connection, run, 0)
+
+
+@on_postgresql
+def test_a_plan_and_a_sweep_do_not_wait_for_each_other(shop: Engine) -> None:
+    publish(shop, audited(shop, "first"))
+
+    def plan() -> int:
+        with database.writing(shop) as connection:
+            return open_night(connection, "second")
+
+    with ThreadPoolExecutor(1) as pool:
+        with database.writing(shop) as connection:
+            partitions.drop(connection, staged_labels, 1)
+            planned = pool.submit(plan)
+            sleep(0.3)
+            partitions.drop(connection, run_items, 1)
+        assert planned.result() == 2

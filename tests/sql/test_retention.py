@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from senti_tasks.errors import LockedError, RunStateError
 from senti_tasks.jobs import maintenance
-from senti_tasks.warehouse import database, partitions, promotions, publication, retention, watermarks
+from senti_tasks.warehouse import database, partitions, promotions, publication, retention, runs, watermarks
 from senti_tasks.warehouse.schema import (
     label_rollups,
     review_label_history,
@@ -150,3 +150,13 @@ def test_maintenance_of_an_empty_warehouse_has_nothing_to_do(engine: Engine, hom
     assert maintenance.settle_deleted("maintenance") == {"deleted": 0, "forgotten": 0}
     assert maintenance.retain() == []
     maintenance.tidy()
+
+
+def test_a_night_that_was_never_published_is_given_up_once_a_later_one_was(shop: Engine) -> None:
+    with database.writing(shop) as connection:
+        failed, newest = (open_night(connection, origin, model="m5") for origin in ("failed", "newest"))
+        long_ago = sa.update(scoring_runs).where(scoring_runs.c.run_id == failed)
+        connection.execute(long_ago.values(opened_at=TUESDAY))
+        assert runs.abandon_overtaken(connection, before=WEDNESDAY) == [failed]
+    states = {row["run_id"]: row["state"] for row in rows(shop, scoring_runs)}
+    assert (states[failed], states[newest]) == ("abandoned", "planned")
