@@ -1,4 +1,4 @@
--- Which negative reviews of the newest day is the model most certain of? (A review dated in the future is of no day yet.)
+-- Which negative reviews of the newest day, of those that have begun, is the model most certain of?
 SELECT review_id, product, ROUND(CAST(confidence AS NUMERIC), 3) AS confidence, review_text
 FROM sentiment_latest
 WHERE label = 0 AND local_day = (SELECT MAX(local_day) FROM sentiment_daily WHERE local_day <= CURRENT_DATE)
