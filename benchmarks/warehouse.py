@@ -25,7 +25,7 @@ from benchmarks.tables import number, say, table
 from benchmarks.warehouses import DIALECTS, NOW, promote, settle, warehouse
 from senti_tasks.config import ScoreConfig
 from senti_tasks.scoring import devices
-from senti_tasks.warehouse import database, promotions, publication, runs, staging, watermarks
+from senti_tasks.warehouse import database, promotions, publication, runs, shards, staging, watermarks
 from senti_tasks.warehouse.binary_copy import BEGIN, END
 from senti_tasks.warehouse.schema import staged_labels
 
@@ -191,7 +191,7 @@ def stage(engine: Engine, run: int, pages: Sequence[staging.Answers]) -> None:
         claim = _claim(connection, run, 0)
     for page in pages:
         with database.writing(engine) as connection:
-            claim = runs.stage(connection, claim, page, through=page.review_ids[-1])
+            claim = shards.stage(connection, claim, page, through=page.review_ids[-1])
 
 
 def _records(found: staging.Answers) -> Iterator[tuple[Any, ...]]:
@@ -274,8 +274,8 @@ def publish(engine: Engine, origin: str, scope: str) -> dict[str, Any]:
     return {"seconds": seconds, "wal_mb": grown["wal"], "grown_mb": grown["labels"]}
 
 
-def _claim(connection: Connection, run: int, shard: int) -> runs.Claim:
-    claim = runs.claim(connection, run, shard)
+def _claim(connection: Connection, run: int, shard: int) -> shards.Claim:
+    claim = shards.claim(connection, run, shard)
     if claim is None:
         raise RuntimeError(f"shard {shard} of run {run} is finished already")
     return claim
@@ -283,22 +283,22 @@ def _claim(connection: Connection, run: int, shard: int) -> runs.Claim:
 
 def answer_all(engine: Engine, run: int) -> None:
     with database.reading(engine) as connection:
-        shards = connection.execute(sa.text("SELECT shard FROM run_shards WHERE run_id = :run"), {"run": run}).scalars()
-        numbers = list(shards)
+        found = connection.execute(sa.text("SELECT shard FROM run_shards WHERE run_id = :run"), {"run": run})
+        numbers = list(found.scalars())
     for shard in numbers:
         with database.writing(engine) as connection:
             claim = _claim(connection, run, shard)
         after = None
         while True:
             with database.reading(engine) as connection:
-                page = runs.read_page(connection, run, shard, after=after, limit=ScoreConfig().window_rows)
+                page = shards.read_page(connection, run, shard, after=after, limit=ScoreConfig().window_rows)
             if not page:
                 break
             after = page[-1].review_id
             with database.writing(engine) as connection:
-                claim = runs.stage(connection, claim, answers(page[0].review_id, len(page)), through=after)
+                claim = shards.stage(connection, claim, answers(page[0].review_id, len(page)), through=after)
         with database.writing(engine) as connection:
-            runs.accept(connection, claim)
+            shards.accept(connection, claim)
 
 
 def _in_writing(engine: Engine, work: Callable[[Connection], object]) -> None:

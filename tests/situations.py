@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine
 from senti_tasks import labels
 from senti_tasks.artifacts import ArtifactStore
 from senti_tasks.text import digest
-from senti_tasks.warehouse import corpora, database, promotions, publication, registry, runs, staging
+from senti_tasks.warehouse import corpora, database, promotions, publication, registry, runs, shards, staging
 from senti_tasks.warehouse.schema import models, review_annotations, reviews
 
 on_sqlite = pytest.mark.parametrize("dialect", ["sqlite"], indirect=True)
@@ -171,7 +171,7 @@ def open_night(connection: Connection, origin: str = "night", *, scope: str = "n
     return int(run["run_id"])
 
 
-def judged(items: Iterable[runs.Item]) -> staging.Answers:
+def judged(items: Iterable[shards.Item]) -> staging.Answers:
     """Answers as a scorer gives them: negative where it reads 差, unsure where 一般, an error where nothing."""
     present = [item for item in items if not item.superseded]
     texts = [item.text or "" for item in present]
@@ -192,12 +192,12 @@ def judged(items: Iterable[runs.Item]) -> staging.Answers:
 
 def answer(connection: Connection, run: int, shard: int = 0) -> None:
     """Scores a shard to its end with ``judge`` in place of a model."""
-    claim = runs.claim(connection, run, shard)
+    claim = shards.claim(connection, run, shard)
     assert claim is not None
-    page = runs.read_page(connection, run, shard, after=claim.staged_through, limit=1_000)
+    page = shards.read_page(connection, run, shard, after=claim.staged_through, limit=1_000)
     if page:
-        claim = runs.stage(connection, claim, judged(page), through=page[-1].review_id)
-    runs.accept(connection, claim)
+        claim = shards.stage(connection, claim, judged(page), through=page[-1].review_id)
+    shards.accept(connection, claim)
 
 
 def night(engine: Engine, origin: str = "night", *, scope: str = "new", model: str | None = None) -> dict[str, Any]:

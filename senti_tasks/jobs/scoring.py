@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from senti_tasks.scoring.predictions import Predictions
     from senti_tasks.scoring.scorer import Scorer
-    from senti_tasks.warehouse.runs import Claim, Item
+    from senti_tasks.warehouse.shards import Claim, Item
     from senti_tasks.warehouse.staging import Answers
 
 log = logging.getLogger(__name__)
@@ -175,12 +175,12 @@ def score_shard(run: int, shard: int, progress: Callable[[int], None] | None = N
     when a later attempt claimed the shard meanwhile.
     """
     from senti_tasks.scoring.pipeline import ahead, behind
-    from senti_tasks.warehouse import database, runs
+    from senti_tasks.warehouse import database, runs, shards
 
     place = enter()
     with database.writing(place.engine) as connection:
         night = runs.run(connection, run)
-        claim = runs.claim(connection, run, shard)
+        claim = shards.claim(connection, run, shard)
     if claim is None:
         return {"shard": shard, "answered": 0}
     answered, held = 0, claim
@@ -190,7 +190,7 @@ def score_shard(run: int, shard: int, progress: Callable[[int], None] | None = N
         window, predictions = scored
         answers = _answers(window, predictions, place.settings.zone)
         with database.writing(place.engine) as connection:
-            held = runs.stage(connection, held, answers, through=window.through)
+            held = shards.stage(connection, held, answers, through=window.through)
         answered += window.reviews
         if progress is not None:
             progress(window.reviews)
@@ -204,7 +204,7 @@ def score_shard(run: int, shard: int, progress: Callable[[int], None] | None = N
                 for scored in answers:
                     put(scored)
     with database.writing(place.engine) as connection:
-        runs.accept(connection, held)
+        shards.accept(connection, held)
     return {"shard": shard, "answered": answered}
 
 
@@ -232,16 +232,16 @@ class _Window:
 def _windows(engine: Engine, night: dict[str, Any], claim: Claim, rows: int) -> Iterator[_Window]:
     """What is left of a shard. The scope ``all`` asks for every review again, whatever is known."""
     from senti_tasks import text
-    from senti_tasks.warehouse import database, runs
+    from senti_tasks.warehouse import database, shards
 
     through = claim.staged_through
     while True:
         with database.reading(engine) as connection:
-            page = runs.read_page(connection, claim.run_id, claim.shard, after=through, limit=rows)
+            page = shards.read_page(connection, claim.run_id, claim.shard, after=through, limit=rows)
             present = [item for item in page if not item.superseded]
             digests = [text.digest(item.text or "") for item in present]
             asked = [] if night["scope"] == "all" else digests
-            known = runs.answers_before(connection, night["model_version"], night["form"], asked)
+            known = shards.answers_before(connection, night["model_version"], night["form"], asked)
         if not page:
             return
         through = page[-1].review_id
@@ -326,8 +326,7 @@ def publish(run: int) -> dict[str, Any]:
 
 def is_covered(runs: list[int]) -> bool:
     """Whether the model of these runs waits to serve and has answered every review as it stood at their due time."""
-    from senti_tasks.warehouse import database
-    from senti_tasks.warehouse.runs import count_pending
+    from senti_tasks.warehouse import database, pending
     from senti_tasks.warehouse.runs import run as run_of
 
     place = enter()
@@ -335,7 +334,7 @@ def is_covered(runs: list[int]) -> bool:
         if _awaited(connection, runs) is None:
             return False
         found = run_of(connection, runs[0])
-        missing = count_pending(connection, found["model_version"], due=found["due"])
+        missing = pending.count(connection, found["model_version"], due=found["due"])
     log.info("%s: %d reviews missing", found["model_version"], missing)
     return missing == 0
 

@@ -8,15 +8,14 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from senti_tasks.warehouse import clock, promotions
+from senti_tasks.warehouse import clock, pending, promotions
 from senti_tasks.warehouse.migrations import SQL, recorded_setting
-from senti_tasks.warehouse.runs import DAY, count_pending, since
 from senti_tasks.warehouse.schema import review_annotations, reviews, scoring_runs
 
 RUNS_SHOWN = 5
 
 
-def status(connection: Connection, *, overlap: timedelta = DAY) -> dict[str, Any]:
+def status(connection: Connection, *, overlap: timedelta = pending.DAY) -> dict[str, Any]:
     """Reviews, how many have a label by a person, how many wait for one by the model (of those that the
     next night looks at), the models in use, whether publishing is frozen, last runs."""
     champion = promotions.champion(connection)
@@ -24,13 +23,13 @@ def status(connection: Connection, *, overlap: timedelta = DAY) -> dict[str, Any
     total = connection.scalar(sa.select(sa.func.count()).select_from(reviews)) or 0
     annotated = sa.select(sa.func.count(sa.distinct(review_annotations.c.review_id)))
     newest = sa.select(scoring_runs).order_by(scoring_runs.c.run_id.desc()).limit(RUNS_SHOWN)
-    pending = total
+    waiting = total
     if serving is not None:
-        pending = count_pending(connection, serving, since=since(connection, serving, overlap))
+        waiting = pending.count(connection, serving, since=pending.since(connection, serving, overlap))
     return {
         "reviews": total,
         "annotated": connection.scalar(annotated) or 0,
-        "pending": pending,
+        "pending": waiting,
         "champion": champion,
         "in_service": serving,
         "frozen": clock.state(connection),

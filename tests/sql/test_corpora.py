@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
 from senti_tasks.errors import CorpusError
-from senti_tasks.warehouse import corpora, database, migrations, overview, runs
+from senti_tasks.warehouse import corpora, database, migrations, overview, pending
 from senti_tasks.warehouse.schema import text_splits
 from tests.situations import MONDAY, TUESDAY, WEDNESDAY, add_reviews, annotate, edit
 
@@ -143,6 +143,6 @@ def test_a_review_whose_text_or_time_was_lost_breaks_no_corpus(bare_home: Path, 
     assert labelled(engine) == [("2", 1), ("3", 1)]
     with database.reading(engine) as connection:
         assert {row["created_at"] for row in corpora.labelled_reviews(connection, due=WEDNESDAY)} == {MONDAY}
-        assert runs.count_pending(connection, "no model yet") == 2, "a review without a version has none to label"
+        assert pending.count(connection, "no model yet") == 2, "a review without a version has none to label"
         assert overview.reviews_without_version(connection) == (3, 1)
     engine.dispose()

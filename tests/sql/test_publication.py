@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from senti_tasks.errors import AuditError, FrozenError, RunStateError
-from senti_tasks.warehouse import clock, database, partitions, publication, runs
+from senti_tasks.warehouse import clock, database, partitions, pending, publication, runs, shards
 from senti_tasks.warehouse.migrations import SQL
 from senti_tasks.warehouse.schema import (
     forgotten_reviews,
@@ -79,9 +79,9 @@ def audited(engine: Engine, origin: str = "night", *, scope: str = "new") -> int
     return run
 
 
-def pending(engine: Engine, model: str = "m1") -> int:
+def count_pending(engine: Engine, model: str = "m1") -> int:
     with database.reading(engine) as connection:
-        return runs.count_pending(connection, model)
+        return pending.count(connection, model)
 
 
 def labels(engine: Engine) -> dict[int, int]:
@@ -163,10 +163,10 @@ def test_an_audit_of_ten_thousand_labels_takes_no_time_worth_mentioning(shop: En
     with database.writing(shop) as connection:
         add_reviews(connection, dict.fromkeys(range(10, 10010), "很好"))
         run = open_night(connection)
-        claim = runs.claim(connection, run, 0)
+        claim = shards.claim(connection, run, 0)
         assert claim is not None
-        page = runs.read_page(connection, run, 0, after=None, limit=20_000)
-        runs.accept(connection, runs.stage(connection, claim, judged(page), through=page[-1].review_id))
+        page = shards.read_page(connection, run, 0, after=None, limit=20_000)
+        shards.accept(connection, shards.stage(connection, claim, judged(page), through=page[-1].review_id))
     started = monotonic()
     audit(shop, run)
     assert monotonic() - started < 3, "a check takes time with the square of the rows: 8 s here, hours in a large night"
@@ -191,7 +191,7 @@ def test_an_edit_after_the_plan_does_not_fail_the_audit(shop: Engine) -> None:
     audit(shop, run)
     found = publish(shop, run)
     assert (found["planned"], found["labelled"], found["superseded"]) == (3, 1, 2)
-    assert pending(shop) == 1
+    assert count_pending(shop) == 1
 
 
 def test_a_run_without_a_plan_has_nothing_to_audit(shop: Engine) -> None:
@@ -227,7 +227,7 @@ def test_publishing_shows_every_label_and_counts_them(shop: Engine) -> None:
         "publish_seq": 1,
     }
     assert labels(shop) == {1: 1, 2: 0, 3: 1}
-    assert pending(shop) == 0
+    assert count_pending(shop) == 0
 
 
 def test_a_night_with_nothing_to_do_is_published_as_empty(engine: Engine) -> None:
@@ -325,14 +325,14 @@ def test_an_edit_between_reading_and_publishing_is_pending_and_the_old_label_doe
         edit(connection, 1, "用了一周，太差")
     audit(shop, run)
     publish(shop, run)
-    assert pending(shop) == 1
+    assert count_pending(shop) == 1
     shown = {row["review_id"]: row for row in rows(shop, "review_sentiment")}
     assert (shown[1]["label"], bool(shown[1]["stale"])) == (1, True)
     assert not shown[2]["stale"]
     assert night(shop, "next")["labelled"] == 1
     shown = {row["review_id"]: row for row in rows(shop, "review_sentiment")}
     assert (shown[1]["label"], bool(shown[1]["stale"])) == (0, False)
-    assert pending(shop) == 0
+    assert count_pending(shop) == 0
 
 
 def test_the_label_of_an_older_text_never_replaces_that_of_a_newer_one(shop: Engine) -> None:
@@ -343,7 +343,7 @@ def test_the_label_of_an_older_text_never_replaces_that_of_a_newer_one(shop: Eng
     publish(shop, late)
     assert labels(shop)[1] == 0
     assert count(shop, review_label_history) == 0
-    assert pending(shop) == 0
+    assert count_pending(shop) == 0
 
 
 @pytest.mark.parametrize("scope", ["new", "all"])
@@ -369,9 +369,9 @@ def test_a_touched_row_with_the_same_text_leaves_no_history(shop: Engine) -> Non
     night(shop, "first")
     with database.writing(shop) as connection:
         edit(connection, 1, TEXTS[1])
-    assert pending(shop) == 1
+    assert count_pending(shop) == 1
     night(shop, "second")
-    assert pending(shop) == 0
+    assert count_pending(shop) == 0
     assert count(shop, review_label_history) == 0
 
 
@@ -395,11 +395,11 @@ def test_what_cannot_be_scored_is_recorded_and_not_tried_again_until_it_is_edite
     assert night(shop, "first")["failed"] == 1
     (failed,) = rows(shop, scoring_errors)
     assert (failed["review_id"], failed["reason"]) == (4, "the text is blank")
-    assert pending(shop) == 0
+    assert count_pending(shop) == 0
     assert night(shop, "second")["planned"] == 0
     with database.writing(shop) as connection:
         edit(connection, 4, "后来补上的：很好")
-    assert pending(shop) == 1
+    assert count_pending(shop) == 1
     assert night(shop, "third")["labelled"] == 1
 
 
@@ -416,9 +416,9 @@ def test_each_model_has_labels_of_its_own(shop: Engine) -> None:
     night(shop)
     with database.writing(shop) as connection:
         add_model(connection, "m2")
-    assert pending(shop, "m2") == 3
+    assert count_pending(shop, "m2") == 3
     night(shop, "incoming", scope="rescore", model="m2")
-    assert pending(shop, "m2") == 0
+    assert count_pending(shop, "m2") == 0
     assert count(shop, review_labels) == 6
 
 
@@ -483,7 +483,7 @@ def test_a_label_of_the_present_text_is_not_replaced_by_that_of_a_text_that_a_ba
         edit(connection, 1, TEXTS[1], at=MONDAY)
     publish(shop, run)
     assert labels(shop)[1] == 1
-    assert pending(shop) == 0
+    assert count_pending(shop) == 0
 
 
 def test_what_was_overruled_once_is_not_asked_again_after_a_freeze(shop: Engine) -> None:
@@ -510,17 +510,17 @@ def test_what_was_overruled_once_is_not_asked_again_after_a_freeze(shop: Engine)
 def test_a_run_that_was_abandoned_while_it_was_scored_says_so(shop: Engine) -> None:
     with database.writing(shop) as connection:
         run = open_night(connection)
-        claim = runs.claim(connection, run, 0)
+        claim = shards.claim(connection, run, 0)
         assert claim is not None
-        page = runs.read_page(connection, run, 0, after=None, limit=10)
+        page = shards.read_page(connection, run, 0, after=None, limit=10)
     with database.writing(shop) as connection:
         runs.abandon(connection, run)
     with database.writing(shop) as connection:
         publication.sweep(connection)
     with pytest.raises(RunStateError, match=f"run {run} was abandoned"), database.writing(shop) as connection:
-        runs.stage(connection, claim, judged(page), through=3)
+        shards.stage(connection, claim, judged(page), through=3)
     with pytest.raises(RunStateError, match=f"run {run} was abandoned"), database.writing(shop) as connection:
-        runs.claim(connection, run, 0)
+        shards.claim(connection, run, 0)
 
 
 @on_postgresql

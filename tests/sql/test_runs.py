@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine
 
 from senti_tasks.errors import RunStateError, ShardTakenError
-from senti_tasks.warehouse import database, runs
+from senti_tasks.warehouse import database, runs, shards
 from senti_tasks.warehouse.schema import run_items, run_shards, scoring_runs, staged_labels
 from tests.situations import (
     TUESDAY,
@@ -102,7 +102,7 @@ def test_a_night_with_nothing_to_do_has_one_empty_shard(engine: Engine) -> None:
     with database.writing(engine) as connection:
         assert runs.plan(connection, run, shards=1) == [0]
         assert runs.run(connection, run)["planned"] == 0
-        assert runs.read_page(connection, run, 0, after=None, limit=10) == []
+        assert shards.read_page(connection, run, 0, after=None, limit=10) == []
 
 
 def test_a_plan_is_made_once(shop: Engine) -> None:
@@ -165,7 +165,7 @@ def test_the_oldest_unfinished_run_of_its_kind_is_found(shop: Engine) -> None:
 def test_each_claim_raises_the_attempt(shop: Engine) -> None:
     run = planned(shop)
     with database.writing(shop) as connection:
-        claims = [runs.claim(connection, run, 0) for _ in range(2)]
+        claims = [shards.claim(connection, run, 0) for _ in range(2)]
     assert [claim and claim.attempt for claim in claims] == [1, 2]
 
 
@@ -176,7 +176,7 @@ def test_claims_at_the_same_moment_get_attempts_of_their_own(shop: Engine) -> No
     def claim(_worker: int) -> int:
         start.wait()
         with database.writing(shop) as connection:
-            taken = runs.claim(connection, run, 0)
+            taken = shards.claim(connection, run, 0)
         assert taken is not None
         return taken.attempt
 
@@ -187,82 +187,82 @@ def test_claims_at_the_same_moment_get_attempts_of_their_own(shop: Engine) -> No
 def test_an_earlier_attempt_writes_nothing_once_the_shard_is_claimed_again(shop: Engine) -> None:
     run = planned(shop)
     with database.writing(shop) as connection:
-        earlier = runs.claim(connection, run, 0)
-        later = runs.claim(connection, run, 0)
-        page = runs.read_page(connection, run, 0, after=None, limit=3)
+        earlier = shards.claim(connection, run, 0)
+        later = shards.claim(connection, run, 0)
+        page = shards.read_page(connection, run, 0, after=None, limit=3)
     assert earlier is not None
     assert later is not None
     with (
         pytest.raises(ShardTakenError, match=r"shard 0 of run .* was claimed again"),
         database.writing(shop) as connection,
     ):
-        runs.stage(connection, earlier, judged(page), through=3)
+        shards.stage(connection, earlier, judged(page), through=3)
     with pytest.raises(ShardTakenError), database.writing(shop) as connection:
-        runs.accept(connection, earlier)
+        shards.accept(connection, earlier)
     assert count(shop, staged_labels) == 0
     with database.writing(shop) as connection:
-        runs.stage(connection, later, judged(page), through=3)
+        shards.stage(connection, later, judged(page), through=3)
     assert count(shop, staged_labels) == 3
 
 
 def test_the_next_attempt_goes_on_where_the_last_one_staged(shop: Engine) -> None:
     run = planned(shop)
     with database.writing(shop) as connection:
-        first = runs.claim(connection, run, 0)
+        first = shards.claim(connection, run, 0)
         assert first is not None
         assert first.staged_through is None
-        page = runs.read_page(connection, run, 0, after=None, limit=3)
-        runs.stage(connection, first, judged(page), through=page[-1].review_id)
-        second = runs.claim(connection, run, 0)
+        page = shards.read_page(connection, run, 0, after=None, limit=3)
+        shards.stage(connection, first, judged(page), through=page[-1].review_id)
+        second = shards.claim(connection, run, 0)
         assert second is not None
         assert second.staged_through == 3
-        rest = runs.read_page(connection, run, 0, after=second.staged_through, limit=10)
+        rest = shards.read_page(connection, run, 0, after=second.staged_through, limit=10)
     assert [item.review_id for item in rest] == [4, 5, 6, 7]
 
 
 def test_an_attempt_whose_last_page_a_crash_took_back_does_not_go_on_as_if_it_were_there(shop: Engine) -> None:
     run = planned(shop)
     with database.writing(shop) as connection:
-        before = runs.claim(connection, run, 0)
+        before = shards.claim(connection, run, 0)
         assert before is not None
-        page = runs.read_page(connection, run, 0, after=None, limit=3)
+        page = shards.read_page(connection, run, 0, after=None, limit=3)
     with pytest.raises(RuntimeError, match="lost"), database.writing(shop) as connection:
-        after = runs.stage(connection, before, judged(page), through=3)
+        after = shards.stage(connection, before, judged(page), through=3)
         raise RuntimeError("lost")
     assert after.staged_through == 3
     with pytest.raises(ShardTakenError, match="took back its last page"), database.writing(shop) as connection:
-        runs.stage(connection, after, judged([]), through=7)
+        shards.stage(connection, after, judged([]), through=7)
     with pytest.raises(ShardTakenError), database.writing(shop) as connection:
-        runs.accept(connection, after)
+        shards.accept(connection, after)
     with database.writing(shop) as connection:
-        runs.stage(connection, before, judged(page), through=3)
+        shards.stage(connection, before, judged(page), through=3)
     assert count(shop, staged_labels) == 3
 
 
 def test_a_finished_shard_cannot_be_claimed_or_staged(shop: Engine) -> None:
     run = planned(shop)
     with database.writing(shop) as connection:
-        claim = runs.claim(connection, run, 0)
+        claim = shards.claim(connection, run, 0)
         assert claim is not None
-        runs.accept(connection, claim)
-        assert runs.claim(connection, run, 0) is None
+        shards.accept(connection, claim)
+        assert shards.claim(connection, run, 0) is None
         with pytest.raises(ShardTakenError):
-            runs.stage(connection, claim, judged([]), through=7)
+            shards.stage(connection, claim, judged([]), through=7)
 
 
 def test_a_shard_that_was_never_planned_says_so(shop: Engine) -> None:
     run = opened(shop)
     with database.writing(shop) as connection, pytest.raises(RunStateError, match=r"has no shard 0: plan it first"):
-        runs.claim(connection, run, 0)
+        shards.claim(connection, run, 0)
 
 
 def test_a_page_and_its_mark_are_written_together(shop: Engine) -> None:
     run = planned(shop)
     with pytest.raises(RuntimeError), database.writing(shop) as connection:
-        claim = runs.claim(connection, run, 0)
+        claim = shards.claim(connection, run, 0)
         assert claim is not None
-        page = runs.read_page(connection, run, 0, after=None, limit=3)
-        runs.stage(connection, claim, judged(page), through=3)
+        page = shards.read_page(connection, run, 0, after=None, limit=3)
+        shards.stage(connection, claim, judged(page), through=3)
         raise RuntimeError
     assert count(shop, staged_labels) == 0
     assert rows(shop, run_shards)[0]["staged_through"] is None
@@ -275,7 +275,7 @@ def test_pages_follow_one_another_without_gap_or_overlap(shop: Engine) -> None:
     run = planned(shop)
     seen: list[int] = []
     with database.reading(shop) as connection:
-        while page := runs.read_page(connection, run, 0, after=seen[-1] if seen else None, limit=3):
+        while page := shards.read_page(connection, run, 0, after=seen[-1] if seen else None, limit=3):
             assert len(page) <= 3
             seen += [item.review_id for item in page]
     assert seen == [1, 2, 3, 4, 5, 6, 7]
@@ -284,7 +284,7 @@ def test_pages_follow_one_another_without_gap_or_overlap(shop: Engine) -> None:
 def test_a_shard_reads_its_own_reviews(shop: Engine) -> None:
     run = planned(shop, shards=3)
     with database.reading(shop) as connection:
-        assert [item.review_id for item in runs.read_page(connection, run, 1, after=None, limit=9)] == [4, 5]
+        assert [item.review_id for item in shards.read_page(connection, run, 1, after=None, limit=9)] == [4, 5]
 
 
 def test_what_was_edited_or_deleted_since_the_plan_is_superseded(shop: Engine) -> None:
@@ -292,7 +292,7 @@ def test_what_was_edited_or_deleted_since_the_plan_is_superseded(shop: Engine) -
     with database.writing(shop) as connection:
         edit(connection, 2, "改主意了，太差")
         delete(connection, 3)
-        page = runs.read_page(connection, run, 0, after=None, limit=4)
+        page = shards.read_page(connection, run, 0, after=None, limit=4)
     assert [(item.review_id, item.superseded, item.text) for item in page] == [
         (1, False, "第1条，不错"),
         (2, True, None),

@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from senti_tasks.jobs import scoring
 from senti_tasks.jobs.workplace import enter
-from senti_tasks.warehouse import database, runs
+from senti_tasks.warehouse import database, shards
 from senti_tasks.warehouse.schema import review_labels, scoring_errors, scoring_runs
 from tests.situations import PHRASES, TUESDAY, add_model, add_reviews, edit, night, on_postgresql, on_sqlite, rows
 
@@ -75,7 +75,7 @@ def test_a_text_that_sqlite_holds_with_a_nul_in_it_is_an_error(engine: Engine, c
 
 def answers(engine: Engine, digests: list[str], form: str = "fp32") -> dict[str, dict[str, Any]]:
     with database.reading(engine) as connection:
-        return runs.answers_before(connection, "m1", form, digests)
+        return shards.answers_before(connection, "m1", form, digests)
 
 
 def test_what_the_model_said_of_a_text_is_found_by_its_digest(engine: Engine) -> None:
@@ -107,7 +107,7 @@ def test_a_text_that_many_reviews_share_costs_one_probe_of_an_index(engine: Engi
     with database.reading(engine) as connection:
         connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
         before = _rows_read(connection)
-        assert len(runs.answers_before(connection, "m1", "fp32", [digest])) == 1
+        assert len(shards.answers_before(connection, "m1", "fp32", [digest])) == 1
         assert _rows_read(connection) - before < 50
 
 

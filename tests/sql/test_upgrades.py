@@ -10,7 +10,7 @@ from alembic import command
 from sqlalchemy import Engine
 
 from senti_tasks.errors import LockedError, WarehouseError
-from senti_tasks.warehouse import database, migrations, partitions, publication, runs, watermarks
+from senti_tasks.warehouse import database, migrations, partitions, publication, shards, watermarks
 from senti_tasks.warehouse.schema import label_rollups, review_labels, run_items, scoring_runs, staged_labels
 from tests.situations import MONDAY, TUESDAY, WEDNESDAY, judged, night, on_postgresql, rows
 
@@ -99,11 +99,11 @@ def test_the_labels_are_rolled_up_and_the_watermark_is_the_last_night(old: Engin
 def test_a_night_under_way_goes_on_to_its_end(old: Engine) -> None:
     migrate(old)
     with database.writing(old) as connection:
-        claim = runs.claim(connection, 2, 0)
+        claim = shards.claim(connection, 2, 0)
         assert claim is not None
-        page = runs.read_page(connection, 2, 0, after=claim.staged_through, limit=10)
+        page = shards.read_page(connection, 2, 0, after=claim.staged_through, limit=10)
         assert [item.review_id for item in page] == [3]
-        runs.accept(connection, runs.stage(connection, claim, judged(page), through=3))
+        shards.accept(connection, shards.stage(connection, claim, judged(page), through=3))
     with database.writing(old) as connection:
         publication.audit(connection, 2)
         assert publication.publish(connection, 2, at=WEDNESDAY)["labelled"] == 2

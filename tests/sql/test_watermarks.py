@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Connection, Engine
 
-from senti_tasks.warehouse import database, publication, runs, watermarks
+from senti_tasks.warehouse import database, pending, publication, runs, watermarks
 from senti_tasks.warehouse.schema import review_labels, scoring_runs
 from tests.situations import MONDAY, WEDNESDAY, add_model, add_reviews, answer, night, open_night, promote, rows
 
@@ -104,7 +104,7 @@ def test_after_a_rollback_a_night_completes_what_the_old_model_has_not_seen(shop
         add_reviews(connection, {3: "不错"}, at=WEDNESDAY)
     night(shop, "m2", model="m2")
     with database.writing(shop) as connection:
-        assert runs.count_pending(connection, "m1") == 1
+        assert pending.count(connection, "m1") == 1
     assert night(shop, "back to m1", model="m1")["labelled"] == 1
 
 
