@@ -1,7 +1,7 @@
 """Rows in PostgreSQL's binary COPY format, encoded a column at a time.
 
 The format: https://www.postgresql.org/docs/current/sql-copy.html, 'Binary Format'; a value looks as its type's ``send``
-function writes it. A driver encodes value by value, which takes longer than PostgreSQL takes to store them.
+function writes it. A driver encodes value by value, which takes about as long as PostgreSQL takes to store them.
 """
 
 import uuid
