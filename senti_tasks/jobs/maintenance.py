@@ -11,7 +11,10 @@ log = logging.getLogger(__name__)
 
 DELETED_AT_ONCE = 20_000
 """Every forgetting looks through all labels, and through all that was ever frozen."""
-TIDIED = ("review_labels", "review_label_history", "scoring_errors", "label_rollups", "run_shards", "scoring_runs")
+TIDIED = (
+    *("review_labels", "review_label_history", "scoring_errors", "label_rollups", "run_shards", "scoring_runs"),
+    "forgotten_reviews",
+)
 
 
 FEW_DELETED = 100
