@@ -141,7 +141,10 @@ def open_ranges(
         {**values, "origin": f"{origin}#{number}", "state": "open", "after_id": after, "through_id": through}
         for number, (after, through) in enumerate(pairwise(bounds))
     ]
-    connection.execute(sa.insert(scoring_runs), ranges)
+    first = insert(connection, scoring_runs).values(ranges[0]).on_conflict_do_nothing(index_elements=["origin"])
+    opened = connection.scalar(first.returning(scoring_runs.c.run_id))
+    if opened is not None and ranges[1:]:  # else another attempt has opened its own meanwhile
+        connection.execute(sa.insert(scoring_runs), ranges[1:])
     return ranges_of_origin(connection, origin)
 
 

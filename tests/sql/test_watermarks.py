@@ -114,6 +114,7 @@ def test_ranges_of_keys_cover_what_waits_and_are_opened_once(shop: Engine) -> No
         add_reviews(connection, dict.fromkeys(range(3, 11), "不错"))
         found = ranges(connection, rows_each=3)
         assert runs.ranges_of_origin(connection, "rescore") == found
+        assert ranges(connection, rows_each=1) == found, "another attempt, at the same time, opened ranges of its own"
         assert runs.ranges_of_origin(connection, "another") == []
         for run in found:
             runs.plan(connection, run)
