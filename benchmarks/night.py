@@ -19,6 +19,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from benchmarks.reviews import SEED, unlabelled
+from benchmarks.seconds import timed
 from benchmarks.tables import number, percent, say, table
 from benchmarks.throughput import build
 from benchmarks.warehouses import DIALECTS, NOW, settle, warehouse
@@ -117,7 +118,7 @@ def _at_work(home: Path, stored: dict[str, str]) -> Callable[..., Any]:
     def work(texts: list[str] | None, url: str | None) -> float | Seconds:
         scorer._answers.clear()  # nothing is known of the texts
         if texts is not None:
-            return _timed(lambda: scorer.predict(texts))
+            return timed(lambda: scorer.predict(texts))
         os.environ["SENTI_DATABASE_URL"] = str(url)
         return _steps(scoring)
 
@@ -130,16 +131,10 @@ def _steps(scoring: Any) -> Seconds:
     run = scoring.open_run("night", NOW.isoformat())
     shards = scoring.plan(run, 1)
     seconds["plan"] = time.perf_counter() - begun
-    seconds["score"] = _timed(lambda: [scoring.score_shard(run, shard) for shard in shards])
-    seconds["audit"] = _timed(lambda: scoring.audit(run))
-    seconds["publish"] = _timed(lambda: scoring.publish(run))
+    seconds["score"] = timed(lambda: [scoring.score_shard(run, shard) for shard in shards])
+    seconds["audit"] = timed(lambda: scoring.audit(run))
+    seconds["publish"] = timed(lambda: scoring.publish(run))
     return seconds
-
-
-def _timed(work: Callable[[], object]) -> float:
-    begun = time.perf_counter()
-    work()
-    return time.perf_counter() - begun
 
 
 def show(found: dict[str, Any]) -> None:

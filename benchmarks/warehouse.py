@@ -9,7 +9,6 @@ import json
 import shutil
 import statistics
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -21,6 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
 from benchmarks import machine, night, options
+from benchmarks.seconds import timed
 from benchmarks.tables import number, say, table
 from benchmarks.warehouses import DIALECTS, NOW, promote, settle, warehouse
 from senti_tasks.config import ScoreConfig
@@ -120,12 +120,6 @@ def plan(engine: Engine, origin: str, scope: str = "new") -> int:
     with database.writing(engine) as connection:
         runs.plan(connection, run)
     return run
-
-
-def timed(work: Callable[[], object]) -> float:
-    begun = time.perf_counter()
-    work()
-    return time.perf_counter() - begun
 
 
 def answers(first: int, rows: int) -> staging.Answers:
