@@ -110,10 +110,11 @@ def _at_work(home: Path, stored: dict[str, str]) -> Callable[..., Any]:
     settings = {"SENTI_HOME": home, "SENTI_ARTIFACTS": "artifacts", "SENTI_WORK": "work", "SENTI_DEVICE": "cpu"}
     os.environ.update({name: str(value) for name, value in settings.items()})
     from senti_tasks.jobs import scoring
-    from senti_tasks.jobs.workplace import enter
+    from senti_tasks.jobs.context import enter
+    from senti_tasks.jobs.scoring import loading
 
     form = {"artifact": stored["artifact"], "digest": stored["digest"], "form": stored["form"], "temperature": 1.0}
-    scorer = scoring.load_form(enter(migrated=False), form)
+    scorer = loading.load_form(enter(migrated=False), form)
 
     def work(texts: list[str] | None, url: str | None) -> float | Seconds:
         scorer._answers.clear()  # nothing is known of the texts

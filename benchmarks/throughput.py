@@ -18,9 +18,9 @@ from benchmarks.reviews import SEED, unlabelled
 from benchmarks.tables import number, say, table
 from benchmarks.workers import Worker, in_a_process, resident
 from senti_tasks.config import ScoreConfig, TrainConfig
-from senti_tasks.learning.base_models import load_classifier
-from senti_tasks.learning.vocabulary import build_tokenizer
 from senti_tasks.scoring import devices, loading
+from senti_tasks.training.base_models import load_classifier
+from senti_tasks.training.tokenizer.vocabulary import build_tokenizer
 
 log = logging.getLogger(__name__)
 
@@ -70,12 +70,12 @@ def build(folder: Path, form: str, texts: Sequence[str]) -> None:
     load_classifier(_BASE, tokenizer, config).save_pretrained(trained)
     tokenizer.save_pretrained(trained)
     if form != "fp32":
-        from senti_tasks.learning import forms  # it needs OpenVINO
+        from senti_tasks.training import variants  # it needs OpenVINO
 
         if form == "int8":
-            forms.build_int8(trained, folder / form, texts[:_CALIBRATION_ROWS])
+            variants.build_int8(trained, folder / form, texts[:_CALIBRATION_ROWS])
         else:
-            forms.build_bf16(trained, folder / form)
+            variants.build_bf16(trained, folder / form)
 
 
 def _rounds(folder: Path, form: str, device: str, texts: list[str], rounds: int) -> list[Stages]:

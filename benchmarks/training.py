@@ -28,9 +28,9 @@ from benchmarks.reviews import SEED, corpus, thinned
 from benchmarks.tables import number, percent, say, table
 from benchmarks.workers import Answer, Worker
 from benchmarks.workload import Shape, save_model
-from senti_tasks.learning.sampling import LengthGroupedSampler
 from senti_tasks.scoring.devices import device_named
 from senti_tasks.scoring.tokens import Encoder
+from senti_tasks.training.sampling import LengthGroupedSampler
 
 log = logging.getLogger(__name__)
 

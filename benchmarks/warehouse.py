@@ -25,9 +25,11 @@ from benchmarks.tables import number, say, table
 from benchmarks.warehouses import DIALECTS, NOW, promote, settle, warehouse
 from senti_tasks.config import ScoreConfig
 from senti_tasks.scoring import devices
-from senti_tasks.warehouse import database, promotions, publication, runs, shards, staging, watermarks
+from senti_tasks.warehouse import database
 from senti_tasks.warehouse.binary_copy import BEGIN, END
+from senti_tasks.warehouse.models import promotions
 from senti_tasks.warehouse.schema import staged_labels
+from senti_tasks.warehouse.scoring import publication, runs, shards, staging, watermarks
 
 MODELS = ({"version": "before"}, {"version": "after"})
 

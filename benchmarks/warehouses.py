@@ -11,7 +11,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
-from senti_tasks.warehouse import database, migrations, promotions, registry
+from senti_tasks.warehouse import database, migrations
+from senti_tasks.warehouse.models import promotions, registry
 from senti_tasks.warehouse.schema import corpora
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)

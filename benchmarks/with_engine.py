@@ -30,7 +30,7 @@ def load_compiled(job: Job) -> Predict:
 
 def prepare_int8(job: Job, calibration: Sequence[str]) -> None:
     """As a retraining makes it."""
-    from senti_tasks.learning.forms import build_int8
+    from senti_tasks.training.variants import build_int8
 
     build_int8(job.model, job.forms / _INT8, calibration)
 

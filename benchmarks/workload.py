@@ -12,7 +12,7 @@ from transformers import AutoTokenizer, BertConfig, BertForSequenceClassificatio
 
 from benchmarks.reviews import SEED
 from senti_tasks import labels
-from senti_tasks.learning.vocabulary import build_tokenizer, fit_to_vocabulary
+from senti_tasks.training.tokenizer.vocabulary import build_tokenizer, fit_to_vocabulary
 
 LONGEST = 512
 """Tokens of a review that are read, [CLS] and [SEP] included; the end of a longer one is cut off."""

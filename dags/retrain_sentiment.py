@@ -24,7 +24,7 @@ holds nothing up: the champion does worse on newly labelled reviews than it was 
 from airflow.sdk import Param, dag, task
 from conventions import CHAMPION, DEFAULTS, DUE, GPU, ORIGIN, ask, cron
 
-from senti_tasks.jobs import champion, corpora, forms, judging, suspects, training
+from senti_tasks.jobs import champion, corpora, judging, suspects, training, variants
 
 BASE_MODEL, CONFIG, GATE = "{{ params.base_model }}", "{{ params.config }}", "{{ params.gate }}"
 PARAMS = {
@@ -42,7 +42,7 @@ def retrain_sentiment() -> None:
     first = {"priority_weight": 1000, "weight_rule": "absolute"}  # it is short, and should not wait for a training
     task(champion.alarm)(task(champion.check_champion, **GPU, **first)(corpus, config=GATE))
     trained = task(training.train, **GPU)(corpus, origin=ORIGIN, **choice)
-    form = task(forms.build_forms, **GPU)(trained["model"])
+    form = task(variants.build_forms, **GPU)(trained["model"])
     evaluation = task(judging.evaluate, **GPU)(form["model"])
     judgement = task(judging.judge)(evaluation, config=GATE)
     deserved = task.short_circuit(judging.is_deserved)(judgement)

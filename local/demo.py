@@ -67,7 +67,7 @@ def _walk(options: argparse.Namespace) -> None:
 def _check(base: str) -> None:
     """Whether the base model can be had, before Airflow would find out minutes later."""
     if not base.startswith(("scratch:", PRETRAINED)):  # a job looks an encoder of the warehouse up
-        from senti_tasks.learning import base_models
+        from senti_tasks.training import base_models
 
         base_models.revision_of(base)
 

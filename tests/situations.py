@@ -14,8 +14,10 @@ from sqlalchemy import Connection, Engine
 from senti_tasks import labels
 from senti_tasks.artifacts import ArtifactStore
 from senti_tasks.text import digest
-from senti_tasks.warehouse import corpora, database, promotions, publication, registry, runs, shards, staging
+from senti_tasks.warehouse import database
+from senti_tasks.warehouse.models import corpora, promotions, registry
 from senti_tasks.warehouse.schema import models, review_annotations, reviews
+from senti_tasks.warehouse.scoring import publication, runs, shards, staging
 
 on_sqlite = pytest.mark.parametrize("dialect", ["sqlite"], indirect=True)
 on_postgresql = pytest.mark.parametrize("dialect", ["postgresql"], indirect=True)
@@ -41,7 +43,7 @@ def build_model(folder: Path) -> Path:
     import torch
     from transformers import BertConfig, BertForSequenceClassification
 
-    from senti_tasks.learning.vocabulary import build_tokenizer
+    from senti_tasks.training.tokenizer.vocabulary import build_tokenizer
 
     tokenizer = build_tokenizer([*PHRASES, *PHRASES], MODEL_LENGTH)
     shape: dict[str, Any] = {

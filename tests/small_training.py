@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from senti_tasks.config import TrainConfig
-from senti_tasks.learning import base_models
-from senti_tasks.learning.training import train
+from senti_tasks.training import base_models
+from senti_tasks.training.fine_tuning import train
 
 SHAPE = {"num_hidden_layers": 1, "hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64}
 """``scratch:tiny``, smaller still: tests are about the training, not about what it reaches."""

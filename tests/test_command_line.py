@@ -16,12 +16,13 @@ from local.demo import SAMPLE
 from senti_tasks import cli
 from senti_tasks.artifacts import ArtifactStore
 from senti_tasks.config import PretrainConfig, TrainConfig
+from senti_tasks.corpus.near_duplicates import shingles
+from senti_tasks.corpus.splits import split_of
 from senti_tasks.jobs import pretraining, scoring, training
-from senti_tasks.learning import base_models
-from senti_tasks.learning.near_duplicates import shingles
-from senti_tasks.learning.splits import split_of
 from senti_tasks.text import split_key
-from senti_tasks.warehouse import corpora, database, encoders, texts
+from senti_tasks.training import base_models
+from senti_tasks.warehouse import database
+from senti_tasks.warehouse.models import corpora, encoders, texts
 from senti_tasks.warehouse.schema import review_annotations
 from tests.situations import MONDAY, add_model, add_reviews, deploy, on_sqlite, rows
 

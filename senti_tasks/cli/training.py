@@ -7,7 +7,7 @@ import typer
 from senti_tasks import console
 from senti_tasks.cli import calls, registry
 from senti_tasks.cli.options import Json
-from senti_tasks.jobs import champion, corpora, forms, judging, models, pretraining, suspects, training
+from senti_tasks.jobs import champion, corpora, judging, models, pretraining, suspects, training, variants
 
 
 def retrain(
@@ -50,7 +50,7 @@ def retrain(
         console.say(wrong)
     console.say(champion.check_champion(corpus)["reason"])
     trained = training.train(corpus, origin, base_model, config, report=_epoch)
-    chosen = forms.build_forms(trained["model"])
+    chosen = variants.build_forms(trained["model"])
     for reason in chosen["reasons"]:
         console.say(reason)
     judgement = judging.judge(judging.evaluate(chosen["model"]))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from senti_tasks.config import PRETRAINED
-from senti_tasks.jobs.workplace import Workplace
+from senti_tasks.jobs.context import Workplace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +41,8 @@ def starting_point(place: Workplace, base_model: str | None, corpus_base_model: 
 
 
 def _encoder(place: Workplace, name: str) -> dict[str, Any]:
-    from senti_tasks.warehouse import database, encoders
+    from senti_tasks.warehouse import database
+    from senti_tasks.warehouse.models import encoders
 
     with database.reading(place.engine) as connection:
         if name == NEWEST:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from senti_tasks.jobs.context import enter, now
 from senti_tasks.jobs.corpora import corpus_folder
-from senti_tasks.jobs.scoring import scorer_of
-from senti_tasks.jobs.workplace import enter, now
+from senti_tasks.jobs.scoring.loading import scorer_of
 
 if TYPE_CHECKING:
     from datasets import DatasetDict
@@ -27,9 +27,10 @@ def check_champion(corpus: str, config: dict[str, Any] | None = None) -> dict[st
     import numpy as np
 
     from senti_tasks.config import GateConfig
-    from senti_tasks.learning import evaluation, intervals
-    from senti_tasks.learning.corpus import load
-    from senti_tasks.warehouse import corpora, database, promotions, registry
+    from senti_tasks.corpus.snapshot import load
+    from senti_tasks.judging import evaluation, intervals
+    from senti_tasks.warehouse import database
+    from senti_tasks.warehouse.models import corpora, promotions, registry
 
     place = enter()
     settled = GateConfig.from_json(config or {})
@@ -65,12 +66,12 @@ def check_champion(corpus: str, config: dict[str, Any] | None = None) -> dict[st
 
 def _new_to(old: DatasetDict, new: DatasetDict) -> tuple[list[str], list[int]]:
     """Texts of ``new`` and their labels, without those that stand in ``old``, in whatever split, or resemble such."""
-    from senti_tasks.learning import leaks
+    from senti_tasks.corpus import leak_check
 
     known = {key for part in old.values() for key in part["split_key"]}
     fresh = [row for part in new.values() for row in part if row["split_key"] not in known]
     seen = [text for part in old.values() for text in part["text"]]
-    resembling = leaks.rows_in(seen, [row["text"] for row in fresh])
+    resembling = leak_check.rows_in(seen, [row["text"] for row in fresh])
     kept = [row for number, row in enumerate(fresh) if number not in resembling]
     return [row["text"] for row in kept], [row["label"] for row in kept]
 

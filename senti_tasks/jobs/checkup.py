@@ -11,7 +11,7 @@ from typing import Any
 
 from senti_tasks.errors import SentiError
 from senti_tasks.jobs.base_models import starting_point
-from senti_tasks.jobs.workplace import enter
+from senti_tasks.jobs.context import enter
 
 
 def examine() -> list[dict[str, Any]]:
@@ -104,7 +104,7 @@ def _store() -> tuple[bool, str]:
 
 
 def _base_model() -> tuple[bool, str]:
-    from senti_tasks.learning import base_models
+    from senti_tasks.training import base_models
 
     start = starting_point(enter(migrated=False), None)
     revision = base_models.revision_of(start.base_model, start.folder)

@@ -9,16 +9,16 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from senti_tasks.jobs.base_models import starting_point
+from senti_tasks.jobs.context import Workplace, enter, instant, now
 from senti_tasks.jobs.erasure import erase_forgotten
-from senti_tasks.jobs.workplace import Workplace, enter, instant, now
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sqlalchemy import Connection
 
-    from senti_tasks.learning.corpus import Example
-    from senti_tasks.learning.near_duplicates import Shingles
+    from senti_tasks.corpus.near_duplicates import Shingles
+    from senti_tasks.corpus.snapshot import Example
 
 log = logging.getLogger(__name__)
 
@@ -39,9 +39,12 @@ def freeze_corpus(
     """
     place = enter()  # before the hub's client is imported, which looks at HF_ENDPOINT then
     from senti_tasks.config import GateConfig, TrainConfig
+    from senti_tasks.corpus import snapshot
     from senti_tasks.errors import CorpusError
-    from senti_tasks.learning import base_models, corpus
-    from senti_tasks.warehouse import clock, corpora, database, erasure, migrations
+    from senti_tasks.training import base_models
+    from senti_tasks.warehouse import database, erasure, migrations
+    from senti_tasks.warehouse.models import corpora
+    from senti_tasks.warehouse.scoring import publication_lock
 
     label_set = place.settings.label_set
     start = starting_point(place, base_model)
@@ -53,15 +56,15 @@ def freeze_corpus(
             return _corpus_answer(frozen)
         migrations.check_settings(connection, labels=str(label_set))
         forgotten = erasure.number(connection)
-        reviews = (corpus.LabelledReview(**row) for row in corpora.labelled_reviews(connection, due=instant(due)))
-        examples, dropped = corpus.clean(reviews)
+        reviews = (snapshot.LabelledReview(**row) for row in corpora.labelled_reviews(connection, due=instant(due)))
+        examples, dropped = snapshot.clean(reviews)
     examples, splits, left_out = _split(place, examples, instant(due))
     train_texts = [example.text for example in examples if splits[example.split_key] == "train"]
     shipped = base_models.load_tokenizer(start.base_model, train_texts, folder=start.folder, fitted=False)
     tokenizer = base_models.load_tokenizer(start.base_model, train_texts, folder=start.folder)
     with place.scratch() as folder:
         tokenizers, counts = (shipped, tokenizer), dropped | left_out
-        summary = corpus.freeze(
+        summary = snapshot.freeze(
             examples, splits, counts, instant(due), start.base_model, tokenizers, folder, max_length, label_set
         )
         artifact, digest = place.store.put(folder, "corpora", f"{instant(due):%Y-%m-%d}")
@@ -72,7 +75,7 @@ def freeze_corpus(
             "due": instant(due),
             "artifact": artifact,
         }
-        clock.lock(connection)  # an erasure under way ends first, and a later one finds this corpus
+        publication_lock.lock(connection)  # an erasure under way ends first, and a later one finds this corpus
         is_current = erasure.number(connection) == forgotten
         if is_current:
             corpora.record_corpus(connection, {**values, "digest": digest, "summary": summary, "created_at": now()})
@@ -88,7 +91,8 @@ def freeze_corpus(
 
 def corpus_folder(place: Workplace, name: str) -> Path:
     """Where the frozen corpus ``name`` lies on this machine, checked against its digest."""
-    from senti_tasks.warehouse import corpora, database
+    from senti_tasks.warehouse import database
+    from senti_tasks.warehouse.models import corpora
 
     with database.reading(place.engine) as connection:
         frozen = corpora.corpus(connection, name)
@@ -107,10 +111,11 @@ def _split(
     New keys get their split in order of first arrival, then key, and the ledger keeps it; of a corpus that cannot be
     used it keeps nothing.
     """
-    from senti_tasks.learning import corpus, leaks
-    from senti_tasks.learning.near_duplicates import shingles
-    from senti_tasks.learning.splits import decide
-    from senti_tasks.warehouse import corpora, database
+    from senti_tasks.corpus import leak_check, snapshot
+    from senti_tasks.corpus.near_duplicates import shingles
+    from senti_tasks.corpus.splits import decide
+    from senti_tasks.warehouse import database
+    from senti_tasks.warehouse.models import corpora
 
     arrived = sorted(examples, key=lambda example: (example.created_at, example.split_key))
     texts = {example.split_key: shingles(example.text) for example in arrived}
@@ -122,8 +127,8 @@ def _split(
             new = {key: text for key, text in texts.items() if key not in known}
             before = chain(((known[key], texts[key]) for key in bare), ledger(connection))
             decided = decide(new, before) if new else {}
-        kept, left_out = leaks.keep_apart(examples, known | decided, texts)
-        corpus.check(kept, known | decided, place.settings.label_set)
+        kept, left_out = leak_check.keep_apart(examples, known | decided, texts)
+        snapshot.check(kept, known | decided, place.settings.label_set)
         with database.writing(place.engine) as connection:
             corpora.hold_ledger(connection)
             if corpora.ledger_rows(connection) != rows:
@@ -138,7 +143,7 @@ def ledger(connection: Connection) -> Iterator[tuple[str, Shingles]]:
     """Split and shingles of each text in the ledger that near-duplicates can be compared with."""
     import numpy as np
 
-    from senti_tasks.warehouse import corpora
+    from senti_tasks.warehouse.models import corpora
 
     return ((split, np.frombuffer(stored, dtype="<u4")) for split, stored in corpora.ledger(connection))
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from senti_tasks.jobs.workplace import Workplace, enter, now
+from senti_tasks.jobs.context import Workplace, enter, now
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from senti_tasks.learning.forgetting import Forgotten
+    from senti_tasks.corpus.erasure import Forgotten
 
 log = logging.getLogger(__name__)
 
@@ -30,9 +30,10 @@ def forget(review_ids: Sequence[str], reason: str, actor: str) -> dict[str, Any]
     forgotten review; and the texts that do not say whose they are, in which a former text of a review may be left.
     Raises ``ConfigError`` for a key that cannot be one.
     """
+    from senti_tasks.corpus.erasure import Forgotten
     from senti_tasks.errors import ConfigError
-    from senti_tasks.learning.forgetting import Forgotten
-    from senti_tasks.warehouse import database, encoders, erasure, migrations, registry
+    from senti_tasks.warehouse import database, erasure, migrations
+    from senti_tasks.warehouse.models import encoders, registry
     from senti_tasks.warehouse.types import review_id_value
 
     place = enter()
@@ -85,7 +86,7 @@ class Erased:
 
 def erase_forgotten(place: Workplace) -> Erased:
     """Brings what lies in the artifact store in line with ``forgotten_reviews``."""
-    from senti_tasks.learning.forgetting import Forgotten
+    from senti_tasks.corpus.erasure import Forgotten
     from senti_tasks.warehouse import database, erasure
 
     with database.reading(place.engine) as connection:
@@ -93,7 +94,8 @@ def erase_forgotten(place: Workplace) -> Erased:
 
 
 def _erase(place: Workplace, forgotten: Forgotten) -> Erased:
-    from senti_tasks.warehouse import corpora, database, texts
+    from senti_tasks.warehouse import database
+    from senti_tasks.warehouse.models import corpora, texts
 
     erased = Erased()
     if forgotten.keys:
@@ -108,8 +110,9 @@ def _erase(place: Workplace, forgotten: Forgotten) -> Erased:
 
 
 def _erase_from_corpora(place: Workplace, forgotten: Forgotten, erased: Erased) -> None:
-    from senti_tasks.learning import corpus
-    from senti_tasks.warehouse import corpora, database
+    from senti_tasks.corpus import snapshot
+    from senti_tasks.warehouse import database
+    from senti_tasks.warehouse.models import corpora
 
     with database.reading(place.engine) as connection:
         frozen = corpora.every_corpus(connection)
@@ -117,7 +120,7 @@ def _erase_from_corpora(place: Workplace, forgotten: Forgotten, erased: Erased) 
         if (folder := _fetched(place, row)) is None:
             continue
         with place.scratch() as scratch:
-            summary = corpus.without(folder, forgotten.keys, scratch / "rest")
+            summary = snapshot.without(folder, forgotten.keys, scratch / "rest")
             if summary is None:
                 continue
             artifact, digest = place.store.put(scratch / "rest", "corpora", row["corpus"])
@@ -128,8 +131,9 @@ def _erase_from_corpora(place: Workplace, forgotten: Forgotten, erased: Erased) 
 
 
 def _erase_from_texts(place: Workplace, forgotten: Forgotten, erased: Erased) -> None:
-    from senti_tasks.learning import unlabelled
-    from senti_tasks.warehouse import database, texts
+    from senti_tasks.corpus import unlabelled
+    from senti_tasks.warehouse import database
+    from senti_tasks.warehouse.models import texts
 
     with database.reading(place.engine) as connection:
         frozen = texts.every(connection)
@@ -171,9 +175,9 @@ def _replaced(place: Workplace, former: str, artifact: str) -> None:
 def _discard(place: Workplace, artifact: str, forgotten: Forgotten, erased: Erased) -> None:
     """Removes what nobody has on record if it has a row of ``forgotten``: an evaluation, what a killed attempt has
     left, or the copy on this machine of what is gone."""
+    from senti_tasks.corpus import unlabelled
+    from senti_tasks.corpus.erasure import holds
     from senti_tasks.errors import CorpusError
-    from senti_tasks.learning import unlabelled
-    from senti_tasks.learning.forgetting import holds
 
     try:
         folder = place.store.unchecked(artifact)

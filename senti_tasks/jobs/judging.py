@@ -6,12 +6,12 @@ import logging
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from senti_tasks.jobs.context import enter, now
 from senti_tasks.jobs.corpora import corpus_folder
-from senti_tasks.jobs.scoring import scorer_of
-from senti_tasks.jobs.workplace import enter, now
+from senti_tasks.jobs.scoring.loading import scorer_of
 
 if TYPE_CHECKING:
-    from senti_tasks.learning.slices import HeldOut
+    from senti_tasks.judging.slices import HeldOut
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +30,10 @@ def evaluate(model: str) -> dict[str, Any]:
     import numpy as np
     import pandas as pd
 
-    from senti_tasks.learning import baseline, corpus, evaluation, leaks
-    from senti_tasks.warehouse import database, promotions, registry
+    from senti_tasks.corpus import leak_check, snapshot
+    from senti_tasks.judging import baseline, evaluation
+    from senti_tasks.warehouse import database
+    from senti_tasks.warehouse.models import promotions, registry
 
     place = enter()
     with database.reading(place.engine) as connection:
@@ -42,12 +44,12 @@ def evaluate(model: str) -> dict[str, Any]:
         versions["anchor"] = None
     versions = {name: None if version == model else version for name, version in versions.items()}
     folder = corpus_folder(place, trained_on)
-    data, label_set = corpus.load(folder), corpus.label_set(folder)
+    data, label_set = snapshot.load(folder), snapshot.label_set(folder)
     with database.reading(place.engine) as connection:
         for judged in filter(None, (model, *versions.values())):
             registry.check_labels(connection, judged, label_set.names)
     texts, truth = list(data["test"]["text"]), np.asarray(data["test"]["label"])
-    audit = leaks.audit(list(data["train"]["text"]), texts)
+    audit = leak_check.audit(list(data["train"]["text"]), texts)
     simple = baseline.Baseline(len(label_set.names))
     simple.fit(list(data["train"]["text"]), list(data["train"]["label"]))
     subjects = {"candidate": scorer_of(place, model).predict(texts).complete, "baseline": simple.predict(texts)}
@@ -86,8 +88,9 @@ def judge(evaluation: dict[str, Any], config: dict[str, Any] | None = None) -> d
 
     from senti_tasks.config import GateConfig
     from senti_tasks.errors import RunStateError
-    from senti_tasks.learning import gate
-    from senti_tasks.warehouse import corpora, database, registry
+    from senti_tasks.judging import gate
+    from senti_tasks.warehouse import database
+    from senti_tasks.warehouse.models import corpora, registry
 
     place = enter()
     model = evaluation["model"]
@@ -125,7 +128,7 @@ def judge(evaluation: dict[str, Any], config: dict[str, Any] | None = None) -> d
 
 
 def _held_out(table: Any, due: datetime) -> HeldOut:
-    from senti_tasks.learning.slices import HeldOut
+    from senti_tasks.judging.slices import HeldOut
 
     return HeldOut(
         labels=table["label"].to_numpy(),
@@ -153,8 +156,9 @@ def who_promotes(judgement: dict[str, Any]) -> str:
 
 def scorecard(judgement: dict[str, Any]) -> str:
     """What a person is shown who is to decide on a model that the gate lets through: Markdown."""
-    from senti_tasks.learning.scorecard import markdown
-    from senti_tasks.warehouse import database, registry
+    from senti_tasks.judging.scorecard import markdown
+    from senti_tasks.warehouse import database
+    from senti_tasks.warehouse.models import registry
 
     place = enter()
     with database.reading(place.engine) as connection:
@@ -180,7 +184,8 @@ def promote_approved(judgement: dict[str, Any], approval: dict[str, Any]) -> dic
 
 
 def _promote(judgement: dict[str, Any], kind: str, actor: str) -> dict[str, Any]:
-    from senti_tasks.warehouse import database, promotions, registry
+    from senti_tasks.warehouse import database
+    from senti_tasks.warehouse.models import promotions, registry
 
     place = enter()
     model = judgement["model"]

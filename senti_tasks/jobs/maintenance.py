@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from senti_tasks.jobs.workplace import enter, now
+from senti_tasks.jobs.context import enter, now
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,9 @@ def settle_deleted(origin: str) -> dict[str, int]:
 
 def retain() -> list[str]:
     """Drops the labels of models beyond the last SENTI_KEEP_MODELS, except those in use; returns their versions."""
-    from senti_tasks.warehouse import clock, database, promotions, retention, rollups
+    from senti_tasks.warehouse import database
+    from senti_tasks.warehouse.models import promotions, retention
+    from senti_tasks.warehouse.scoring import publication_lock, rollups
 
     place = enter()
     with database.reading(place.engine) as connection:
@@ -66,7 +68,7 @@ def retain() -> list[str]:
             retention.drop_labels(connection, version)
         log.info("the labels of %s are dropped: a rollback to it takes a re-scoring", version)
     with database.writing(place.engine) as connection:
-        clock.lock(connection)
+        publication_lock.lock(connection)
         if promotions.champion(connection) is not None:
             rollups.rebuild(connection, promotions.in_service(connection))
     return versions
@@ -77,7 +79,8 @@ def tidy() -> dict[str, Any]:
     and vacuums what changes most."""
     from datetime import timedelta
 
-    from senti_tasks.warehouse import database, publication, runs
+    from senti_tasks.warehouse import database
+    from senti_tasks.warehouse.scoring import publication, runs
 
     place = enter()
     with database.writing(place.engine) as connection:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from senti_tasks.jobs.workplace import enter, now
+from senti_tasks.jobs.context import enter, now
 
 
 def scorecards() -> list[dict[str, Any]]:
@@ -19,7 +19,8 @@ def scorecards() -> list[dict[str, Any]]:
 def show(version: str) -> dict[str, Any]:
     """Everything recorded of one model: lineage, corpus summary, training, metrics, the gate's rules, its
     promotions."""
-    from senti_tasks.warehouse import corpora, database, promotions, registry
+    from senti_tasks.warehouse import database
+    from senti_tasks.warehouse.models import corpora, promotions, registry
 
     place = enter()
     with database.reading(place.engine) as connection:
@@ -40,7 +41,8 @@ def promote(version: str, reason: str, actor: str) -> dict[str, Any]:
 
     It is an overruling unless the gate let the model through, in a comparison with the present champion.
     """
-    from senti_tasks.warehouse import database, promotions, registry
+    from senti_tasks.warehouse import database
+    from senti_tasks.warehouse.models import promotions, registry
 
     place = enter()
     with database.writing(place.engine) as connection:
@@ -61,7 +63,8 @@ def promote(version: str, reason: str, actor: str) -> dict[str, Any]:
 
 def rollback(reason: str, actor: str) -> dict[str, Any]:
     """Puts the model that served before the champion back into service, at once: its labels are still there."""
-    from senti_tasks.warehouse import database, promotions
+    from senti_tasks.warehouse import database
+    from senti_tasks.warehouse.models import promotions
 
     place = enter()
     with database.writing(place.engine) as connection:

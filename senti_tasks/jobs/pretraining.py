@@ -9,14 +9,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from senti_tasks.jobs.base_models import own_base_model
+from senti_tasks.jobs.context import enter, instant, now, version_of
 from senti_tasks.jobs.corpora import ledger
 from senti_tasks.jobs.erasure import erase_forgotten
-from senti_tasks.jobs.workplace import enter, instant, now, version_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from senti_tasks.learning.unlabelled import Selection
+    from senti_tasks.corpus.unlabelled import Selection
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +31,10 @@ def freeze_texts(
     """
     place = enter()
     from senti_tasks.config import PretrainConfig
-    from senti_tasks.learning import unlabelled
-    from senti_tasks.warehouse import clock, database, erasure, texts
+    from senti_tasks.corpus import unlabelled
+    from senti_tasks.warehouse import database, erasure
+    from senti_tasks.warehouse.models import texts
+    from senti_tasks.warehouse.scoring import publication_lock
 
     own = own_base_model(place, base_model)
     settled = PretrainConfig.for_base_model(own, config)
@@ -48,7 +50,7 @@ def freeze_texts(
             artifact, digest = place.store.put(folder, "texts", f"{instant(due):%Y-%m-%d}")
         frozen = {"texts": artifact, "due": instant(due), "base_model": own, "artifact": artifact, "digest": digest}
         with database.writing(place.engine) as connection:
-            clock.lock(connection)  # an erasure under way ends first, and a later one finds these texts
+            publication_lock.lock(connection)  # an erasure under way ends first, and a later one finds these texts
             if erasure.number(connection) == forgotten:
                 texts.record(connection, {"origin": origin, **frozen, "counts": counts, "created_at": now()})
                 continue
@@ -57,8 +59,8 @@ def freeze_texts(
 
 
 def _select(connection: Connection, limit: int) -> Selection:
-    from senti_tasks.learning import near_duplicates, unlabelled
-    from senti_tasks.warehouse import corpora, texts
+    from senti_tasks.corpus import near_duplicates, unlabelled
+    from senti_tasks.warehouse.models import corpora, texts
 
     judging = near_duplicates.NearDuplicates()
     for number, (split, shingles) in enumerate(ledger(connection)):
@@ -92,9 +94,10 @@ def pretrain(
     place = enter()  # before the hub's client is imported, which looks at HF_ENDPOINT then
     from senti_tasks import __version__
     from senti_tasks.config import PretrainConfig
-    from senti_tasks.learning import pretraining
     from senti_tasks.text import NORMALISER_VERSION
-    from senti_tasks.warehouse import database, encoders, texts
+    from senti_tasks.training import pretraining
+    from senti_tasks.warehouse import database
+    from senti_tasks.warehouse.models import encoders, texts
 
     # What is left of them on record; texts that an earlier version of this program froze may not be on record.
     left = {"artifact": frozen["texts"], "digest": frozen["digest"]}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from senti_tasks.jobs.context import enter
 from senti_tasks.jobs.corpora import corpus_folder
-from senti_tasks.jobs.workplace import enter
 
 log = logging.getLogger(__name__)
 
@@ -20,9 +20,10 @@ def rank_suspects(corpus: str) -> dict[str, Any]:
     from dataclasses import asdict
 
     place = enter()  # before the hub's client is imported, which looks at HF_ENDPOINT then
-    from senti_tasks.learning import suspects
-    from senti_tasks.learning.corpus import load
-    from senti_tasks.warehouse import annotation_suspects, database
+    from senti_tasks.corpus.snapshot import load
+    from senti_tasks.judging import suspects
+    from senti_tasks.warehouse import database
+    from senti_tasks.warehouse.models import annotation_suspects
 
     data = load(corpus_folder(place, corpus))
     rows = [row for split in data.values() for row in split.select_columns(["review_id", "text", "label"])]

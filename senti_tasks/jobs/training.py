@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from senti_tasks.jobs.base_models import starting_point
-from senti_tasks.jobs.workplace import enter, now, version_of
+from senti_tasks.jobs.context import enter, now, version_of
 
 log = logging.getLogger(__name__)
 
@@ -29,10 +29,11 @@ def train(
     place = enter()  # before the hub's client is imported, which looks at HF_ENDPOINT then
     from senti_tasks import __version__
     from senti_tasks.config import TrainConfig
-    from senti_tasks.learning import training
-    from senti_tasks.learning.corpus import label_set
+    from senti_tasks.corpus.snapshot import label_set
     from senti_tasks.text import NORMALISER_VERSION
-    from senti_tasks.warehouse import corpora, database, registry
+    from senti_tasks.training import fine_tuning
+    from senti_tasks.warehouse import database
+    from senti_tasks.warehouse.models import corpora, registry
 
     with database.reading(place.engine) as connection:
         frozen = corpora.corpus(connection, corpus)
@@ -47,7 +48,7 @@ def train(
         names = label_set(data).names  # now: an erasure may move the corpus while this computes
         checkpoints, output = folder / "checkpoints", folder / "model"
         device, report_to = place.settings.device, place.settings.report_to
-        result = training.train(
+        result = fine_tuning.train(
             data, start.base_model, settled, checkpoints, output, report, device, report_to, start.folder
         )
         version = version_of(frozen["due"], origin)

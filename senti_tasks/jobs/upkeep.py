@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from senti_tasks.jobs.workplace import enter, now
+from senti_tasks.jobs.context import enter, now
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from senti_tasks.jobs.workplace import Workplace
+    from senti_tasks.intake import Columns, Refusal, Row
+    from senti_tasks.jobs.context import Workplace
     from senti_tasks.labels import Spellings
-    from senti_tasks.review_files import Columns, Refusal, Row
-    from senti_tasks.warehouse.intake import Incoming, Intake
+    from senti_tasks.warehouse.importing import Incoming, Intake
 
 
 def migrate() -> dict[str, Any]:
@@ -45,12 +45,12 @@ def import_reviews(
     ``label_map`` says what the values of the label column mean, as ``LabelSet.mapped`` takes it. Returns the counts of
     ``Intake``, with the first refused rows. Raises ``InputFileError``.
     """
-    from senti_tasks import review_files
+    from senti_tasks import intake
 
     place = enter()
-    named = review_files.Columns(**columns)
+    named = intake.Columns(**columns)
     spellings = _spellings(place, named, label_map)
-    rows = review_files.read(path, named, file_format, timezone=place.settings.zone, spellings=spellings)
+    rows = intake.read(path, named, file_format, timezone=place.settings.zone, spellings=spellings)
     return _import(place, rows, source or path.name, has_ids=named.id is not None)
 
 
@@ -70,7 +70,7 @@ def import_dataset(
     recorded and stands in the answer as ``revision``. Raises ``HubError`` and ``InputFileError``.
     """
     place = enter()  # before the hub's client is imported, which looks at HF_ENDPOINT then
-    from senti_tasks.review_files import Columns, hub_datasets
+    from senti_tasks.intake import Columns, hub_datasets
 
     named = Columns(**columns)
     spellings = _spellings(place, named, label_map)
@@ -95,18 +95,18 @@ def _import(
 ) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from senti_tasks.warehouse import database, intake, migrations
+    from senti_tasks.warehouse import database, importing, migrations
 
-    counts = intake.Intake()
+    counts = importing.Intake()
     with database.writing(place.engine) as connection:
         migrations.check_settings(connection, labels=str(place.settings.label_set))
-        intake.require_own_table(connection)
+        importing.require_own_table(connection)
         id_type = migrations.recorded_setting(connection, "review_id_type")
-        number = intake.source_id(connection, source)
+        number = importing.source_id(connection, source)
         incoming = _incoming(rows, counts, id_type, number, source)
-        intake.store(connection, incoming, counts, source=source, has_ids=has_ids, at=now())
+        importing.store(connection, incoming, counts, source=source, has_ids=has_ids, at=now())
         if revision is not None:
-            intake.record_revision(connection, number, revision)
+            importing.record_revision(connection, number, revision)
     return {"source": source, **asdict(counts)}
 
 
@@ -124,8 +124,8 @@ def _incoming(
     rows: Iterable[Row | Refusal], counts: Intake, id_type: str, source_id: int, source: str
 ) -> Iterator[Incoming]:
     """The good rows with their keys; the others are counted as refused."""
-    from senti_tasks.review_files import Refusal
-    from senti_tasks.warehouse.intake import Incoming
+    from senti_tasks.intake import Refusal
+    from senti_tasks.warehouse.importing import Incoming
     from senti_tasks.warehouse.types import review_id_of_row, review_id_value
 
     for row in rows:
@@ -157,29 +157,31 @@ def status() -> dict[str, Any]:
 
 def freeze(reason: str, actor: str) -> dict[str, Any]:
     """Keeps publications back; returns since when, by whom and why. A freeze in force stays as it is."""
-    from senti_tasks.warehouse import clock, database
+    from senti_tasks.warehouse import database
+    from senti_tasks.warehouse.scoring import publication_lock
 
     place = enter()
     with database.writing(place.engine) as connection:
-        return clock.freeze(connection, by=actor, reason=reason, at=now())
+        return publication_lock.freeze(connection, by=actor, reason=reason, at=now())
 
 
 def unfreeze() -> dict[str, Any]:
     """Lets publications go on; returns whether they were kept back, and the runs that are audited and wait."""
-    from senti_tasks.warehouse import clock, database, runs
+    from senti_tasks.warehouse import database
+    from senti_tasks.warehouse.scoring import publication_lock, runs
 
     place = enter()
     with database.writing(place.engine) as connection:
-        return {"was_frozen": clock.unfreeze(connection), "waiting": runs.waiting(connection)}
+        return {"was_frozen": publication_lock.unfreeze(connection), "waiting": runs.waiting(connection)}
 
 
 def holds_source(source: str) -> bool:
     """Whether a file was imported under this name."""
-    from senti_tasks.warehouse import database, intake
+    from senti_tasks.warehouse import database, importing
 
     place = enter()
     with database.reading(place.engine) as connection:
-        return intake.knows_source(connection, source)
+        return importing.knows_source(connection, source)
 
 
 def ask(query: str) -> tuple[str, list[dict[str, Any]]]:

@@ -8,7 +8,6 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from senti_tasks.text import split_key
-from senti_tasks.warehouse import clock, rollups
 from senti_tasks.warehouse.database import insert
 from senti_tasks.warehouse.migrations import recorded_setting
 from senti_tasks.warehouse.schema import (
@@ -23,6 +22,7 @@ from senti_tasks.warehouse.schema import (
     scoring_errors,
     staged_labels,
 )
+from senti_tasks.warehouse.scoring import publication_lock, rollups
 
 PAGE_ROWS = 1_000
 OWNED = (review_labels, review_label_history, staged_labels, run_items, scoring_errors, annotation_suspects)
@@ -39,7 +39,7 @@ def forget(
     """
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("PRAGMA secure_delete = ON")  # else the bytes stay in the file until they are reused
-    clock.lock(connection)  # a publication under way ends first, and a later one knows what was forgotten
+    publication_lock.lock(connection)  # a publication under way ends first, and a later one knows what was forgotten
     versions = _versions(connection)
     new, removed = 0, dict[str, int]()
     tables = [*OWNED, *(table for table in (review_annotations, reviews) if _is_ours(connection, table))]

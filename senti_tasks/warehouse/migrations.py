@@ -21,7 +21,7 @@ from sqlalchemy.engine.reflection import ObjectKind
 from senti_tasks import labels
 from senti_tasks.errors import LockedError, WarehouseError
 from senti_tasks.labels import LabelSet
-from senti_tasks.warehouse import dictionary
+from senti_tasks.warehouse import column_comments
 from senti_tasks.warehouse.database import insert, make_room, migrating, reading
 from senti_tasks.warehouse.schema import metadata, warehouse_settings
 
@@ -207,23 +207,25 @@ def write_meanings(connection: Connection) -> None:
     """
     if connection.dialect.name != "postgresql":
         return
-    known, recorded = dictionary.columns(SQL), _recorded(connection)
+    known, recorded = column_comments.columns(SQL), _recorded(connection)
     bodies = view_statements()
     columns = inspect(connection).get_multi_columns(filter_names=list(bodies), kind=ObjectKind.VIEW)
     told = {
         name: (
             "VIEW",
-            dictionary.meanings(known, name, dictionary.meaning_of(bodies[name]), (one["name"] for one in found)),
+            column_comments.meanings(
+                known, name, column_comments.meaning_of(bodies[name]), (one["name"] for one in found)
+            ),
         )
         for (_, name), found in columns.items()
     }
     for name, kind in _our_tables(connection, recorded).items():
         names = metadata.tables[name].c.keys() if name in metadata.tables else ["version_num"]
-        told[name] = (kind, dictionary.meanings(known, name, known["tables"][name], names))
+        told[name] = (kind, column_comments.meanings(known, name, known["tables"][name], names))
     for name, (kind, meanings) in told.items():
-        digest = dictionary.digest(meanings)
+        digest = column_comments.digest(meanings)
         if recorded.get(f"meanings:{name}") != digest:
-            dictionary.comment(connection, kind, name, meanings)
+            column_comments.comment(connection, kind, name, meanings)
             _record(connection, f"meanings:{name}", digest)
 
 

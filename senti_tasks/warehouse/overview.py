@@ -8,9 +8,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from senti_tasks.warehouse import clock, pending, promotions
 from senti_tasks.warehouse.migrations import SQL, recorded_setting
+from senti_tasks.warehouse.models import promotions
 from senti_tasks.warehouse.schema import review_annotations, reviews, scoring_runs
+from senti_tasks.warehouse.scoring import pending, publication_lock
 
 RUNS_SHOWN = 5
 
@@ -32,7 +33,7 @@ def status(connection: Connection, *, overlap: timedelta = pending.DAY) -> dict[
         "pending": waiting,
         "champion": champion,
         "in_service": serving,
-        "frozen": clock.state(connection),
+        "frozen": publication_lock.state(connection),
         "runs": [dict(row) for row in connection.execute(newest).mappings()],
     }
 

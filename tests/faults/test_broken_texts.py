@@ -12,8 +12,8 @@ from senti_tasks.text import digest
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.schema import review_labels, reviews, scoring_errors, scoring_runs
 from tests.faults.nights import REVIEWS, run_night
+from tests.made_up_reviews import made_up_reviews
 from tests.situations import MONDAY, TUESDAY, WEDNESDAY, add_reviews, annotate, count, edit, on_sqlite, rows
-from tests.unit.learning.reviews import made_up_reviews
 
 pytestmark = on_sqlite
 REASON = "the text is not UTF-8: its byte 0xff is part of no character"

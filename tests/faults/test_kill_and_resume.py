@@ -12,8 +12,10 @@ from senti_tasks import cli
 from senti_tasks.config import ScoreConfig
 from senti_tasks.errors import RunStateError, ShardTakenError
 from senti_tasks.jobs import scoring, upkeep
-from senti_tasks.warehouse import database, promotions, runs
+from senti_tasks.warehouse import database
+from senti_tasks.warehouse.models import promotions
 from senti_tasks.warehouse.schema import review_label_history, review_labels, run_shards, scoring_runs, staged_labels
+from senti_tasks.warehouse.scoring import runs
 from tests.processes import kill_when, start
 from tests.situations import PHRASES, WEDNESDAY, add_model, add_reviews, count, deploy, edit, promote, rows
 

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from senti_tasks.artifacts import weights_digest
-from senti_tasks.learning import base_models, corpus, training
+from senti_tasks.corpus import snapshot
+from senti_tasks.training import base_models, fine_tuning
 from tests import small_training
+from tests.made_up_reviews import freeze, made_up_reviews, splits_in_turn
 from tests.processes import kill_when, start
-from tests.unit.learning.reviews import freeze, made_up_reviews, splits_in_turn
 
 EPOCHS = 15
 STEPS = 8  # an epoch, of 60 reviews
@@ -26,7 +27,7 @@ def test_a_killed_training_ends_with_the_weights_of_an_uninterrupted_one(
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setitem(base_models.SCRATCH, "scratch:tiny", small_training.SHAPE)
-    examples, dropped = corpus.clean(made_up_reviews(100))
+    examples, dropped = snapshot.clean(made_up_reviews(100))
     frozen = freeze(examples, splits_in_turn(examples), dropped, tmp_path / "first")
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     kill_when(start("tests.small_training", str(frozen), str(killed), str(EPOCHS)), lambda: bool(checkpoints(killed)))
@@ -36,7 +37,7 @@ def test_a_killed_training_ends_with_the_weights_of_an_uninterrupted_one(
 
     def run(folder: Path, report: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
         places = (folder / "checkpoints", folder / "output")
-        return training.train(frozen, "scratch:tiny", small_training.config(EPOCHS), *places, report, device="cpu")
+        return fine_tuning.train(frozen, "scratch:tiny", small_training.config(EPOCHS), *places, report, device="cpu")
 
     trained: list[int] = []
     resumed = run(killed, lambda row: trained.append(row["epoch"]))

@@ -17,8 +17,9 @@ from sqlalchemy import Engine, event
 
 from senti_tasks.errors import LockedError
 from senti_tasks.jobs import scoring
-from senti_tasks.warehouse import database, publication
+from senti_tasks.warehouse import database
 from senti_tasks.warehouse.schema import review_labels
+from senti_tasks.warehouse.scoring import publication
 from tests.faults.deadlines import DEADLINE_S, wait_until
 from tests.faults.nights import CHANGES, REVIEWS, check, run_night, score_night, text
 from tests.situations import WEDNESDAY, add_reviews, count, on_postgresql, rows

@@ -8,8 +8,10 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
 from senti_tasks.errors import CorpusError
-from senti_tasks.warehouse import corpora, database, migrations, overview, pending
+from senti_tasks.warehouse import database, migrations, overview
+from senti_tasks.warehouse.models import corpora
 from senti_tasks.warehouse.schema import text_splits
+from senti_tasks.warehouse.scoring import pending
 from tests.situations import MONDAY, TUESDAY, WEDNESDAY, add_reviews, annotate, edit
 
 

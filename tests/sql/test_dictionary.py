@@ -8,11 +8,11 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
-from senti_tasks.warehouse import database, dictionary, migrations
+from senti_tasks.warehouse import column_comments, database, migrations
 from senti_tasks.warehouse.migrations import SQL, view_statements
 from tests.situations import on_postgresql
 
-KNOWN = dictionary.columns(SQL)
+KNOWN = column_comments.columns(SQL)
 TABLES = KNOWN["tables"]
 
 SAID = sa.text(
@@ -40,8 +40,8 @@ def said(engine: Engine, name: str) -> dict[str, str | None]:
 def test_every_view_and_table_and_every_column_has_a_meaning(engine: Engine) -> None:
     present = columns_of(engine)
     assert {name for name, _ in present} == {*view_statements(), *TABLES}
-    assert all(dictionary.meaning_of(statement) for statement in view_statements().values())
-    assert {pair for pair in present if not dictionary.meaning_of_column(KNOWN, *pair)} == set()
+    assert all(column_comments.meaning_of(statement) for statement in view_statements().values())
+    assert {pair for pair in present if not column_comments.meaning_of_column(KNOWN, *pair)} == set()
 
 
 def test_every_meaning_is_of_something_that_is_there(engine: Engine) -> None:
@@ -54,11 +54,14 @@ def test_every_meaning_is_of_something_that_is_there(engine: Engine) -> None:
 
 @on_postgresql
 def test_the_catalog_holds_them(engine: Engine) -> None:
-    wholes = {**TABLES, **{name: dictionary.meaning_of(statement) for name, statement in view_statements().items()}}
+    wholes = {
+        **TABLES,
+        **{name: column_comments.meaning_of(statement) for name, statement in view_statements().items()},
+    }
     for name, whole in wholes.items():
         found = said(engine, name)
         assert found.pop("") == whole
-        assert found == {column: dictionary.meaning_of_column(KNOWN, name, column) for column in found}
+        assert found == {column: column_comments.meaning_of_column(KNOWN, name, column) for column in found}
 
 
 # As time goes on

@@ -8,7 +8,8 @@ from alembic import command
 from sqlalchemy import Connection, Engine
 
 from senti_tasks.errors import RegistryError
-from senti_tasks.warehouse import corpora, database, encoders, migrations, texts
+from senti_tasks.warehouse import database, migrations
+from senti_tasks.warehouse.models import corpora, encoders, texts
 from tests.situations import MONDAY, TUESDAY, add_reviews
 
 

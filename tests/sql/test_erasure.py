@@ -12,13 +12,15 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from senti_tasks.artifacts import ArtifactStore, folder_digest
+from senti_tasks.corpus import snapshot, unlabelled
+from senti_tasks.corpus.near_duplicates import shingles
 from senti_tasks.errors import ConfigError, DeletedReviewsError
 from senti_tasks.jobs import erasure as job
 from senti_tasks.jobs import maintenance, pretraining, upkeep
-from senti_tasks.learning import base_models, corpus, unlabelled
-from senti_tasks.learning.near_duplicates import shingles
 from senti_tasks.text import digest, split_key
-from senti_tasks.warehouse import corpora, database, erasure, publication, texts
+from senti_tasks.training import base_models
+from senti_tasks.warehouse import database, erasure
+from senti_tasks.warehouse.models import corpora, texts
 from senti_tasks.warehouse.schema import (
     forgotten_reviews,
     label_rollups,
@@ -31,6 +33,7 @@ from senti_tasks.warehouse.schema import (
     scoring_errors,
     staged_labels,
 )
+from senti_tasks.warehouse.scoring import publication
 from tests.situations import (
     MONDAY,
     PHRASES,
@@ -171,7 +174,7 @@ def test_frozen_corpora_are_rewritten_without_it(shop: Engine, home: Path) -> No
     with database.reading(shop) as connection:
         left = corpora.corpus(connection, "c")
     kept = store.fetch(left["artifact"], left["digest"])
-    assert corpus.load(kept)["train"]["review_id"] == ["2"]
+    assert snapshot.load(kept)["train"]["review_id"] == ["2"]
     assert (left["summary"]["rows"]["train"], left["summary"]["forgotten"]) == (1, 1)
     assert not (home / "var/artifacts" / artifact).exists()
     assert folder_digest(kept) == left["digest"]
@@ -182,7 +185,7 @@ def freeze(folder: Path, texts: dict[str, str]) -> Path:
     row = {"label": 1, "product": None, "created_at": MONDAY}
     train = [{"review_id": key, "text": text, "split_key": digest(text), **row} for key, text in texts.items()]
     for split, part in (("train", train), ("validation", []), ("test", [])):
-        pq.write_table(pa.Table.from_pylist(part, schema=corpus.SCHEMA), folder / f"{split}.parquet")
+        pq.write_table(pa.Table.from_pylist(part, schema=snapshot.SCHEMA), folder / f"{split}.parquet")
     (folder / "summary.json").write_text('{"rows": {"train": 2, "validation": 0, "test": 0}}', "utf-8")
     return folder
 

@@ -8,15 +8,16 @@ from safetensors.torch import load_file, save_file
 from sqlalchemy import Engine
 
 from senti_tasks.artifacts import ArtifactStore
-from senti_tasks.jobs import forms as job
+from senti_tasks.corpus import snapshot
 from senti_tasks.jobs import scoring
-from senti_tasks.learning import corpus
-from senti_tasks.learning import forms as making
-from senti_tasks.learning.vocabulary import build_tokenizer
-from senti_tasks.warehouse import corpora, database, promotions, registry
+from senti_tasks.jobs import variants as job
+from senti_tasks.training import variants as making
+from senti_tasks.training.tokenizer.vocabulary import build_tokenizer
+from senti_tasks.warehouse import database
+from senti_tasks.warehouse.models import corpora, promotions, registry
 from senti_tasks.warehouse.schema import model_forms, review_labels, scoring_runs
+from tests.made_up_reviews import made_up_reviews, splits_in_turn
 from tests.situations import MONDAY, PHRASES, add_model, add_reviews, annotate, on_sqlite, promote, rows
-from tests.unit.learning.reviews import made_up_reviews, splits_in_turn
 
 FEW = {"agreement_rows": 60, "calibration_rows": 20}
 VERSION = "2026-11-02-tiny"
@@ -25,10 +26,10 @@ VERSION = "2026-11-02-tiny"
 @pytest.fixture
 def candidate(home: Path, engine: Engine, model_folder: Path, one_thread: None) -> str:
     """A trained model, not judged yet, with its corpus; and 70 reviews that nobody annotated, 10 that somebody did."""
-    examples, dropped = corpus.clean(made_up_reviews(100))
+    examples, dropped = snapshot.clean(made_up_reviews(100))
     splits = splits_in_turn(examples)
     tokenizer = build_tokenizer([example.text for example in examples], 64)
-    corpus.freeze(examples, splits, dropped, MONDAY, "scratch:tiny", (tokenizer, tokenizer), home / "frozen")
+    snapshot.freeze(examples, splits, dropped, MONDAY, "scratch:tiny", (tokenizer, tokenizer), home / "frozen")
     store = ArtifactStore(str(home / "var/artifacts"), home / "var/work")
     frozen, frozen_digest = store.put(home / "frozen", "corpora", "demo")
     artifact, digest = store.put(model_folder, "models", VERSION)

@@ -10,17 +10,18 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
+from senti_tasks.corpus import snapshot
+from senti_tasks.corpus.leak_check import audit
 from senti_tasks.errors import CorpusError
 from senti_tasks.jobs import corpora as job
 from senti_tasks.jobs import erasure
-from senti_tasks.learning import corpus
-from senti_tasks.learning.leaks import audit
 from senti_tasks.text import split_key
-from senti_tasks.warehouse import corpora, database
+from senti_tasks.warehouse import database
+from senti_tasks.warehouse.models import corpora
 from senti_tasks.warehouse.schema import corpora as corpora_table
 from senti_tasks.warehouse.schema import text_splits
+from tests.made_up_reviews import made_up_reviews, of_split
 from tests.situations import MONDAY, add_reviews, annotate, edit
-from tests.unit.learning.reviews import made_up_reviews, of_split
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -54,7 +55,7 @@ def frozen(engine: Engine, home: Path, name: str) -> tuple[dict[str, set[str]], 
     """The review ids of each split, and the summary."""
     with database.reading(engine) as connection:
         row = corpora.corpus(connection, name)
-    data = corpus.load(home / "var" / "artifacts" / row["artifact"])
+    data = snapshot.load(home / "var" / "artifacts" / row["artifact"])
     assert audit(list(data["train"]["text"]), list(data["test"]["text"])).leaked == 0
     return {split: set(data[split]["review_id"]) for split in data}, row["summary"]
 
@@ -72,14 +73,14 @@ def test_a_near_duplicate_follows_its_elder_and_nothing_moves(labelled: Engine, 
 def test_a_corpus_in_the_making_is_frozen_again_without_what_is_forgotten_meanwhile(
     labelled: Engine, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    late, freezing = ["7"], corpus.freeze
+    late, freezing = ["7"], snapshot.freeze
 
     def overtaken(*arguments: Any) -> dict[str, Any]:
         if late:
             erasure.forget([late.pop()], "一封信", "小李")
         return freezing(*arguments)
 
-    monkeypatch.setattr(corpus, "freeze", overtaken)
+    monkeypatch.setattr(snapshot, "freeze", overtaken)
     parts, _ = frozen(labelled, home, freeze(0))
     assert not late
     assert "7" not in set().union(*parts.values())
@@ -190,4 +191,4 @@ def texts_of(engine: Engine, home: Path, split: str) -> list[str]:
     """The texts of a split of the newest corpus."""
     with database.reading(engine) as connection:
         row = max(connection.execute(sa.select(corpora_table)).mappings(), key=lambda row: row["due"])
-    return list(corpus.load(home / "var" / "artifacts" / row["artifact"])[split]["text"])
+    return list(snapshot.load(home / "var" / "artifacts" / row["artifact"])[split]["text"])

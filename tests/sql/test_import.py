@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from senti_tasks.errors import InputFileError, LockedError
 from senti_tasks.jobs import scoring, upkeep
 from senti_tasks.text import digest
-from senti_tasks.warehouse import database, intake
+from senti_tasks.warehouse import database, importing
 from senti_tasks.warehouse.schema import import_sources, review_annotations, reviews
 from tests.situations import count, on_sqlite, rows
 
@@ -73,7 +73,7 @@ def test_files_of_two_names_do_not_meet(engine: Engine, csv: Path) -> None:
 
 
 def test_a_batch_boundary_is_no_boundary(engine: Engine, csv: Path) -> None:
-    size = intake.BATCH_ROWS + 1
+    size = importing.BATCH_ROWS + 1
     content = "id,review\n" + "".join(f"{number},第{number}条\n" for number in range(size)) + "0,第0条\n"
     assert counts(load(csv, content, {"id": "id"})) == (size + 1, size, 1, 0, 0, 0)
     assert counts(load(csv, content, {"id": "id"})) == (size + 1, 0, size + 1, 0, 0, 0)
@@ -93,15 +93,15 @@ def test_a_source_is_one_imports_at_a_time(before: int, engine: Engine, monkeypa
     monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", 50)
     for _ in range(before):
         with database.writing(engine) as connection:
-            intake.source_id(connection, "评论.csv")
+            importing.source_id(connection, "评论.csv")
     with database.writing(engine) as first:
-        number = intake.source_id(first, "评论.csv")
+        number = importing.source_id(first, "评论.csv")
         with pytest.raises(LockedError), database.writing(engine) as second:
             if engine.dialect.name == "postgresql":
                 second.exec_driver_sql("SET LOCAL lock_timeout = 50")
-            intake.source_id(second, "评论.csv")
+            importing.source_id(second, "评论.csv")
     with database.writing(engine) as second:
-        assert intake.source_id(second, "评论.csv") == number
+        assert importing.source_id(second, "评论.csv") == number
 
 
 def test_two_imports_of_one_file_at_once_bring_it_once(engine: Engine, csv: Path) -> None:
@@ -195,7 +195,7 @@ def test_nul_is_refused_with_its_line(engine: Engine, csv: Path) -> None:
 def test_only_the_first_refusals_are_listed_and_all_are_counted(csv: Path) -> None:
     found = load(csv, "review,label\n" + "很好,9\n" * 60)
     assert found["refused"] == 60
-    assert len(found["refusals"]) == intake.REFUSALS_SHOWN
+    assert len(found["refusals"]) == importing.REFUSALS_SHOWN
 
 
 # What can

@@ -14,10 +14,11 @@ from senti_tasks.artifacts import ArtifactStore
 from senti_tasks.errors import ChampionAlarmError, RegistryError, RunStateError
 from senti_tasks.jobs import champion as job
 from senti_tasks.jobs import corpora, judging, models
-from senti_tasks.warehouse import database, promotions, registry
+from senti_tasks.warehouse import database
+from senti_tasks.warehouse.models import promotions, registry
 from senti_tasks.warehouse.schema import champion_checks, gate_results, model_metrics, text_splits
+from tests.made_up_reviews import made_up_reviews
 from tests.situations import LENIENT, MONDAY, TUESDAY, add_model, add_reviews, annotate, promote, rows
-from tests.unit.learning.reviews import made_up_reviews
 
 
 @pytest.fixture

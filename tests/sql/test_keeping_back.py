@@ -8,9 +8,10 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from senti_tasks.errors import AuditError, FrozenError
-from senti_tasks.warehouse import clock, database, overview, publication
+from senti_tasks.warehouse import database, overview
 from senti_tasks.warehouse.migrations import SQL
 from senti_tasks.warehouse.schema import review_labels, run_shards, run_summaries, scoring_runs
+from senti_tasks.warehouse.scoring import publication, publication_lock
 from tests.situations import WEDNESDAY, add_model, add_reviews, answer, count, night, open_night, promote, rows
 
 NIGHTS = 8
@@ -40,8 +41,8 @@ def audit(engine: Engine, run: int, anyway: str | None = None) -> None:
 def test_a_frozen_night_is_scored_and_audited_and_published_after_the_thaw(shop: Engine) -> None:
     run = answered(shop)
     with database.writing(shop) as connection:
-        clock.freeze(connection, by="小李", reason="盘点", at=WEDNESDAY)
-        again = clock.freeze(connection, by="小王", reason="别的", at=WEDNESDAY + timedelta(hours=1))
+        publication_lock.freeze(connection, by="小李", reason="盘点", at=WEDNESDAY)
+        again = publication_lock.freeze(connection, by="小王", reason="别的", at=WEDNESDAY + timedelta(hours=1))
     assert again == {"frozen_at": WEDNESDAY, "frozen_by": "小李", "frozen_reason": "盘点"}
     audit(shop, run)
     with pytest.raises(FrozenError, match=rf"frozen by 小李 .*盘点.*senti score --run {run}"):
@@ -49,8 +50,8 @@ def test_a_frozen_night_is_scored_and_audited_and_published_after_the_thaw(shop:
     assert count(shop, review_labels) == 0
     with database.writing(shop) as connection:
         assert overview.status(connection)["frozen"] == again
-        assert clock.unfreeze(connection)
-        assert not clock.unfreeze(connection)
+        assert publication_lock.unfreeze(connection)
+        assert not publication_lock.unfreeze(connection)
     publish(shop, run)
     assert count(shop, review_labels) == 2
 

@@ -11,10 +11,11 @@ from sqlalchemy import Engine
 
 from senti_tasks import labels
 from senti_tasks.errors import RegistryError
-from senti_tasks.jobs import corpora, forms, judging, models, scoring, training, upkeep
+from senti_tasks.jobs import corpora, judging, models, scoring, training, upkeep, variants
 from senti_tasks.labels import LabelSet
-from senti_tasks.learning import base_models
-from senti_tasks.warehouse import database, registry
+from senti_tasks.training import base_models
+from senti_tasks.warehouse import database
+from senti_tasks.warehouse.models import registry
 from senti_tasks.warehouse.schema import model_labels, model_metrics
 from tests.situations import add_model, add_reviews, night, promote, rows
 
@@ -61,7 +62,7 @@ def test_three_labels_go_all_the_way(three: Engine, bare_home: Path) -> None:
     # Random weights need a fast pace to learn anything in two seconds.
     recipe = {"epochs": 12, "max_length": 32, "learning_rate": 5e-3}
     model = training.train(frozen["corpus"], "week", config=recipe)["model"]
-    forms.build_forms(model)
+    variants.build_forms(model)
     assert judging.judge(judging.evaluate(model))["reasons"]
     models.promote(model, "演示", actor="小李")  # too few test rows for the gate
     with database.reading(three) as connection:

@@ -14,7 +14,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, Engine
 
 from senti_tasks.errors import WarehouseError
-from senti_tasks.jobs import scoring, upkeep, workplace
+from senti_tasks.jobs import context, scoring, upkeep
 from senti_tasks.labels import DEFAULT, LabelSet
 from senti_tasks.warehouse import database, migrations
 from senti_tasks.warehouse.schema import metadata, model_forms, review_labels, warehouse_settings
@@ -456,7 +456,7 @@ def test_a_warehouse_that_was_never_migrated_says_so(
     monkeypatch.setenv("SENTI_DATABASE_URL", empty_url)
     database.make_room(database.connect(empty_url))
     with pytest.raises(WarehouseError, match=r"is at revision none.* run `senti migrate`"):
-        workplace.enter()
+        context.enter()
 
 
 def test_a_missing_table_says_so(empty_url: str) -> None:

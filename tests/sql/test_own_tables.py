@@ -11,7 +11,8 @@ from sqlalchemy import Engine
 
 from senti_tasks.jobs import checkup, erasure, scoring, upkeep
 from senti_tasks.text import digest
-from senti_tasks.warehouse import corpora, database, migrations, texts
+from senti_tasks.warehouse import database, migrations
+from senti_tasks.warehouse.models import corpora, texts
 from senti_tasks.warehouse.schema import metadata, review_labels
 from tests.situations import MONDAY, TUESDAY, WEDNESDAY, annotate, deploy, on_postgresql, rows
 

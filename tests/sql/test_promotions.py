@@ -9,7 +9,9 @@ from sqlalchemy import Connection, Engine
 
 from senti_tasks.errors import NoChampionError, RegistryError
 from senti_tasks.jobs import judging, models
-from senti_tasks.warehouse import database, promotions, registry, watermarks
+from senti_tasks.warehouse import database
+from senti_tasks.warehouse.models import promotions, registry
+from senti_tasks.warehouse.scoring import watermarks
 from tests.situations import MONDAY, TUESDAY, add_model, promote, rows
 
 CONTENDERS = 4

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from senti_tasks.errors import AuditError, FrozenError, RunStateError
-from senti_tasks.warehouse import clock, database, partitions, pending, publication, runs, shards
+from senti_tasks.warehouse import database, partitions
 from senti_tasks.warehouse.migrations import SQL
 from senti_tasks.warehouse.schema import (
     forgotten_reviews,
@@ -24,6 +24,7 @@ from senti_tasks.warehouse.schema import (
     scoring_runs,
     staged_labels,
 )
+from senti_tasks.warehouse.scoring import pending, publication, publication_lock, runs, shards
 from tests.situations import (
     MONDAY,
     TUESDAY,
@@ -497,12 +498,12 @@ def test_what_was_overruled_once_is_not_asked_again_after_a_freeze(shop: Engine)
     with pytest.raises(AuditError, match="as_usual"):
         audit(shop, run)
     with database.writing(shop) as connection:
-        clock.freeze(connection, by="小李", reason="演示", at=WEDNESDAY)
+        publication_lock.freeze(connection, by="小李", reason="演示", at=WEDNESDAY)
         publication.audit(connection, run, anyway="a sale", actor="小王")
     with pytest.raises(FrozenError):
         publish(shop, run)
     with database.writing(shop) as connection:
-        clock.unfreeze(connection)
+        publication_lock.unfreeze(connection)
     audit(shop, run)
     assert publish(shop, run)["overruled_by"] == "小王"
 

@@ -8,8 +8,10 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
-from senti_tasks.warehouse import database, promotions, publication
+from senti_tasks.warehouse import database
 from senti_tasks.warehouse.migrations import SQL
+from senti_tasks.warehouse.models import promotions
+from senti_tasks.warehouse.scoring import publication
 from tests.situations import (
     MONDAY,
     TUESDAY,

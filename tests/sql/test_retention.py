@@ -10,7 +10,8 @@ from sqlalchemy import Engine
 
 from senti_tasks.errors import LockedError, RunStateError
 from senti_tasks.jobs import maintenance
-from senti_tasks.warehouse import database, partitions, promotions, publication, retention, runs, watermarks
+from senti_tasks.warehouse import database, partitions
+from senti_tasks.warehouse.models import promotions, retention
 from senti_tasks.warehouse.schema import (
     label_rollups,
     review_label_history,
@@ -19,6 +20,7 @@ from senti_tasks.warehouse.schema import (
     scoring_runs,
     staged_labels,
 )
+from senti_tasks.warehouse.scoring import publication, runs, watermarks
 from tests.situations import (
     TUESDAY,
     WEDNESDAY,

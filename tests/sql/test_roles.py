@@ -9,9 +9,10 @@ from sqlalchemy import Connection, Engine
 
 from senti_tasks.errors import WarehouseError
 from senti_tasks.jobs import erasure, maintenance, scoring, upkeep
-from senti_tasks.warehouse import database, migrations, partitions, publication
+from senti_tasks.warehouse import database, migrations, partitions
 from senti_tasks.warehouse.migrations import SQL, view_statements
 from senti_tasks.warehouse.schema import review_labels
+from senti_tasks.warehouse.scoring import publication
 from tests.situations import (
     WEDNESDAY,
     add_model,

@@ -8,8 +8,9 @@ import pytest
 from sqlalchemy import Engine
 
 from senti_tasks.errors import RunStateError, ShardTakenError
-from senti_tasks.warehouse import database, runs, shards
+from senti_tasks.warehouse import database
 from senti_tasks.warehouse.schema import run_items, run_shards, scoring_runs, staged_labels
+from senti_tasks.warehouse.scoring import runs, shards
 from tests.situations import (
     TUESDAY,
     WEDNESDAY,

@@ -7,9 +7,11 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from senti_tasks.jobs import scoring
-from senti_tasks.jobs.workplace import enter
-from senti_tasks.warehouse import database, shards
+from senti_tasks.jobs.context import enter
+from senti_tasks.jobs.scoring import loading
+from senti_tasks.warehouse import database
 from senti_tasks.warehouse.schema import review_labels, scoring_errors, scoring_runs
+from senti_tasks.warehouse.scoring import shards
 from tests.situations import PHRASES, TUESDAY, add_model, add_reviews, edit, night, on_postgresql, on_sqlite, rows
 
 DUE = "2026-11-04T02:00:00+08:00"
@@ -149,7 +151,7 @@ def test_scoring_everything_again_asks_the_model_again(engine: Engine, champion:
 def test_windows_are_staged_one_by_one_and_cover_the_shard(
     engine: Engine, champion: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scoring.scorer_of(enter(), champion), "window_rows", 7)
+    monkeypatch.setattr(loading.scorer_of(enter(), champion), "window_rows", 7)
     with database.writing(engine) as connection:
         add_reviews(connection, {key: GOOD[key] for key in range(1, 31)})
     run = scoring.open_run("night", DUE)

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from senti_tasks.warehouse import binary_copy, database, migrations, partitions, staging
+from senti_tasks.warehouse import binary_copy, database, migrations, partitions
 from senti_tasks.warehouse.schema import staged_labels
+from senti_tasks.warehouse.scoring import staging
 from tests.situations import MONDAY, TUESDAY, rows
 
 KEYS: dict[str, list[Any]] = {

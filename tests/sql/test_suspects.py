@@ -11,9 +11,10 @@ from sqlalchemy import Engine
 from senti_tasks.errors import CorpusError
 from senti_tasks.jobs import corpora as freezing
 from senti_tasks.jobs import suspects as jobs
-from senti_tasks.warehouse import annotation_suspects, corpora, database, migrations, schema
+from senti_tasks.warehouse import database, migrations, schema
+from senti_tasks.warehouse.models import annotation_suspects, corpora
+from tests.made_up_reviews import made_up_reviews
 from tests.situations import TUESDAY, WEDNESDAY, add_model, add_reviews, annotate, edit, promote, rows
-from tests.unit.learning.reviews import made_up_reviews
 
 PLANTED = set(range(7, 300, 25))
 

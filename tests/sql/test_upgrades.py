@@ -10,8 +10,9 @@ from alembic import command
 from sqlalchemy import Engine
 
 from senti_tasks.errors import LockedError, WarehouseError
-from senti_tasks.warehouse import database, migrations, partitions, publication, shards, watermarks
+from senti_tasks.warehouse import database, migrations, partitions
 from senti_tasks.warehouse.schema import label_rollups, review_labels, run_items, scoring_runs, staged_labels
+from senti_tasks.warehouse.scoring import publication, shards, watermarks
 from tests.situations import MONDAY, TUESDAY, WEDNESDAY, judged, night, on_postgresql, rows
 
 REVISIONS = ("0001", "0002", "0003", "0004")

@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import Engine
 
 from senti_tasks.jobs import scoring
-from senti_tasks.warehouse import database, migrations, overview, promotions, registry
+from senti_tasks.warehouse import database, migrations, overview
+from senti_tasks.warehouse.models import promotions, registry
 from tests.situations import SHANGHAI, TUESDAY, WEDNESDAY, add_model, add_reviews, delete, edit, night, promote, rows
 
 VIEWS = list(migrations.view_statements())

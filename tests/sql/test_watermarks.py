@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Connection, Engine
 
-from senti_tasks.warehouse import database, pending, publication, runs, watermarks
+from senti_tasks.warehouse import database
 from senti_tasks.warehouse.schema import review_labels, scoring_runs
+from senti_tasks.warehouse.scoring import pending, publication, runs, watermarks
 from tests.situations import MONDAY, WEDNESDAY, add_model, add_reviews, answer, night, open_night, promote, rows
 
 THURSDAY = WEDNESDAY + timedelta(days=1)

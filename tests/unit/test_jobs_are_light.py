@@ -11,10 +11,10 @@ HEAVY = ("torch", "transformers", "datasets", "pandas", "sqlalchemy", "airflow",
 
 
 def modules(package: str) -> list[str]:
-    """``package`` and every module in its folder."""
-    names = sorted(path.stem for path in (ROOT / package.replace(".", "/")).glob("*.py"))
-    assert "__init__" in names, f"{package} is no folder of modules any more"
-    return [package, *(f"{package}.{name}" for name in names if name != "__init__")]
+    """``package`` and every module below it."""
+    paths = sorted((ROOT / package.replace(".", "/")).rglob("*.py"))
+    assert paths, f"{package} is not a folder of modules"
+    return [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in paths]
 
 
 def in_a_fresh_interpreter(program: str) -> str:
@@ -41,4 +41,4 @@ print(*sorted(name for name in sys.modules if name.startswith("senti_tasks")))
 """
     loaded = in_a_fresh_interpreter(program).split()
     assert "senti_tasks.scoring.scorer" in loaded
-    assert not [name for name in loaded if "warehouse" in name or "jobs" in name or "learning" in name]
+    assert {name.split(".")[1] for name in loaded if "." in name} <= {"config", "errors", "labels", "scoring", "text"}

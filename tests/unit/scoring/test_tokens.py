@@ -15,10 +15,10 @@ from tokenizers.models import WordLevel, WordPiece
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from senti_tasks.errors import ArtifactError
-from senti_tasks.learning.vocabulary import build_tokenizer, fit_to_vocabulary
 from senti_tasks.scoring.characters import CharacterTable
 from senti_tasks.scoring.tokens import HEAD_TOKENS, Encoder
 from senti_tasks.text import normalise
+from senti_tasks.training.tokenizer.vocabulary import build_tokenizer, fit_to_vocabulary
 from tests.situations import MODEL_LENGTH, PHRASES
 from tests.unit.scoring.rows import rows_of, tokens_of
 from tests.unit.scoring.texts import HARD, random_texts

@@ -1,0 +1,57 @@
+"""Reviews that a model would be judged by and was trained on: found, and kept out of a corpus."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from senti_tasks.corpus.near_duplicates import Shingles, pairs, shingles
+from senti_tasks.corpus.snapshot import Example
+from senti_tasks.corpus.splits import SET_ASIDE
+from senti_tasks.text import folded
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """How many test rows stand in train."""
+
+    rows: int
+    """Test rows looked at."""
+    exact: int
+    """Of them, those with the same letters and digits as a row of train."""
+    near: int
+    """Of them, those that a row of train resembles without being the same."""
+
+    @property
+    def leaked(self) -> int:
+        return self.exact + self.near
+
+
+def audit(train: Sequence[str], test: Sequence[str]) -> Audit:
+    """Compares every text of ``test`` with every one of ``train``, whatever put them there."""
+    found = rows_in(train, test)
+    known = {folded(text) for text in train}
+    exact = sum(folded(test[row]) in known for row in found)
+    return Audit(len(test), exact, len(found) - exact)
+
+
+def rows_in(known: Sequence[str], texts: Sequence[str]) -> set[int]:
+    """Which rows of ``texts`` are near-duplicates of one of ``known``, or the same. Every pair is compared."""
+    return {row for row, _ in pairs([shingles(text) for text in texts], [shingles(text) for text in known])}
+
+
+def keep_apart(
+    examples: Sequence[Example], splits: Mapping[str, str], texts: Mapping[str, Shingles]
+) -> tuple[list[Example], dict[str, int]]:
+    """``examples`` without those that would leak, and how many were left out per reason. Their order stays.
+
+    ``splits`` and ``texts`` say the split and the shingles of each split key.
+
+    Left out are those set aside, and those of the training split that resemble a held-out one. The ledger makes none of
+    the latter; one that older versions of this program wrote holds them, and nothing in it moves.
+    """
+    usable = [example for example in examples if splits[example.split_key] != SET_ASIDE]
+    train = [example for example in usable if splits[example.split_key] == "train"]
+    held_out = [example for example in usable if splits[example.split_key] != "train"]
+    leaking = pairs([texts[example.split_key] for example in train], [texts[one.split_key] for one in held_out])
+    left_out = {train[row].split_key for row, _ in leaking}
+    kept = [example for example in usable if example.split_key not in left_out]
+    return kept, {"near-duplicate of several splits": len(examples) - len(usable), "resembles held-out": len(left_out)}

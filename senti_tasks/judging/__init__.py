@@ -1,0 +1,1 @@
+"""A candidate and its references in, a verdict out: evaluation, gate, intervals, calibration, slices, suspects."""

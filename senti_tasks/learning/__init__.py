@@ -1,1 +1,0 @@
-"""Labelled reviews in, a judged model out. Gets folders and plain values; knows neither the warehouse nor settings."""

@@ -1,0 +1,85 @@
+"""The Hugging Face Trainer as every training here uses it: one that, killed and resumed, ends with the same weights."""
+
+import logging
+import math
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainingArguments
+
+from senti_tasks.config import PretrainConfig, TrainConfig
+from senti_tasks.scoring.devices import cpu_capabilities, cuda_has_bf16, device_named
+from senti_tasks.training.checkpoints import StopAtCheckpoint
+from senti_tasks.training.sampling import LengthGroupedSampler
+
+log = logging.getLogger(__name__)
+
+Rows = list[dict[str, Any]]
+"""``input_ids`` and more of each text, not padded."""
+Report = Callable[[dict[str, Any]], None]
+
+
+class ResumableTrainer(Trainer):
+    """The library's, with an order of rows that a resumed training repeats, and rows evaluated as they stand."""
+
+    def __init__(self, model: PreTrainedModel, **arguments: Any) -> None:
+        model.accepts_loss_kwargs = False  # type: ignore[assignment]  # else accumulated losses are added, not averaged
+        super().__init__(model=model, **arguments)
+        self.remove_callback(PrinterCallback)
+
+    def go_on(self, checkpoint: Path | None, stop: StopAtCheckpoint) -> None:
+        """Trains to the end, from ``checkpoint`` if there is one. ``stop`` is one of its callbacks, and listens."""
+        if checkpoint:
+            log.info("going on from %s", checkpoint)
+        with stop.listening():
+            self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedSampler:
+        lengths = [len(row["input_ids"]) for row in cast(Rows, self.train_dataset)]
+        return LengthGroupedSampler(lengths, self.args.train_batch_size, self.args.seed, self.epoch_under_way)
+
+    def epoch_under_way(self) -> int:
+        """From 0 on; of a resumed training too."""
+        steps = math.ceil(len(cast(Rows, self.train_dataset)) / self.args.train_batch_size)
+        return int(self.state.global_step // steps)
+
+
+def arguments_for(config: TrainConfig | PretrainConfig, folder: Path, device: str, **more: Any) -> TrainingArguments:
+    """What every training here has in common, with ``more`` on top.
+
+    bf16 where ``device`` multiplies it, an evaluation and a checkpoint below ``folder`` each epoch, nothing reported.
+    """
+    cuda = device_named(device).type == "cuda"
+    half = cuda_has_bf16() if cuda else "BF16" in cpu_capabilities()
+    if cuda:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    common: dict[str, Any] = {
+        "output_dir": str(folder),
+        "seed": config.seed,
+        "learning_rate": config.learning_rate,
+        "weight_decay": config.weight_decay,
+        "warmup_steps": config.warmup_fraction,  # below 1 it is a share of all steps
+        "lr_scheduler_type": "linear",
+        "optim": "adamw_torch_fused",
+        "num_train_epochs": config.epochs,
+        "per_device_train_batch_size": config.batch_size,
+        "eval_strategy": "epoch",
+        "logging_strategy": "epoch",
+        "save_strategy": "epoch",
+        "save_total_limit": 1,  # and the best one
+        "remove_unused_columns": False,
+        "use_cpu": not cuda,
+        "bf16": half,
+        "dataloader_pin_memory": cuda,
+        "disable_tqdm": not sys.stderr.isatty(),
+        "report_to": "none",
+    }
+    arguments = TrainingArguments(**common | more)
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1  # else several GPUs share each batch, and the batch grows with them
+    return arguments

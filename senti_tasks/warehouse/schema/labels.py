@@ -1,0 +1,76 @@
+"""Published labels, their history and sums, and reviews that were erased."""
+
+import sqlalchemy as sa
+from sqlalchemy import Column, Index, Table
+
+from senti_tasks.warehouse.schema.metadata import Counter, Digest, metadata
+from senti_tasks.warehouse.types import ReviewId, UTCDateTime
+
+
+def _label_columns() -> list[Column[object]]:
+    return [
+        Column("text_digest", Digest, nullable=False),
+        Column("review_updated_at", UTCDateTime, nullable=False),  # the version of the text that was read
+        Column("label", sa.SmallInteger, nullable=False),
+        Column("score", sa.Double, nullable=False),
+        Column("confidence", sa.Double, nullable=False),
+        Column("truncated", sa.Boolean, nullable=False),
+        Column("form", sa.Text, nullable=False),
+        Column("run_id", Counter, nullable=False),
+        Column("scored_at", UTCDateTime, nullable=False),
+        Column("local_day", sa.Date, nullable=False),  # the day the review was written, in SENTI_TIMEZONE
+    ]
+
+
+review_labels = Table(
+    "review_labels",
+    metadata,
+    Column("model_version", sa.Text, primary_key=True),
+    Column("review_id", ReviewId, primary_key=True),
+    *_label_columns(),
+    Column("publish_seq", Counter, nullable=False),
+    Index("ix_review_labels_text_digest", "model_version", "text_digest"),
+    postgresql_partition_by="LIST (model_version)",
+)
+
+review_label_history = Table(  # labels of texts that were edited since
+    "review_label_history",
+    metadata,
+    Column("model_version", sa.Text, primary_key=True),
+    Column("review_id", ReviewId, primary_key=True),
+    *_label_columns(),
+    Column("publish_seq", Counter, primary_key=True),
+    Column("replaced_by", Counter, nullable=False),  # the publish_seq that replaced it
+)
+
+scoring_errors = Table(
+    "scoring_errors",
+    metadata,
+    Column("model_version", sa.Text, primary_key=True),
+    Column("review_id", ReviewId, primary_key=True),
+    Column("review_updated_at", UTCDateTime, primary_key=True),
+    Column("text_digest", Digest, nullable=False),
+    Column("reason", sa.Text, nullable=False),
+    Column("run_id", Counter, nullable=False),
+    Column("at", UTCDateTime, nullable=False),
+)
+
+label_rollups = Table(  # sums over review_labels, kept with every publication, so that a month is thirty rows
+    "label_rollups",
+    metadata,
+    Column("model_version", sa.Text, primary_key=True),
+    Column("local_day", sa.Date, primary_key=True),
+    Column("label", sa.SmallInteger, primary_key=True),
+    Column("reviews", Counter, nullable=False),
+    Column("score_sum", sa.Double, nullable=False),
+    Column("confidence_sum", sa.Double, nullable=False),
+)
+
+forgotten_reviews = Table(  # erased on request: never labelled, published or imported again
+    "forgotten_reviews",
+    metadata,
+    Column("review_id", ReviewId, primary_key=True),
+    Column("at", UTCDateTime, nullable=False),
+    Column("actor", sa.Text, nullable=False),
+    Column("reason", sa.Text, nullable=False),
+)

@@ -1,0 +1,95 @@
+"""Scoring runs: plans, shards and staged labels."""
+
+import sqlalchemy as sa
+from sqlalchemy import CheckConstraint, Column, ForeignKey, Table
+
+from senti_tasks.warehouse.schema.metadata import Counter, Digest, metadata
+from senti_tasks.warehouse.types import ReviewId, UTCDateTime
+
+scoring_runs = Table(
+    "scoring_runs",
+    metadata,
+    Column("run_id", Counter, primary_key=True),
+    Column("origin", sa.Text, nullable=False, unique=True),  # makes opening a run idempotent
+    Column("scope", sa.Text, nullable=False),
+    Column("model_version", sa.Text, ForeignKey("models.version"), nullable=False),
+    Column("form", sa.Text, nullable=False),
+    Column("due", UTCDateTime, nullable=False),
+    Column("state", sa.Text, nullable=False),
+    Column("opened_at", UTCDateTime, nullable=False),
+    Column("published_at", UTCDateTime),
+    Column("publish_seq", Counter, unique=True),
+    Column("planned", Counter),
+    Column("labelled", Counter),
+    Column("failed", Counter),
+    Column("superseded", Counter),
+    Column("truncated", Counter),
+    Column("after_id", ReviewId),  # of a run over a range of keys: those above this one
+    Column("through_id", ReviewId),  # ... up to this one
+    Column("late", Counter),  # of a reconciliation: planned reviews that the nights had no chance to see
+    Column("seconds", sa.Double),  # from opening to publication
+    Column("overruled", sa.Text),  # the checks that a person overruled, what they found, and why and by whom
+    Column("overruled_by", sa.Text),
+    Column("overruled_reason", sa.Text),
+    CheckConstraint("scope IN ('new', 'all', 'rescore', 'reconcile')", name="scope"),
+    CheckConstraint("state IN ('open', 'planned', 'audited', 'published', 'abandoned')", name="state"),
+    CheckConstraint("(state = 'published') = (publish_seq IS NOT NULL)", name="published"),
+)
+
+scoring_watermarks = Table(  # everything changed up to here was planned and published for the model
+    "scoring_watermarks",
+    metadata,
+    Column("model_version", sa.Text, ForeignKey("models.version"), primary_key=True),
+    Column("through", UTCDateTime, nullable=False),
+)
+
+run_summaries = Table(  # what a published run said, for the nights after it to be compared with
+    "run_summaries",
+    metadata,
+    Column("run_id", Counter, ForeignKey("scoring_runs.run_id"), primary_key=True),
+    Column("label", sa.SmallInteger, primary_key=True),
+    Column("labels", Counter, nullable=False),
+    Column("confidence_sum", sa.Double, nullable=False),
+    Column("confidence_squares", sa.Double, nullable=False),
+)
+
+run_items = Table(  # the frozen plan: which version of which review, in which shard (contiguous in review_id)
+    "run_items",
+    metadata,
+    Column("run_id", Counter, primary_key=True),
+    Column("shard", sa.SmallInteger, primary_key=True),
+    Column("review_id", ReviewId, primary_key=True),
+    Column("review_updated_at", UTCDateTime, nullable=False),
+    postgresql_partition_by="LIST (run_id)",
+)
+
+run_shards = Table(
+    "run_shards",
+    metadata,
+    Column("run_id", Counter, ForeignKey("scoring_runs.run_id"), primary_key=True),
+    Column("shard", sa.SmallInteger, primary_key=True),
+    Column("planned", Counter, nullable=False),
+    Column("attempt", sa.Integer, nullable=False, server_default="0"),  # the fencing token: claiming raises it
+    Column("accepted_attempt", sa.Integer),  # set once, when every page is staged
+    Column("staged_through", ReviewId),  # the last review_id answered: where the next attempt goes on
+    CheckConstraint("accepted_attempt <= attempt", name="accepted"),
+)
+
+staged_labels = Table(  # append-only and without an index, so that it takes rows as fast as the database can
+    "staged_labels",
+    metadata,
+    Column("run_id", Counter, nullable=False),
+    Column("shard", sa.SmallInteger, nullable=False),
+    Column("attempt", sa.Integer, nullable=False),
+    Column("review_id", ReviewId, nullable=False),
+    Column("text_digest", Digest, nullable=False),
+    Column("label", sa.SmallInteger),
+    Column("score", sa.Double),
+    Column("confidence", sa.Double),
+    Column("truncated", sa.Boolean, nullable=False),
+    Column("local_day", sa.Date, nullable=False),
+    Column("scored_at", UTCDateTime, nullable=False),
+    Column("reason", sa.Text),  # why it could not be scored
+    CheckConstraint("(label IS NULL) = (reason IS NOT NULL)", name="answer"),
+    postgresql_partition_by="LIST (run_id)",
+)

@@ -1,0 +1,1 @@
+"""Scoring runs: what is pending, the plan, shards and their staged labels, and the publication."""

@@ -1,0 +1,173 @@
+"""Shards of a run: an attempt claims one, reads what it planned page by page, and stages what the model said.
+
+Exactly once, by construction: a shard's row holds the attempt that owns it and the last review answered. Staging a page
+moves that mark from where the attempt left it and appends the labels in one transaction, and only for the attempt that
+still owns the shard. So an attempt that was presumed dead writes nothing once another has claimed the shard, and the
+other goes on at the mark.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from senti_tasks.errors import RunStateError, ShardTakenError
+from senti_tasks.warehouse.schema import Digest, review_labels, reviews, run_items, run_shards, scoring_runs
+from senti_tasks.warehouse.scoring import staging
+from senti_tasks.warehouse.scoring.staging import Answers
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An attempt's hold on a shard."""
+
+    run_id: int
+    shard: int
+    attempt: int
+    staged_through: Any
+    """The last review_id that was answered, by this attempt or earlier ones; ``None`` at the beginning."""
+    planned: int
+    """Reviews in the shard."""
+
+
+class Item(NamedTuple):
+    """A planned review as it stands now."""
+
+    review_id: Any
+    text: str | None
+    created_at: datetime | None
+    superseded: bool
+    """Edited or deleted since the plan: it has no text to read, and is pending again if it still exists."""
+
+
+def claim(connection: Connection, run_id: int, shard: int) -> Claim | None:
+    """Takes the shard from whatever attempt holds it; ``None`` when it is finished. Raises ``RunStateError`` where
+    there is none, or its run was abandoned."""
+    row = connection.execute(
+        sa.update(run_shards)
+        .where(_one_shard(run_id, shard), run_shards.c.accepted_attempt.is_(None), _wanted(run_id))
+        .values(attempt=run_shards.c.attempt + 1)
+        .returning(run_shards.c.attempt, run_shards.c.staged_through, run_shards.c.planned)
+    ).one_or_none()
+    if row is not None:
+        return Claim(run_id, shard, row.attempt, row.staged_through, row.planned)
+    _require_wanted(connection, run_id)
+    if connection.execute(sa.select(run_shards.c.shard).where(_one_shard(run_id, shard))).one_or_none() is None:
+        raise RunStateError(f"run {run_id} has no shard {shard}: plan it first")
+    return None
+
+
+def read_page(connection: Connection, run_id: int, shard: int, *, after: Any, limit: int) -> list[Item]:
+    """The next ``limit`` planned reviews past ``after``, in order of review_id, each as it stands now."""
+    # By key alone, and the version compared afterwards: an import gives all of its rows one updated_at, and a planner
+    # that took its index would read them all for every review of the page.
+    wanted = (
+        sa.select(run_items.c.review_id, run_items.c.review_updated_at)
+        .where(run_items.c.run_id == run_id, run_items.c.shard == shard)
+        .order_by(run_items.c.review_id)
+        .limit(limit)
+    )
+    if after is not None:
+        wanted = wanted.where(run_items.c.review_id > after)
+    item = wanted.cte("item")
+    unchanged = sa.func.coalesce(reviews.c.updated_at == item.c.review_updated_at, sa.false())
+    page = (
+        sa.select(item.c.review_id, sa.case((unchanged, reviews.c.review_text)), reviews.c.created_at, ~unchanged)
+        .select_from(item.outerjoin(reviews, reviews.c.review_id == item.c.review_id))
+        .order_by(item.c.review_id)
+    )
+    return [Item._make(row) for row in connection.execute(page).all()]
+
+
+def answers_before(
+    connection: Connection, model_version: str, form: str, digests: Iterable[str]
+) -> dict[str, dict[str, Any]]:
+    """What this form of the model published of texts with these digests before: digest to label, score, confidence,
+    truncated. One probe of an index per digest, however many reviews share it."""
+    if not (different := sorted(set(digests))):
+        return {}
+    asked = _listed(connection, different)
+    same = sa.and_(review_labels.c.model_version == model_version, review_labels.c.form == form)
+    other = review_labels.alias("other")
+    one = (
+        sa.select(other.c.review_id)
+        .where(other.c.model_version == model_version, other.c.form == form, other.c.text_digest == asked.c.digest)
+        .limit(1)
+        .scalar_subquery()
+    )
+    names = ("label", "score", "confidence", "truncated")
+    found = sa.select(asked.c.digest, *(review_labels.c[name] for name in names)).select_from(
+        asked.join(review_labels, sa.and_(same, review_labels.c.review_id == one))
+    )
+    rows = connection.execute(found).mappings()
+    return {row["digest"]: {name: row[name] for name in names} for row in rows}
+
+
+def _listed(connection: Connection, digests: list[str]) -> sa.CTE:
+    """``digests`` as a table of one column. One parameter holds them all: four thousand take longer to compile than the
+    database takes to answer."""
+    if connection.dialect.name == "postgresql":
+        parts = sa.func.unnest(sa.func.string_to_array(",".join(digests), ","))
+        listed = parts.table_valued(sa.column("digest", Digest), name="listed").render_derived()
+    else:
+        listed = sa.func.json_each(json.dumps(digests)).table_valued(sa.column("value", Digest), name="listed")
+    (digest,) = listed.c
+    return sa.select(digest.label("digest")).cte("asked")
+
+
+def stage(connection: Connection, claim: Claim, answers: Answers, *, through: Any) -> Claim:
+    """Appends the answers of one page and moves the shard's mark to ``through``, its last review_id; returns the claim
+    to go on with.
+
+    Raises ``ShardTakenError`` when another attempt has claimed the shard since, or the mark is not where this one left
+    it: nothing is written then.
+    """
+    if connection.dialect.name == "postgresql":
+        # Nobody waits for the disk. A page that a crash of the server takes back takes its mark along, and whoever goes
+        # on as if it were there is refused; accepting the shard waits for all of its pages.
+        connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
+    _hold(connection, claim, staged_through=through)
+    staging.append(connection, claim.run_id, claim.shard, claim.attempt, answers)
+    return replace(claim, staged_through=through)
+
+
+def accept(connection: Connection, claim: Claim) -> None:
+    """Declares the shard finished by this attempt. Raises ``ShardTakenError`` as ``stage`` does."""
+    _hold(connection, claim, accepted_attempt=claim.attempt)
+
+
+def _hold(connection: Connection, claim: Claim, **values: Any) -> None:
+    mine = sa.and_(
+        _one_shard(claim.run_id, claim.shard),
+        run_shards.c.attempt == claim.attempt,
+        run_shards.c.accepted_attempt.is_(None),
+        run_shards.c.staged_through.is_not_distinct_from(claim.staged_through),
+        _wanted(claim.run_id),
+    )
+    if connection.execute(sa.update(run_shards).where(mine).values(values)).rowcount != 1:
+        _require_wanted(connection, claim.run_id)
+        raise ShardTakenError(
+            f"shard {claim.shard} of run {claim.run_id} was claimed again after attempt {claim.attempt}, or a crash of "
+            "the database took back its last page: this attempt stops here, and the next one goes on from the last "
+            "page that is staged"
+        )
+
+
+def _one_shard(run_id: int, shard: int) -> sa.ColumnElement[bool]:
+    return sa.and_(run_shards.c.run_id == run_id, run_shards.c.shard == shard)
+
+
+def _wanted(run_id: int) -> sa.ColumnElement[bool]:
+    """That the run was not abandoned: what it staged may be swept already."""
+    return sa.exists().where(scoring_runs.c.run_id == run_id, scoring_runs.c.state != "abandoned")
+
+
+def _require_wanted(connection: Connection, run_id: int) -> None:
+    if connection.scalar(sa.select(scoring_runs.c.state).where(scoring_runs.c.run_id == run_id)) == "abandoned":
+        raise RunStateError(
+            f"run {run_id} was abandoned while it was scored: this attempt stops here; open another run"
+        )
