@@ -70,5 +70,5 @@ check: .venv/test ## formatting, lint, types, layers
 	$(BIN)/mypy .
 	$(BIN)/lint-imports
 
-reset: ## forget the embedded warehouse, its models and Airflow's home (var/)
+reset: ## delete the embedded warehouse, its models and Airflow's home (var/)
 	rm -rf var

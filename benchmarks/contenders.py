@@ -20,7 +20,7 @@ class Job:
 
     model: Path
     """The folder of the fp32 model, with its tokenizer."""
-    forms: Path
+    variants: Path
     """A folder for what is made of it."""
     device: str
     """``cpu`` or ``cuda``."""
@@ -41,7 +41,7 @@ class Contender:
     """In which it multiplies: fp32, bf16 or int8. Its share of the peak is of this one's."""
     load: Callable[[Job], Predict]
     prepare: Callable[[Job, Sequence[str]], None] | None = None
-    """Makes its form of the model below ``forms``, given texts to calibrate with; in a process of its own."""
+    """Makes its variant of the model below ``variants``, given texts to calibrate with; in a process of its own."""
     needs: tuple[str, ...] = ()
     """Packages beyond torch, transformers and numpy."""
     slow: bool = False

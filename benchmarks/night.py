@@ -37,28 +37,28 @@ Seconds = dict[str, float]
 
 
 def measure(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Each form that pays on this machine, on both databases: seconds of every step, share of the engine's speed,
+    """Each variant that pays on this machine, on both databases: seconds of every step, share of the engine's speed,
     memory."""
     source = unlabelled(max(arguments.reviews, *arguments.memory_reviews))
     return {
         "source": source.source,
         "reviews": arguments.reviews,
-        "forms": {form: _form(folder, form, source, arguments) for form in _forms(arguments)},
+        "variants": {variant: _form(folder, variant, source, arguments) for variant in _forms(arguments)},
     }
 
 
 def _forms(arguments: argparse.Namespace) -> list[str]:
-    return arguments.forms or devices.fastest_forms("cpu")
+    return arguments.variants or devices.fastest_variants("cpu")
 
 
-def _form(folder: Path, form: str, source: Any, arguments: argparse.Namespace) -> dict[str, Any]:
-    home = folder / f"night-{form}"
-    stored: dict[str, str] = in_a_process(_store, home, form, source.draw(VOCABULARY_ROWS)).value
+def _form(folder: Path, variant: str, source: Any, arguments: argparse.Namespace) -> dict[str, Any]:
+    home = folder / f"night-{variant}"
+    stored: dict[str, str] = in_a_process(_store, home, variant, source.draw(VOCABULARY_ROWS)).value
     texts = source.draw(arguments.reviews)
     found: dict[str, Any] = {}
     with Worker(_at_work, home, stored) as worker:
         for dialect in DIALECTS:
-            rounds = [_round(worker, folder, dialect, stored, texts, form) for _ in range(arguments.rounds)]
+            rounds = [_round(worker, folder, dialect, stored, texts, variant) for _ in range(arguments.rounds)]
             found[dialect] = {
                 "rounds": rounds,
                 "seconds": {name: median(one[name] for one in rounds) for name in rounds[0]},
@@ -76,8 +76,10 @@ def _form(folder: Path, form: str, source: Any, arguments: argparse.Namespace) -
     return found
 
 
-def _round(worker: Worker, folder: Path, dialect: str, stored: dict[str, str], texts: list[str], form: str) -> Seconds:
-    log.info("a night of %d reviews, %s, %s", len(texts), form, dialect)
+def _round(
+    worker: Worker, folder: Path, dialect: str, stored: dict[str, str], texts: list[str], variant: str
+) -> Seconds:
+    log.info("a night of %d reviews, %s, %s", len(texts), variant, dialect)
     engine: float = worker.ask(texts, None).value
     seconds: Seconds = _night(worker, folder, dialect, stored, texts).value
     return {"engine": engine, **seconds, "night": sum(seconds.values())}
@@ -95,13 +97,15 @@ def _night(worker: Worker, folder: Path, dialect: str, stored: dict[str, str], t
         return worker.ask(None, engine.url.render_as_string(hide_password=False))
 
 
-def _store(home: Path, form: str, texts: Sequence[str]) -> dict[str, str]:
+def _store(home: Path, variant: str, texts: Sequence[str]) -> dict[str, str]:
     """Builds the model and puts it into the artifact store of ``home``; what ``warehouses.add_model`` wants to know."""
     from senti_tasks.artifacts import ArtifactStore
 
-    build(home / "built", form, texts)
-    artifact, digest = ArtifactStore(str(home / "artifacts"), home / "work").put(home / "built" / form, "models", form)
-    return {"version": "tiny", "form": form, "artifact": artifact, "digest": digest}
+    build(home / "built", variant, texts)
+    artifact, digest = ArtifactStore(str(home / "artifacts"), home / "work").put(
+        home / "built" / variant, "models", variant
+    )
+    return {"version": "tiny", "variant": variant, "artifact": artifact, "digest": digest}
 
 
 def _at_work(home: Path, stored: dict[str, str]) -> Callable[..., Any]:
@@ -110,11 +114,16 @@ def _at_work(home: Path, stored: dict[str, str]) -> Callable[..., Any]:
     settings = {"SENTI_HOME": home, "SENTI_ARTIFACTS": "artifacts", "SENTI_WORK": "work", "SENTI_DEVICE": "cpu"}
     os.environ.update({name: str(value) for name, value in settings.items()})
     from senti_tasks.jobs import scoring
-    from senti_tasks.jobs.context import enter
+    from senti_tasks.jobs.context import load_context
     from senti_tasks.jobs.scoring import loading
 
-    form = {"artifact": stored["artifact"], "digest": stored["digest"], "form": stored["form"], "temperature": 1.0}
-    scorer = loading.load_form(enter(migrated=False), form)
+    variant = {
+        "artifact": stored["artifact"],
+        "digest": stored["digest"],
+        "variant": stored["variant"],
+        "temperature": 1.0,
+    }
+    scorer = loading.load_variant(load_context(migrated=False), variant)
 
     def work(texts: list[str] | None, url: str | None) -> float | Seconds:
         scorer._answers.clear()  # nothing is known of the texts
@@ -142,13 +151,13 @@ def show(found: dict[str, Any]) -> None:
     """Writes the figures as Markdown."""
     say("", f"### A night of {found['reviews']:,} reviews with scratch:tiny ({found['source']})", "")
     lines = []
-    for form, databases in found["forms"].items():
+    for variant, databases in found["variants"].items():
         for name, one in databases.items():
             seconds = one["seconds"]
             peaks = "; ".join(f"{float(peak):,.0f}" for peak in one["peak_mb"].values())
             lines.append(
                 (
-                    f"{form}, {name}",
+                    f"{variant}, {name}",
                     *(number(found["reviews"] / seconds[what]) for what in ("engine", "night")),
                     percent(one["of_engine"]),
                     *(number(seconds[step]) for step in STEPS),
@@ -157,7 +166,7 @@ def show(found: dict[str, Any]) -> None:
                 )
             )
     head = (
-        "form, database",
+        "variant, database",
         "engine, reviews/s",
         "night, reviews/s",
         "of the engine",

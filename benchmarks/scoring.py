@@ -25,8 +25,8 @@ from benchmarks.lineup import lineup
 from benchmarks.reviews import SEED, corpus
 from benchmarks.tables import number, percent, say, table
 from benchmarks.workload import Shape, save_model
-from senti_tasks.scoring.devices import device_named, fastest_forms
-from senti_tasks.scoring.tokens import Encoder
+from senti_tasks.scoring.devices import device_named, fastest_variants
+from senti_tasks.scoring.tokens import TextTokenizer
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         "device": device,
         "shape": str(shape),
-        "preferred_forms": fastest_forms(device),
+        "preferred_forms": fastest_variants(device),
         "rounds": arguments.rounds,
         "mixes": {mix: _measure(mix, arguments, contenders, shape, device) for mix in options.mixes(arguments.mix)},
     }
@@ -61,12 +61,12 @@ def _measure(
     source = corpus(mix, file, max(rows, _CALIBRATION_ROWS))
     texts = source.draw(rows)
     with tempfile.TemporaryDirectory(prefix="senti-benchmark-") as folder:
-        model, forms = Path(folder) / "model", Path(folder) / "forms"
-        forms.mkdir()
+        model, variants = Path(folder) / "model", Path(folder) / "variants"
+        variants.mkdir()
         vocabulary = save_model(model, shape, source.texts)
-        lengths = Encoder.load(model).encode(texts).lengths
+        lengths = TextTokenizer.load(model).encode(texts).lengths
         slow_rows = min(rows, arguments.slow_rows or max(_SLOW_ROWS[device], rows // 8))
-        job = Job(model, forms, device, rows, float(lengths.mean()))
+        job = Job(model, variants, device, rows, float(lengths.mean()))
         calibration = source.draw(min(_CALIBRATION_ROWS, len(source.texts)), SEED + 1)
         log.info("%s: %d reviews, %s", mix, rows, source.source)
         found = compare(contenders, job, shape, Workload(texts, lengths, slow_rows), calibration, arguments.rounds)

@@ -1,6 +1,6 @@
 """How well tokenising hides behind scoring, with a model so small that it takes as long: ``scratch:tiny``'s shape.
 
-2 layers, 128 wide, random weights, a vocabulary built from the reviews, the form that this machine computes fastest;
+2 layers, 128 wide, random weights, a vocabulary built from the reviews, the variant that this machine computes fastest;
 the reviews are all different and held in memory. In turns: tokenising alone, scoring ready tokens alone, and both
 through ``Scorer.predict``. Then the peak memory of scoring few and many, each in a process of its own.
 """
@@ -17,8 +17,9 @@ from typing import Any
 from benchmarks.reviews import SEED, unlabelled
 from benchmarks.tables import number, say, table
 from benchmarks.workers import Worker, in_a_process, resident
-from senti_tasks.config import ScoreConfig, TrainConfig
+from senti_tasks.config import TrainConfig
 from senti_tasks.scoring import devices, loading
+from senti_tasks.scoring.config import ScoreConfig
 from senti_tasks.training.base_models import load_classifier
 from senti_tasks.training.tokenizer.vocabulary import build_tokenizer
 
@@ -37,19 +38,19 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """The figures, as medians of the rounds."""
     rows = arguments.rows or _ROWS
     device = devices.device_named(arguments.device).type
-    form = devices.fastest_forms(device)[0]
+    variant = devices.fastest_variants(device)[0]
     source = unlabelled(rows)
     with tempfile.TemporaryDirectory(prefix="senti-benchmark-") as name:
         folder = Path(name)
-        in_a_process(build, folder, form, source.draw(min(len(source.texts), _VOCABULARY_ROWS)))
+        in_a_process(build, folder, variant, source.draw(min(len(source.texts), _VOCABULARY_ROWS)))
         texts = source.draw(rows)
-        rounds = _rounds(folder / form, form, device, texts, arguments.rounds)
+        rounds = _rounds(folder / variant, variant, device, texts, arguments.rounds)
         config = ScoreConfig(token_budget=int(rounds[-1]["token_budget"]))
-        memory = [_memory(folder / form, form, device, config, source.draw(n, SEED + 1)) for n in _MEMORY_ROWS]
+        memory = [_memory(folder / variant, variant, device, config, source.draw(n, SEED + 1)) for n in _MEMORY_ROWS]
     found = {name: median(stages[name] for stages in rounds) for name in rounds[0]}
     return {
         "device": device,
-        "form": form,
+        "variant": variant,
         "source": source.source,
         "rows": rows,
         "rounds": rounds,
@@ -62,24 +63,24 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def build(folder: Path, form: str, texts: Sequence[str]) -> None:
-    """Writes the model into ``folder / form``, with its tokenizer."""
+def build(folder: Path, variant: str, texts: Sequence[str]) -> None:
+    """Writes the model into ``folder / variant``, with its tokenizer."""
     config = TrainConfig.for_base_model(_BASE)
     tokenizer = build_tokenizer(texts, config.max_length)
     trained = folder / "fp32"
     load_classifier(_BASE, tokenizer, config).save_pretrained(trained)
     tokenizer.save_pretrained(trained)
-    if form != "fp32":
+    if variant != "fp32":
         from senti_tasks.training import variants  # it needs OpenVINO
 
-        if form == "int8":
-            variants.build_int8(trained, folder / form, texts[:_CALIBRATION_ROWS])
+        if variant == "int8":
+            variants.build_int8(trained, folder / variant, texts[:_CALIBRATION_ROWS])
         else:
-            variants.build_bf16(trained, folder / form)
+            variants.build_bf16(trained, folder / variant)
 
 
-def _rounds(folder: Path, form: str, device: str, texts: list[str], rounds: int) -> list[Stages]:
-    with Worker(_load_stages, folder, form, device, len(texts)) as worker:
+def _rounds(folder: Path, variant: str, device: str, texts: list[str], rounds: int) -> list[Stages]:
+    with Worker(_load_stages, folder, variant, device, len(texts)) as worker:
         worker.ask(texts[: len(texts) // 10 + 1])  # prepares kernels, and probes
         found = []
         for number_ in range(rounds):
@@ -88,19 +89,19 @@ def _rounds(folder: Path, form: str, device: str, texts: list[str], rounds: int)
         return found
 
 
-def _load_stages(folder: Path, form: str, device: str, expected: int) -> Callable[[list[str]], Stages]:
+def _load_stages(folder: Path, variant: str, device: str, expected: int) -> Callable[[list[str]], Stages]:
     """A function that gives the seconds of each stage, for texts of which there are ``expected`` in all."""
-    scorer = loading.load(folder, form, device, ScoreConfig(remembered_texts=0))
-    encoder, engine = scorer._encoder, scorer._engine  # the scorer's own, so that nothing but the way differs
-    size = scorer.window_rows
+    scorer = loading.load(folder, variant, device, ScoreConfig(remembered_texts=0))
+    tokenizer, engine = scorer._tokenizer, scorer._engine  # the scorer's own, so that nothing but the way differs
+    size = scorer.chunk_rows
 
     def stages(texts: list[str]) -> Stages:
-        windows = [texts[start : start + size] for start in range(0, len(texts), size)]
+        chunks = [texts[start : start + size] for start in range(0, len(texts), size)]
         started = time.perf_counter()
-        ready = [encoder.encode(window) for window in windows]
+        ready = [tokenizer.encode(chunk) for chunk in chunks]
         tokenised = time.perf_counter()
         cpu_started = time.process_time()
-        for _ in scorer.stream(((None, window) for window in windows), expected):
+        for _ in scorer.stream(((None, chunk) for chunk in chunks), expected):
             pass
         cpu, both = time.process_time() - cpu_started, time.perf_counter()
         budget = scorer._token_budget or engine.token_budgets[1]
@@ -120,9 +121,9 @@ def _load_stages(folder: Path, form: str, device: str, expected: int) -> Callabl
     return stages
 
 
-def _memory(folder: Path, form: str, device: str, config: ScoreConfig, texts: list[str]) -> dict[str, float]:
+def _memory(folder: Path, variant: str, device: str, config: ScoreConfig, texts: list[str]) -> dict[str, float]:
     log.info("memory of %d reviews", len(texts))
-    with Worker(_load_predict, folder, form, device, config) as worker:
+    with Worker(_load_predict, folder, variant, device, config) as worker:
         answer = worker.ask(texts)
     return {
         "rows": len(texts),
@@ -132,9 +133,9 @@ def _memory(folder: Path, form: str, device: str, config: ScoreConfig, texts: li
     }
 
 
-def _load_predict(folder: Path, form: str, device: str, config: ScoreConfig) -> Callable[[list[str]], int]:
+def _load_predict(folder: Path, variant: str, device: str, config: ScoreConfig) -> Callable[[list[str]], int]:
     """A function that scores texts and gives the memory that the process held before, the texts included."""
-    scorer = loading.load(folder, form, device, config)
+    scorer = loading.load(folder, variant, device, config)
 
     def predict(texts: list[str]) -> int:
         before = resident()
@@ -151,7 +152,7 @@ def show(found: dict[str, Any]) -> None:
         "",
         f"## Throughput on {found['device']}",
         "",
-        f"{_BASE}, {found['form']}, {found['rows']:,} different reviews ({found['source']}), "
+        f"{_BASE}, {found['variant']}, {found['rows']:,} different reviews ({found['source']}), "
         f"{found['rounds'][0]['tokens']:,.0f} tokens in batches of {found['rounds'][0]['token_budget']:,.0f}; "
         f"rounds: {len(found['rounds'])}.",
         "",

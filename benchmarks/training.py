@@ -29,7 +29,7 @@ from benchmarks.tables import number, percent, say, table
 from benchmarks.workers import Answer, Worker
 from benchmarks.workload import Shape, save_model
 from senti_tasks.scoring.devices import device_named
-from senti_tasks.scoring.tokens import Encoder
+from senti_tasks.scoring.tokens import TextTokenizer
 from senti_tasks.training.sampling import LengthGroupedSampler
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ def _measure(mix: str, arguments: argparse.Namespace, shape: Shape, device: str)
     with tempfile.TemporaryDirectory(prefix="senti-benchmark-") as name:
         folder = Path(name)
         vocabulary = save_model(folder, shape, source.texts)
-        tokens = Encoder.load(folder).encode(source.draw(pool))
+        tokens = TextTokenizer.load(folder).encode(source.draw(pool))
         rows = [ids.tolist() for ids in np.split(tokens.ids, tokens.offsets[1:-1])]
         grouped = _grouped(rows, steps)
         batches = {"tutorial": _shuffled(grouped), "product": grouped}

@@ -23,10 +23,9 @@ from benchmarks import machine, night, options
 from benchmarks.seconds import timed
 from benchmarks.tables import number, say, table
 from benchmarks.warehouses import DIALECTS, NOW, promote, settle, warehouse
-from senti_tasks.config import ScoreConfig
 from senti_tasks.scoring import devices
+from senti_tasks.scoring.config import ScoreConfig
 from senti_tasks.warehouse import database
-from senti_tasks.warehouse.binary_copy import BEGIN, END
 from senti_tasks.warehouse.models import promotions
 from senti_tasks.warehouse.schema import staged_labels
 from senti_tasks.warehouse.scoring import publication, runs, shards, staging, watermarks
@@ -79,9 +78,11 @@ def add_history(engine: Engine, rows: int) -> None:
     """``rows`` labelled reviews, with their rollups and the watermark, as nights would have left them."""
     add_reviews(engine, 1, rows, step=1)
     name = engine.dialect.name
-    columns = "review_updated_at, label, score, confidence, truncated, form, run_id, scored_at, local_day, publish_seq"
+    columns = (
+        "review_updated_at, label, score, confidence, truncated, variant, run_id, scored_at, local_day, publish_seq"
+    )
     labels = (
-        f"INSERT INTO review_labels (model_version, review_id, text_digest, {columns}) "  # noqa: S608
+        f"INSERT INTO review_labels (model_version, review_id, text_hash, {columns}) "  # noqa: S608
         f"SELECT 'before', review_id, {DIGEST[name]}, updated_at, review_id % 2, 0.9, 0.9, FALSE, 'fp32', 0, "
         "updated_at, DATE(created_at), 0 FROM reviews"
     )
@@ -111,14 +112,14 @@ def planning(folder: Path, dialect: str, behind: int, arguments: argparse.Namesp
     }
 
 
-def open_run(engine: Engine, origin: str, scope: str = "new") -> int:
+def open_run(engine: Engine, idempotency_key: str, scope: str = "new") -> int:
     with database.writing(engine) as connection:
-        values = {"origin": origin, "scope": scope, "model_version": "before", "form": "fp32"}
-        return int(runs.open_run(connection, **values, due=NOW, at=NOW)["run_id"])
+        values = {"idempotency_key": idempotency_key, "scope": scope, "model_version": "before", "variant": "fp32"}
+        return int(runs.open_run(connection, **values, due=NOW, now=NOW)["run_id"])
 
 
-def plan(engine: Engine, origin: str, scope: str = "new") -> int:
-    run = open_run(engine, origin, scope)
+def plan(engine: Engine, idempotency_key: str, scope: str = "new") -> int:
+    run = open_run(engine, idempotency_key, scope)
     with database.writing(engine) as connection:
         runs.plan(connection, run)
     return run
@@ -140,15 +141,15 @@ def answers(first: int, rows: int) -> staging.Answers:
     )
 
 
-PAGES = (ScoreConfig().window_rows, 8 * ScoreConfig().window_rows)
-"""Rows of a page: what a CPU scores together, and what a GPU does."""
+PAGES = (ScoreConfig().chunk_rows, 8 * ScoreConfig().chunk_rows)
+"""Rows of a chunk: what a CPU scores together, and what a GPU does."""
 
 
 def compare_staging(folder: Path, dialect: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Rows a second of staging in pages, each a transaction; of others in one transaction, into tables without a rule:
+    """Rows a second of staging in chunks, each a transaction; of others in one transaction, into tables without a rule:
 
-    bare, the driver's bulk load (binary COPY, or executemany) of the same columns; ready, on PostgreSQL a COPY of the
-    bytes that staging sends, encoded before, so that the server alone is left; and pandas, from a frame made before.
+    bare, the driver's bulk load (binary COPY, or executemany) of the same columns; and pandas, from a frame made
+    before.
     """
     rows = arguments.staged
     everything = answers(0, rows)
@@ -159,41 +160,40 @@ def compare_staging(folder: Path, dialect: str, arguments: argparse.Namespace) -
         with database.writing(engine) as connection:
             connection.exec_driver_sql("CREATE TABLE bare AS SELECT * FROM staged_labels")
         ways: dict[str, Callable[[], object]] = {
-            str(page): partial(stage, engine, run, [answers(at, min(page, rows - at)) for at in range(0, rows, page)])
-            for page in PAGES
+            str(chunk): partial(
+                stage, engine, run, [answers(at, min(chunk, rows - at)) for at in range(0, rows, chunk)]
+            )
+            for chunk in PAGES
         }
         ways["bare"] = partial(load_bare, engine, everything)
-        if dialect == "postgresql":
-            ready = b"".join((BEGIN, *staging.copied(run, 0, 1, everything), END))
-            ways["ready"] = partial(load_ready, engine, ready)
         ways["pandas"] = partial(frame.to_sql, "by_pandas", engine, if_exists="replace", index=False)
         seconds = [{name: timed(way) for name, way in ways.items()} for _ in range(arguments.rounds)]
     return {
         "rows": rows,
         "rows_per_second": {name: rows / statistics.median(one[name] for one in seconds) for name in ways},
         "staging_over": {
-            str(page): {
-                name: statistics.median(one[name] / one[str(page)] for one in seconds)
-                for name in ("bare", "ready", "pandas")
+            str(chunk): {
+                name: statistics.median(one[name] / one[str(chunk)] for one in seconds)
+                for name in ("bare", "pandas")
                 if name in ways
             }
-            for page in PAGES
+            for chunk in PAGES
         },
     }
 
 
-def stage(engine: Engine, run: int, pages: Sequence[staging.Answers]) -> None:
+def stage(engine: Engine, run: int, chunks: Sequence[staging.Answers]) -> None:
     with database.writing(engine) as connection:
         claim = _claim(connection, run, 0)
-    for page in pages:
+    for chunk in chunks:
         with database.writing(engine) as connection:
-            claim = shards.stage(connection, claim, page, through=page.review_ids[-1])
+            claim = shards.stage(connection, claim, chunk, cursor=chunk.review_ids[-1])
 
 
 def _records(found: staging.Answers) -> Iterator[tuple[Any, ...]]:
     """The rows of ``staged_labels``, as a driver takes them."""
     columns = (of.tolist() for of in (found.labels, found.scores, found.confidences, found.truncated))
-    for row in zip(found.review_ids, found.text_digests, *columns, found.local_days, strict=True):
+    for row in zip(found.review_ids, found.text_hashes, *columns, found.local_days, strict=True):
         yield (1, 0, 1, *row, found.scored_at, None)
 
 
@@ -229,14 +229,6 @@ COPIED_TYPES = (
 )
 
 
-def load_ready(engine: Engine, ready: bytes) -> None:
-    with database.writing(engine) as connection:
-        driver: Any = connection.connection.driver_connection
-        columns = ", ".join(staging.COPIED)
-        with driver.cursor() as cursor, cursor.copy(f"COPY bare ({columns}) FROM STDIN (FORMAT BINARY)") as copy:
-            copy.write(ready)
-
-
 def publishing(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """A large night with a long history behind it, then a promotion, a rollback and a month of sentiment_daily."""
     behind, rows = max(arguments.behind), arguments.published
@@ -255,15 +247,15 @@ def publishing(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
-def publish(engine: Engine, origin: str, scope: str) -> dict[str, Any]:
+def publish(engine: Engine, idempotency_key: str, scope: str) -> dict[str, Any]:
     """Seconds of each step, and what publishing wrote."""
-    run = open_run(engine, origin, scope)
+    run = open_run(engine, idempotency_key, scope)
     seconds = {"plan": timed(lambda: _in_writing(engine, lambda connection: runs.plan(connection, run)))}
     seconds["read_and_stage"] = timed(lambda: answer_all(engine, run))
     seconds["audit"] = timed(lambda: _in_writing(engine, lambda connection: publication.audit(connection, run)))
     before = _size(engine)
     seconds["publish"] = timed(
-        lambda: _in_writing(engine, lambda connection: publication.publish(connection, run, at=NOW))
+        lambda: _in_writing(engine, lambda connection: publication.publish(connection, run, now=NOW))
     )
     after = _size(engine)
     grown = {name: (after[name] - before[name]) / 1e6 for name in before}
@@ -287,12 +279,12 @@ def answer_all(engine: Engine, run: int) -> None:
         after = None
         while True:
             with database.reading(engine) as connection:
-                page = shards.read_page(connection, run, shard, after=after, limit=ScoreConfig().window_rows)
-            if not page:
+                chunk = shards.read_chunk(connection, run, shard, after=after, limit=ScoreConfig().chunk_rows)
+            if not chunk:
                 break
-            after = page[-1].review_id
+            after = chunk[-1].review_id
             with database.writing(engine) as connection:
-                claim = shards.stage(connection, claim, answers(page[0].review_id, len(page)), through=after)
+                claim = shards.stage(connection, claim, answers(chunk[0].review_id, len(chunk)), cursor=after)
         with database.writing(engine) as connection:
             shards.accept(connection, claim)
 
@@ -312,7 +304,7 @@ def _size(engine: Engine) -> dict[str, float]:
 def serve(connection: Connection, version: str) -> None:
     """Lets ``version`` serve, as if every review had its label."""
     watermarks.advance(connection, version, NOW)
-    promotions.start_service(connection, promote(connection, version)["seq"], at=NOW)
+    promotions.start_service(connection, promote(connection, version)["seq"], now=NOW)
 
 
 def show(found: dict[str, Any]) -> None:
@@ -325,16 +317,16 @@ def show(found: dict[str, Any]) -> None:
             figures = (number(one["seconds"]), number(times), number(one["seconds_to_reconcile"]))
             lines.append((f"{name}, {one['behind']:,}", f"{one['planned']:,}", *figures))
     say(*table(head, lines), "", "### Staging", "")
-    others = ("bare", "ready", "pandas")
+    others = ("bare", "pandas")
     staged: list[tuple[str, ...]] = [
         (
-            f"{name}, pages of {int(page):,}",
-            number(one["rows_per_second"][page]),
+            f"{name}, chunks of {int(chunk):,}",
+            number(one["rows_per_second"][chunk]),
             *(number(one["rows_per_second"].get(other)) for other in others),
             *(number(over.get(other)) for other in others),
         )
         for name, one in found["staging"].items()
-        for page, over in one["staging_over"].items()
+        for chunk, over in one["staging_over"].items()
     ]
     say(
         *table(
@@ -377,7 +369,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="ROWS",
         help="of the nights whose peak memory is compared; default: 20000 200000",
     )
-    own.add_argument("--forms", nargs="+", choices=devices.FORMS, help="default: those that pay on this machine")
+    own.add_argument("--variants", nargs="+", choices=devices.VARIANTS, help="default: those that pay on this machine")
     own.add_argument("--rounds", type=options.whole, default=3, help="of planning and staging; default: %(default)s")
     return own
 

@@ -58,7 +58,7 @@ def _filled(url: str, models: tuple[dict[str, Any], ...]) -> Engine:
     engine = database.connect(url)
     migrations.migrate(engine, review_id_type="bigint", reviews_table="reviews")
     with database.writing(engine) as connection:
-        frozen = {"corpus": "c", "origin": "c", "due": NOW, "artifact": "none", "digest": "0" * 64}
+        frozen = {"corpus": "c", "idempotency_key": "c", "due": NOW, "artifact": "none", "digest": "0" * 64}
         connection.execute(sa.insert(corpora).values(**frozen, summary={}, created_at=NOW))
         for model in models:
             add_model(connection, **model)
@@ -67,17 +67,17 @@ def _filled(url: str, models: tuple[dict[str, Any], ...]) -> Engine:
 
 
 def add_model(
-    connection: Connection, *, version: str, form: str = "fp32", artifact: str = "none", digest: str = "0" * 64
+    connection: Connection, *, version: str, variant: str = "fp32", artifact: str = "none", digest: str = "0" * 64
 ) -> None:
-    """Registers a model whose one form is said to be proven."""
-    model = {"version": version, "origin": version, "corpus": "c", "base_model": "none", "base_revision": None}
+    """Registers a model whose one variant is said to be proven."""
+    model = {"version": version, "idempotency_key": version, "corpus": "c", "base_model": "none", "base_revision": None}
     built = {"config": {}, "code_version": "0", "normaliser_version": 1, "artifact": artifact, "digest": digest}
-    served = {"form": form, "verdict": "proven", "reason": "", "artifact": artifact, "digest": digest}
+    served = {"variant": variant, "verdict": "proven", "reason": "", "artifact": artifact, "digest": digest}
     registry.register(
         connection,
         {**model, **built, "training": {}, "trained_at": NOW},
         label_names={0: "negative", 1: "positive"},
-        form={**served, "library": "none", "temperature": 1.0, "serves": True},
+        variant={**served, "library": "none", "temperature": 1.0, "serves": True},
     )
 
 
@@ -90,5 +90,5 @@ def promote(connection: Connection, version: str, kind: str = "person") -> dict[
         compared_with=promotions.champion(connection),
         actor="benchmark",
         reason="benchmark",
-        at=NOW,
+        now=NOW,
     )

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.contenders import Job, Predict
-from senti_tasks.config import ScoreConfig
 from senti_tasks.scoring import loading
+from senti_tasks.scoring.config import ScoreConfig
 
 _INT8 = "engine-int8"
 _UNCOMPILED, _COMPILED = 4_000_000, 10_000_000  # tokens: the scorer probes for either, and compiles for the second
@@ -32,24 +32,24 @@ def prepare_int8(job: Job, calibration: Sequence[str]) -> None:
     """As a retraining makes it."""
     from senti_tasks.training.variants import build_int8
 
-    build_int8(job.model, job.forms / _INT8, calibration)
+    build_int8(job.model, job.variants / _INT8, calibration)
 
 
 def load_int8(job: Job) -> Predict:
-    return _load(job, job.forms / _INT8, "int8")
+    return _load(job, job.variants / _INT8, "int8")
 
 
-def _load(job: Job, folder: Path, form: str, announced: int | None = None) -> Predict:
+def _load(job: Job, folder: Path, variant: str, announced: int | None = None) -> Predict:
     """A ``Scorer`` that remembers no text, told to expect so many tokens: those of the job where nothing is announced.
 
     It is what ``Scorer.predict`` calls; there the number of texts is what is expected.
     """
-    scorer = loading.load(folder, form, job.device, ScoreConfig(remembered_texts=0))
+    scorer = loading.load(folder, variant, job.device, ScoreConfig(remembered_texts=0))
     expected = job.rows if announced is None else round(announced / job.mean_tokens)
 
     def predict(texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        size = scorer.window_rows
-        windows = ((None, texts[start : start + size]) for start in range(0, len(texts), size))
-        return np.concatenate([found.scores for _, found in scorer.stream(windows, expected)])
+        size = scorer.chunk_rows
+        chunks = ((None, texts[start : start + size]) for start in range(0, len(texts), size))
+        return np.concatenate([found.scores for _, found in scorer.stream(chunks, expected)])
 
     return predict

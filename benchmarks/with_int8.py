@@ -26,7 +26,7 @@ def prepare_onnx(job: Job, calibration: Sequence[str]) -> None:
     """Exports the classifier and quantises its weights; ranges of activations are found anew in each batch."""
     from onnxruntime.quantization import QuantType, quantize_dynamic  # type: ignore[import-untyped]
 
-    exported = job.forms / "fp32.onnx"
+    exported = job.variants / "fp32.onnx"
     axes = {name: {0: "texts", 1: "tokens"} for name in _NAMES}
     torch.onnx.export(  # by tracing: the exporter by torch.export gives the same products, and takes 10 times as long
         _Logits(job),
@@ -38,14 +38,14 @@ def prepare_onnx(job: Job, calibration: Sequence[str]) -> None:
         opset_version=18,
         dynamo=False,
     )
-    quantize_dynamic(exported, job.forms / _ONNX, weight_type=QuantType.QInt8)
+    quantize_dynamic(exported, job.variants / _ONNX, weight_type=QuantType.QInt8)
 
 
 def load_onnx(job: Job) -> Predict:
     """Sorted by length, batches of 2,048 tokens, padding included, one after the other on all cores."""
     import onnxruntime  # type: ignore[import-untyped]
 
-    session = onnxruntime.InferenceSession(job.forms / _ONNX, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(job.variants / _ONNX, providers=["CPUExecutionProvider"])
     tokenizer = _tokenizer(job)
 
     def score(rows: list[list[int]]) -> npt.NDArray[np.float32]:
@@ -68,12 +68,12 @@ def prepare_openvino(job: Job, calibration: Sequence[str]) -> None:
         model_type=nncf.ModelType.TRANSFORMER,
         subset_size=len(rows),
     )
-    openvino.save_model(quantised, job.forms / _OPENVINO, compress_to_fp16=False)
+    openvino.save_model(quantised, job.variants / _OPENVINO, compress_to_fp16=False)
 
 
 def load_openvino(job: Job) -> Predict:
     """Sorted by length, batches of 1,024 tokens, padding included, one after the other in one stream on all cores."""
-    compiled = _openvino().Core().compile_model(job.forms / _OPENVINO, "CPU", {"NUM_STREAMS": "1"})
+    compiled = _openvino().Core().compile_model(job.variants / _OPENVINO, "CPU", {"NUM_STREAMS": "1"})
     tokenizer = _tokenizer(job)
 
     def score(rows: list[list[int]]) -> npt.NDArray[np.float32]:

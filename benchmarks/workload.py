@@ -56,7 +56,7 @@ def save_model(folder: Path, shape: Shape, texts: Sequence[str]) -> str:
     The vocabulary is bert-base-chinese's where $SENTI_REAL_DATA has it, fitted as the product does; else one of the
     characters in ``texts``, while the table of embeddings stays as large.
     """
-    tokenizer, origin = _tokenizer(texts)
+    tokenizer, idempotency_key = _tokenizer(texts)
     with torch.random.fork_rng():
         torch.manual_seed(SEED)
         model = BertForSequenceClassification(
@@ -74,7 +74,7 @@ def save_model(folder: Path, shape: Shape, texts: Sequence[str]) -> str:
         )
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    return origin
+    return idempotency_key
 
 
 def _tokenizer(texts: Sequence[str]) -> tuple[PreTrainedTokenizerFast, str]:

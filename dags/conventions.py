@@ -11,7 +11,7 @@ LABELS = Asset("senti://tables/review_sentiment")
 
 DUE = "{{ dag_run.run_after.isoformat() }}"
 """The time a run is due. Every kind of run has it, and it stays the same through retries."""
-ORIGIN = "{{ dag.dag_id }}/{{ run_id }}"
+IDEMPOTENCY_KEY = "{{ dag.dag_id }}/{{ run_id }}"
 """Who opened a corpus, a model or a scoring run: a retried or cleared task finds its own again."""
 
 GPU = {"queue": "gpu", "pool": "gpu"}

@@ -18,7 +18,7 @@ reviews, `BaseModelError` for a hub mirror or a folder, `RegistryError` for a `b
 """
 
 from airflow.sdk import Param, dag, task
-from conventions import DEFAULTS, DUE, GPU, ORIGIN, cron
+from conventions import DEFAULTS, DUE, GPU, IDEMPOTENCY_KEY, cron
 
 from senti_tasks.jobs import pretraining
 
@@ -37,8 +37,10 @@ BASE_MODEL, CONFIG = "{{ params.base_model }}", "{{ params.config }}"
     **DEFAULTS,
 )
 def pretrain_encoder() -> None:
-    texts = task(pretraining.freeze_texts)(due=DUE, origin=ORIGIN, base_model=BASE_MODEL, config=CONFIG)
-    task(pretraining.pretrain, **GPU)(texts, origin=ORIGIN, config=CONFIG)
+    texts = task(pretraining.snapshot_texts)(
+        due=DUE, idempotency_key=IDEMPOTENCY_KEY, base_model=BASE_MODEL, config=CONFIG
+    )
+    task(pretraining.pretrain, **GPU)(texts, idempotency_key=IDEMPOTENCY_KEY, config=CONFIG)
 
 
 pretrain_encoder()

@@ -1,11 +1,11 @@
 """
 ### Retrain the sentiment model
 
-Every Sunday: freezes the labelled reviews into a corpus, fine-tunes a classifier on it, builds the fastest form of it
-that gives the same labels (`SENTI_FORM`), measures that form beside the champion and a TF-IDF baseline on rows none of
-them was trained on, and promotes it only if the gate agrees. A refused model is kept with its figures (`senti models
-show VERSION`); the tasks after `is_deserved` are skipped then, and that is a good run.
-`rank_suspects` runs beside the training: labels that are probably wrong go to the view `suspect_annotations`.
+Every Sunday: makes a corpus snapshot of the labelled reviews, fine-tunes a classifier on it, builds the fastest variant
+of it that gives the same labels (`SENTI_VARIANT`), measures that variant beside the champion and a TF-IDF baseline on
+rows none of them was trained on, and promotes it only if the gate agrees. A refused model is kept with its figures
+(`senti models show VERSION`); the tasks after `is_deserved` are skipped then, and that is a good run. `rank_suspects`
+runs beside the training: labels that are probably wrong go to the view `suspect_annotations`.
 
 With `SENTI_PROMOTION=approval` a person decides on what the gate lets through: `approve` waits five days for an answer
 (Required Actions in this UI, or the REST API) and shows the scorecard. No answer is a refusal: the champion stays.
@@ -22,7 +22,7 @@ holds nothing up: the champion does worse on newly labelled reviews than it was 
 """
 
 from airflow.sdk import Param, dag, task
-from conventions import CHAMPION, DEFAULTS, DUE, GPU, ORIGIN, ask, cron
+from conventions import CHAMPION, DEFAULTS, DUE, GPU, IDEMPOTENCY_KEY, ask, cron
 
 from senti_tasks.jobs import champion, corpora, judging, suspects, training, variants
 
@@ -37,19 +37,19 @@ PARAMS = {
 @dag(schedule=cron("0 3 * * 0"), doc_md=__doc__, tags=["sentiment", "learning"], params=PARAMS, **DEFAULTS)
 def retrain_sentiment() -> None:
     choice = {"base_model": BASE_MODEL, "config": CONFIG}
-    corpus = task(corpora.freeze_corpus)(due=DUE, origin=ORIGIN, gate=GATE, **choice)["corpus"]
+    corpus = task(corpora.snapshot_corpus)(due=DUE, idempotency_key=IDEMPOTENCY_KEY, gate=GATE, **choice)["corpus"]
     task(suspects.rank_suspects)(corpus)
     first = {"priority_weight": 1000, "weight_rule": "absolute"}  # it is short, and should not wait for a training
     task(champion.alarm)(task(champion.check_champion, **GPU, **first)(corpus, config=GATE))
-    trained = task(training.train, **GPU)(corpus, origin=ORIGIN, **choice)
-    form = task(variants.build_forms, **GPU)(trained["model"])
-    evaluation = task(judging.evaluate, **GPU)(form["model"])
+    trained = task(training.train, **GPU)(corpus, idempotency_key=IDEMPOTENCY_KEY, **choice)
+    variant = task(variants.build_variants, **GPU)(trained["model"])
+    evaluation = task(judging.evaluate, **GPU)(variant["model"])
     judgement = task(judging.judge)(evaluation, config=GATE)
     deserved = task.short_circuit(judging.is_deserved)(judgement)
     way = task.branch(judging.who_promotes)(judgement)
     card = task(judging.scorecard)(judgement)
     approve = ask("approve", "Promote the newly trained model?", "{{ ti.xcom_pull(task_ids='scorecard') }}")
-    deserved >> way >> [task(judging.promote, outlets=[CHAMPION])(judgement, actor=ORIGIN), card]
+    deserved >> way >> [task(judging.promote, outlets=[CHAMPION])(judgement, actor=IDEMPOTENCY_KEY), card]
     card >> approve >> task(judging.promote_approved, outlets=[CHAMPION])(judgement, approve.output)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from rich.table import Table
 
-from local.airflow import LocalAirflow, TaskState
+from local.airflow import LocalAirflow
+from local.client import TaskState
 from senti_tasks import console, settings
 from senti_tasks.config import PRETRAINED
 from senti_tasks.errors import SentiError
@@ -45,7 +46,7 @@ def _walk(options: argparse.Namespace) -> None:
     _check(base)
     _step("The warehouse")
     migrated = upkeep.migrate()
-    _tell(f"{settings.load().url} is at revision {migrated['after']}")
+    _say(f"{settings.load().url} is at revision {migrated['after']}")
     _step("Reviews in")
     _import(options)
     _step("Airflow starts (about half a minute)")
@@ -80,11 +81,11 @@ def _import(options: argparse.Namespace) -> None:
     elif upkeep.holds_source(SAMPLE_SOURCE):
         raise SentiError(
             f"{settings.load().url} holds the sample of an earlier `make run`, and your reviews would be trained on "
-            "together with it: `make reset` forgets it, or set SENTI_DATABASE_URL to another warehouse"
+            "together with it: `make reset` deletes it, or set SENTI_DATABASE_URL to another warehouse"
         )
     else:
         counts = upkeep.import_reviews(options.reviews.resolve(), columns)
-    _tell(
+    _say(
         f"{counts['source']}: {counts['imported']:,} imported, {counts['already_there']:,} there already, "
         f"{counts['refused']:,} refused; {counts['labelled']:,} new labels of people",
         *(f"  line {refusal['line']}: {refusal['reason']}" for refusal in counts["refusals"][:10]),
@@ -94,14 +95,14 @@ def _import(options: argparse.Namespace) -> None:
 
 
 def _run(airflow: LocalAirflow, dag: str, conf: dict[str, Any] | None = None) -> None:
-    def tell(task: TaskState) -> None:
+    def report(task: TaskState) -> None:
         if task.state not in ("scheduled", "queued"):
-            _tell(f"  {task.name}: {task.state}")
+            _say(f"  {task.name}: {task.state}")
         if task.state == "up_for_retry":
-            _tell(airflow.task_log(dag, run, task, lines=5))
+            _say(airflow.task_log(dag, run, task, lines=5))
 
     run = airflow.trigger(dag, conf)
-    state = airflow.wait(dag, run, timeout=60 * MINUTES, on_state=tell)
+    state = airflow.wait(dag, run, timeout=60 * MINUTES, on_state=report)
     airflow.pause(dag)  # as it was: whoever wants its schedule unpauses it
     if state != "success":
         raise SentiError(f"{dag} has failed:\n{airflow.failure(dag, run)}")
@@ -111,34 +112,34 @@ def _settle(card: dict[str, Any]) -> None:
     """Says what the gate decided; a model that it refused is promoted all the same, on record, to have one to show."""
     version = card["model_version"]
     if card["verdict"] == "promote":
-        _tell(f"The gate let {version} through.")
+        _say(f"The gate let {version} through.")
         return
     failed = [rule for rule in models.show(version)["gate"] if not rule["passed"] and not rule["slice"]]
     reasons = [f"  - {rule['reason']}" for rule in failed]
-    _tell(f"The gate refused {version}:", *reasons)
+    _say(f"The gate refused {version}:", *reasons)
     reason = "demonstration: promoted by `make run` against the gate, to have labels to show"
     done = models.promote(version, reason, actor="make run")
-    _tell(f"It is promoted all the same, as an {done['kind']} on record ({reason}).")
+    _say(f"It is promoted all the same, as an {done['kind']} on record ({reason}).")
 
 
 def _scorecard() -> None:
     _step("The model's scorecard")
     card = models.scorecards()[0]
     shown = ("model_version", "base_model", "test_rows", "accuracy", "macro_f1", "baseline_accuracy", "verdict")
-    _tell(console.table([card], {name: name.replace("_", " ") for name in shown}))
+    _say(console.table([card], {name: name.replace("_", " ") for name in shown}))
 
 
 def _ask(query: str) -> None:
     statement, rows = upkeep.ask(query)
     _step(f"sql/queries/{query}.sql")
-    _tell(statement, "", console.table(rows, {column: column for column in rows[0]}) if rows else "(no rows)")
+    _say(statement, "", console.table(rows, {column: column for column in rows[0]}) if rows else "(no rows)")
 
 
 def _step(title: str) -> None:
-    _tell(f"\n== {title}")
+    _say(f"\n== {title}")
 
 
-def _tell(*parts: str | Table) -> None:
+def _say(*parts: str | Table) -> None:
     console.show(None, False, *parts)
 
 

@@ -5,7 +5,8 @@ import sys
 import time
 from pathlib import Path
 
-from local.airflow import LocalAirflow, LocalAirflowError, free_port
+from local.airflow import LocalAirflow, free_port
+from local.client import LocalAirflowError
 from senti_tasks import console
 
 ROOT = Path(__file__).resolve().parents[1]

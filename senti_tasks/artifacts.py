@@ -27,8 +27,8 @@ def folder_digest(folder: Path) -> str:
 def weights_digest(folder: Path) -> str:
     """The same over the files alone that decide what the model in ``folder`` answers: weights, shape and tokenizer.
 
-    So two trainings can be told to have come to one model, whatever their cards say. Raises ``ArtifactError`` when one
-    of the files is missing.
+    Two trainings with the same weights have the same digest, whatever their cards say. Raises ``ArtifactError`` when
+    one of the files is missing.
     """
     if missing := [name for name in _ANSWERING if not (folder / name).is_file()]:
         raise ArtifactError(

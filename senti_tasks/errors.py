@@ -50,7 +50,7 @@ class NoChampionError(RegistryError):
 
 
 class ChampionAlarmError(SentiError):
-    """The champion does worse on newly labelled reviews than it was promoted for. A person has to look."""
+    """The champion is less accurate on newly labelled reviews than at its promotion. A person has to look."""
 
 
 class RunStateError(SentiError):
@@ -66,8 +66,8 @@ class AuditError(SentiError):
 
 
 class DeletedReviewsError(SentiError):
-    """More reviews are gone from ``reviews`` than may be forgotten at once. A person has to look."""
+    """More reviews are gone from ``reviews`` than may be erased at once. A person has to look."""
 
 
 class FrozenError(SentiError):
-    """Publishing was frozen by a person. What was scored waits, and analysts keep yesterday's labels."""
+    """Publishing was frozen by a person. Scored runs wait, and analysts see the labels published before."""

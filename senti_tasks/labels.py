@@ -19,7 +19,7 @@ _ALIKE: tuple[tuple[str, ...], ...] = (
 class Spellings:
     """What the cells of a label column mean."""
 
-    meanings: Mapping[str, int | None]
+    cells: Mapping[str, int | None]
     """Cell, as ``_plain`` has it, to label number; ``None``: it says that nobody has labelled the review."""
     expected: str
     """What a cell may hold, for messages."""
@@ -32,9 +32,9 @@ class Spellings:
         spelling = _plain(value)
         if not spelling:
             return None
-        if spelling not in self.meanings:
+        if spelling not in self.cells:
             raise ValueError(f"label {str(value)[:40]!r} is not one of {self.expected}")
-        return self.meanings[spelling]
+        return self.cells[spelling]
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class LabelSet:
         On the left what a cell holds, on the right a label as ``parse`` reads it, or nothing: those reviews have no
         label. Raises ``ConfigError`` naming the pair that cannot be meant.
         """
-        meanings: dict[str, int | None] = {}
+        cells: dict[str, int | None] = {}
         shown = []
         for pair in label_map.split(","):
             value, equals, label = pair.strip().rpartition("=")
@@ -113,10 +113,10 @@ class LabelSet:
                 meaning = self.parse(label)
             except ValueError as error:
                 raise ConfigError(f"--label-map holds {pair.strip()!r}: {error}") from error
-            if meanings.setdefault(spelling, meaning) != meaning:
+            if cells.setdefault(spelling, meaning) != meaning:
                 raise ConfigError(f"--label-map gives {value.strip()!r} two meanings: leave one of them out")
             shown.append(value.strip())
-        return Spellings(meanings, f"{', '.join(shown)}, which --label-map names")
+        return Spellings(cells, f"{', '.join(shown)}, which --label-map names")
 
 
 def _plain(value: object) -> str:

@@ -47,20 +47,21 @@ class Settings(BaseSettings):
     ``senti pretrain`` made: ``pretrained:newest`` or ``pretrained:VERSION``."""
     device: str = "auto"
     """``auto`` (CUDA if there is one), ``cpu`` or ``cuda``; CUDA_VISIBLE_DEVICES chooses among several."""
-    form: Literal["auto", "fp32", "bf16", "int8"] = "auto"
-    """The form of a newly trained model that is to serve, if it proves itself; ``auto``: the fastest on ``device``."""
+    variant: Literal["auto", "fp32", "bf16", "int8"] = "auto"
+    """The variant of a newly trained model that is to serve, if it proves itself; ``auto``: the fastest on ``device``.
+    """
 
     promotion: Literal["gate", "approval"] = "gate"
     """Who promotes a model that passes the gate: the gate itself, or a person, who is asked."""
 
     overlap_hours: int = Field(24, ge=0)
-    """How far before the last night's due time a night looks again, for transactions that committed late."""
+    """How far before the watermark a run looks again, for transactions that committed late."""
     keep_models: int = Field(3, ge=1)
     """How many models that served keep their labels; those in use and the one to roll back to always do."""
-    deleted_reviews: Literal["keep", "forget"] = "keep"
+    deleted_reviews: Literal["keep", "erase"] = "keep"
     """What maintenance does with the labels of reviews that are no longer in ``reviews``."""
     deleted_share: float = Field(0.1, ge=0, le=1)
-    """The largest share of all reviews that maintenance forgets at once: a source being reloaded looks empty."""
+    """The largest share of all reviews that maintenance erases at once: a source being reloaded looks empty."""
 
     @field_validator("timezone")
     @classmethod

@@ -22,10 +22,10 @@ def normalise(text: str) -> str:
     return _SPACE.sub(" ", _CONTROL.sub("", text)).strip()
 
 
-def digest(text: str) -> str:
+def text_hash(text: str) -> str:
     """Which text this is: the first 32 hex digits of SHA-256 over its UTF-8 bytes, as it stands in the database.
 
-    Over the raw text, so that other people's SQL can fill ``review_annotations.text_digest`` without us; PostgreSQL:
+    Over the raw text, so that other people's SQL can fill ``review_annotations.text_hash`` without us; PostgreSQL:
     ``left(encode(sha256(convert_to(review_text, 'UTF8')), 'hex'), 32)``.
     """
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
@@ -41,7 +41,7 @@ def folded(text: str) -> str:
     return kept or text
 
 
-def split_key(text: str) -> str:
+def content_hash(text: str) -> str:
     """What decides a text's split: SHA-256 over ``folded(text)``, 64 hex digits.
 
     Reviews that differ in punctuation, spacing, width or case alone share a key.

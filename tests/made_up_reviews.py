@@ -8,7 +8,7 @@ from pathlib import Path
 from senti_tasks.corpus import snapshot
 from senti_tasks.corpus.snapshot import Example, LabelledReview
 from senti_tasks.corpus.splits import split_of
-from senti_tasks.text import split_key
+from senti_tasks.text import content_hash
 from senti_tasks.training import base_models
 
 DUE = datetime(2026, 3, 1, tzinfo=UTC)
@@ -38,17 +38,17 @@ def made_up_reviews(rows: int) -> list[LabelledReview]:
 def splits_in_turn(examples: list[Example]) -> dict[str, str]:
     """Six in ten pairs of rows to train, two to validation, two to test."""
     parts = ("train", "train", "train", "validation", "test")
-    return {example.split_key: parts[number // 2 % 5] for number, example in enumerate(examples)}
+    return {example.content_hash: parts[number // 2 % 5] for number, example in enumerate(examples)}
 
 
 def of_split(split: str, text: str, start: int = 0) -> str:
     """``text`` with a number behind it, the first from ``start`` on with which the hash puts it into ``split``."""
-    return next(spelt for n in count(start) if split_of(split_key(spelt := f"{text}{n}")) == split)
+    return next(spelt for n in count(start) if split_of(content_hash(spelt := f"{text}{n}")) == split)
 
 
-def freeze(examples: list[Example], splits: dict[str, str], dropped: dict[str, int], folder: Path) -> Path:
-    """Freezes them for ``scratch:tiny`` into ``folder``, and returns it."""
-    texts = [example.text for example in examples if splits[example.split_key] == "train"]
+def write_corpus(examples: list[Example], splits: dict[str, str], dropped: dict[str, int], folder: Path) -> Path:
+    """Writes a corpus snapshot of them for ``scratch:tiny`` into ``folder``, and returns it."""
+    texts = [example.text for example in examples if splits[example.content_hash] == "train"]
     tokenizer = base_models.load_tokenizer("scratch:tiny", texts)
-    snapshot.freeze(examples, splits, dropped, DUE, "scratch:tiny", (tokenizer, tokenizer), folder)
+    snapshot.write(examples, splits, dropped, DUE, "scratch:tiny", (tokenizer, tokenizer), folder)
     return folder

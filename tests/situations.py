@@ -1,4 +1,4 @@
-"""Small known situations, built through the project's own functions: reviews, labels by people, models, nights."""
+"""Small known situations, built through the project's own functions: reviews, labels by people, models, runs."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine
 
 from senti_tasks import labels
 from senti_tasks.artifacts import ArtifactStore
-from senti_tasks.text import digest
+from senti_tasks.text import text_hash
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.models import corpora, promotions, registry
 from senti_tasks.warehouse.schema import models, review_annotations, reviews
@@ -89,29 +89,29 @@ def add_model(
     label_set: labels.LabelSet = labels.DEFAULT,
 ) -> str:
     """Registers a model and, unless it is there, the corpus it came from; no promotion."""
-    frozen = {"corpus": corpus, "origin": corpus, "due": MONDAY, "artifact": "corpora/none"}
+    frozen = {"corpus": corpus, "idempotency_key": corpus, "due": MONDAY, "artifact": "corpora/none"}
     corpora.record_corpus(connection, {**frozen, "digest": "0" * 64, "summary": {"rows": {}}, "created_at": MONDAY})
-    lineage = {"version": version, "origin": f"training {version}", "corpus": corpus}
+    lineage = {"version": version, "idempotency_key": f"training {version}", "corpus": corpus}
     built: dict[str, Any] = {"base_model": "scratch:tiny", "base_revision": None, "config": {}, "code_version": "0.1.0"}
     stored = {
         "artifact": artifact,
         "digest": checksum,
         "training": {"weights_digest": "ab" * 32, "history": [{"epoch": 1, "train_loss": 0.5}]},
     }
-    form = {"form": "fp32", "artifact": artifact, "digest": checksum, "library": "torch", "agreement": 1.0}
+    variant = {"variant": "fp32", "artifact": artifact, "digest": checksum, "library": "torch", "agreement": 1.0}
     proof = {"verdict": "proven", "reason": "the model as it was trained", "temperature": 1.0, "serves": True}
     registry.register(
         connection,
         {**lineage, **built, **stored, "normaliser_version": 1, "trained_at": MONDAY},
         label_names=label_set.names,
-        form={**form, **proof},
+        variant={**variant, **proof},
     )
     connection.execute(sa.update(models).where(models.c.version == version).values(verdict=verdict))
     return version
 
 
 def promote(
-    connection: Connection, version: str, *, kind: str = "gate", at: datetime = MONDAY, anchors: bool = False
+    connection: Connection, version: str, *, kind: str = "gate", now: datetime = MONDAY, anchors: bool = False
 ) -> dict[str, Any]:
     """Promotes ``version`` over whatever the champion is."""
     return promotions.promote(
@@ -121,7 +121,7 @@ def promote(
         compared_with=promotions.champion(connection),
         actor="小李",
         reason="演示",
-        at=at,
+        now=now,
         anchors=anchors,
     )
 
@@ -131,19 +131,19 @@ def add_reviews(
     texts: Mapping[Any, str],
     *,
     product: str | None = None,
-    at: datetime = MONDAY,
+    now: datetime = MONDAY,
     created_at: datetime | None = None,
 ) -> None:
     """Writes reviews (review_id to text) as a shop's own software would."""
-    row = {"product": product, "created_at": created_at or at, "updated_at": at}
+    row = {"product": product, "created_at": created_at or now, "updated_at": now}
     connection.execute(
         sa.insert(reviews), [{"review_id": key, "review_text": text, **row} for key, text in texts.items()]
     )
 
 
-def edit(connection: Connection, review_id: Any, text: str, *, at: datetime = TUESDAY) -> None:
+def edit(connection: Connection, review_id: Any, text: str, *, now: datetime = TUESDAY) -> None:
     edited = sa.update(reviews).where(reviews.c.review_id == review_id)
-    connection.execute(edited.values(review_text=text, updated_at=at))
+    connection.execute(edited.values(review_text=text, updated_at=now))
 
 
 def delete(connection: Connection, review_id: Any) -> None:
@@ -151,23 +151,25 @@ def delete(connection: Connection, review_id: Any) -> None:
 
 
 def annotate(
-    connection: Connection, review_id: Any, label: int, text: str, *, annotator: str = "小王", at: datetime = MONDAY
+    connection: Connection, review_id: Any, label: int, text: str, *, annotator: str = "小王", now: datetime = MONDAY
 ) -> None:
     """A person's label of ``text``, whatever the review says by now."""
-    row = {"review_id": review_id, "annotator": annotator, "annotated_at": at, "label": label}
-    connection.execute(sa.insert(review_annotations).values(**row, text_digest=digest(text)))
+    row = {"review_id": review_id, "annotator": annotator, "annotated_at": now, "label": label}
+    connection.execute(sa.insert(review_annotations).values(**row, text_hash=text_hash(text)))
 
 
-def open_night(connection: Connection, origin: str = "night", *, scope: str = "new", model: str | None = None) -> int:
+def open_planned_run(
+    connection: Connection, idempotency_key: str = "run", *, scope: str = "new", model: str | None = None
+) -> int:
     """A run for ``model``, or the one in service; planned into one shard."""
     run = runs.open_run(
         connection,
-        origin=origin,
+        idempotency_key=idempotency_key,
         scope=scope,
         model_version=model or promotions.in_service(connection),
-        form="fp32",
+        variant="fp32",
         due=WEDNESDAY,
-        at=WEDNESDAY,
+        now=WEDNESDAY,
     )
     runs.plan(connection, run["run_id"], shards=1)
     return int(run["run_id"])
@@ -181,7 +183,7 @@ def judged(items: Iterable[shards.Item]) -> staging.Answers:
     scores = np.array([0.2 if "差" in text else 0.6 if "一般" in text else 0.9 for text in texts])
     return staging.Answers(
         [item.review_id for item in present],
-        [digest(text) for text in texts],
+        [text_hash(text) for text in texts],
         labels=np.where(blank, -1, scores > 0.5),
         scores=scores,
         confidences=np.maximum(scores, 1 - scores),
@@ -196,22 +198,24 @@ def answer(connection: Connection, run: int, shard: int = 0) -> None:
     """Scores a shard to its end with ``judge`` in place of a model."""
     claim = shards.claim(connection, run, shard)
     assert claim is not None
-    page = shards.read_page(connection, run, shard, after=claim.staged_through, limit=1_000)
-    if page:
-        claim = shards.stage(connection, claim, judged(page), through=page[-1].review_id)
+    chunk = shards.read_chunk(connection, run, shard, after=claim.cursor, limit=1_000)
+    if chunk:
+        claim = shards.stage(connection, claim, judged(chunk), cursor=chunk[-1].review_id)
     shards.accept(connection, claim)
 
 
-def night(engine: Engine, origin: str = "night", *, scope: str = "new", model: str | None = None) -> dict[str, Any]:
+def scoring_run(
+    engine: Engine, idempotency_key: str = "run", *, scope: str = "new", model: str | None = None
+) -> dict[str, Any]:
     """A whole run, each step in a transaction of its own; returns its row."""
     with database.writing(engine) as connection:
-        run = open_night(connection, origin, scope=scope, model=model)
+        run = open_planned_run(connection, idempotency_key, scope=scope, model=model)
     with database.writing(engine) as connection:
         answer(connection, run)
     with database.writing(engine) as connection:
         publication.audit(connection, run)
     with database.writing(engine) as connection:
-        return publication.publish(connection, run, at=WEDNESDAY)
+        return publication.publish(connection, run, now=WEDNESDAY)
 
 
 def rows(engine: Engine, table: sa.Table | str, *, order_by: str | None = None) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from senti_tasks.config import PretrainConfig, TrainConfig
 from senti_tasks.corpus.near_duplicates import shingles
 from senti_tasks.corpus.splits import split_of
 from senti_tasks.jobs import pretraining, scoring, training
-from senti_tasks.text import split_key
+from senti_tasks.text import content_hash
 from senti_tasks.training import base_models
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.models import corpora, encoders, texts
@@ -70,13 +70,13 @@ def record_judges(engine: Engine) -> set[str]:
     """Puts 20 texts into the ledger that their keys would put into training, as test texts; returns the keys of these
     and of the near-duplicates, which are added to the reviews."""
     with database.writing(engine) as connection:
-        (page,) = texts.pages(connection)
-        judges = [text for _, text in page if text and len(text) > 30 and split_of(split_key(text)) == "train"][:20]
-        known = {split_key(text): shingles(text).tobytes() for text in judges}
-        corpora.record_splits(connection, dict.fromkeys(known, "test"), shingles=known, at=MONDAY)
+        (chunk,) = texts.chunks(connection)
+        judges = [text for _, text in chunk if text and len(text) > 30 and split_of(content_hash(text)) == "train"][:20]
+        known = {content_hash(text): shingles(text).tobytes() for text in judges}
+        corpora.record_splits(connection, dict.fromkeys(known, "test"), shingles=known, now=MONDAY)
         similar = [text + "呀" for text in judges]
         add_reviews(connection, dict(enumerate(similar, start=10**12)))
-    return {split_key(text) for text in [*judges, *similar]}
+    return {content_hash(text) for text in [*judges, *similar]}
 
 
 def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -106,7 +106,7 @@ def refused(answer: Answer, *parts: str) -> None:
 def test_the_commands_are_those_that_were_promised(dialect: str) -> None:
     assert {" ".join(path) for path in COMMANDS} == {
         "migrate", "import", "datasets", "retrain", "pretrain", "score", "predict", "status",
-        "freeze", "unfreeze", "forget", "doctor",
+        "freeze", "unfreeze", "erase", "doctor",
         "models list", "models show", "models promote", "models rollback",
     }  # fmt: skip
 
@@ -209,7 +209,7 @@ def test_an_encoder_learns_from_what_judges_no_model_and_a_retraining_starts_fro
     learnt = senti("pretrain", "--base-model", "scratch:tiny", *quick).json
     version = learnt["encoder"]
     frozen = ArtifactStore(str(home / "var/artifacts"), home).fetch(learnt["texts"], learnt["digest"])
-    keys = pq.read_table(frozen / "texts.parquet")["split_key"].to_pylist()
+    keys = pq.read_table(frozen / "texts.parquet")["content_hash"].to_pylist()
     assert learnt["counts"]["read"] == 624
     assert learnt["counts"]["kept"] == len(keys) == len(set(keys)) > 400
     assert learnt["counts"]["near-duplicate of held out"] > 10
@@ -282,20 +282,20 @@ def test_a_server_that_cannot_be_reached_is_named_without_its_password(
         assert "secret" not in answer.err
 
 
-def test_a_forgotten_review_is_accounted_for(senti: Callable[..., Answer], home: Path, engine: Engine) -> None:
+def test_an_erased_review_is_accounted_for(senti: Callable[..., Answer], home: Path, engine: Engine) -> None:
     with database.writing(engine) as connection:
         add_reviews(connection, dict(enumerate(("很好吃，下次还来", "太咸了，再也不来", "味道不错，就是贵"))))
-        keys = {split_key(text) for text in ("很好吃，下次还来", "太咸了，再也不来", "味道不错，就是贵")}
-        corpora.record_splits(connection, dict.fromkeys(keys, "train"), shingles=dict.fromkeys(keys, b""), at=MONDAY)
-    frozen = pretraining.freeze_texts(MONDAY.isoformat(), "monthly", "scratch:tiny")
-    answer = senti("forget", "1", "--reason", "一封信")
+        keys = {content_hash(text) for text in ("很好吃，下次还来", "太咸了，再也不来", "味道不错，就是贵")}
+        corpora.record_splits(connection, dict.fromkeys(keys, "train"), shingles=dict.fromkeys(keys, b""), now=MONDAY)
+    frozen = pretraining.snapshot_texts(MONDAY.isoformat(), "monthly", "scratch:tiny")
+    answer = senti("erase", "1", "--reason", "一封信")
     assert answer.code == 0, answer
-    told = " ".join(answer.out.split())
-    assert "1 reviews are forgotten, 0 were before. Removed: 1 of reviews; corpora rewritten: none." in told
-    assert f"texts rewritten: {frozen['texts']}" in told
-    assert "keep what they learnt" not in told
-    again = senti("forget", "1", "--json").json
-    assert (again["forgotten"], again["known_before"], again["texts"], again["encoders"]) == (0, 1, [], [])
+    shown = " ".join(answer.out.split())
+    assert "1 reviews are erased, 0 were before. Removed: 1 of reviews; corpora rewritten: none." in shown
+    assert f"text snapshots rewritten: {frozen['texts']}" in shown
+    assert "keep what they learnt" not in shown
+    again = senti("erase", "1", "--json").json
+    assert (again["erased"], again["erased_before"], again["texts"], again["encoders"]) == (0, 1, [], [])
 
 
 @pytest.mark.parametrize("arguments", [("score",), ("predict", "很好")])

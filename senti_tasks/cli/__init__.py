@@ -26,7 +26,7 @@ app.command()(scoring.predict)
 app.command()(upkeep.status)
 app.command()(upkeep.freeze)
 app.command()(upkeep.unfreeze)
-app.command()(upkeep.forget)
+app.command()(upkeep.erase)
 app.command()(upkeep.doctor)
 app.add_typer(registry.app, name="models")
 

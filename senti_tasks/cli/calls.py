@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 
 def opening(command: str) -> tuple[str, str]:
-    """The due time of a call that starts now, and the origin that nothing else has."""
+    """The due time of a call that starts now, and an idempotency key of its own."""
     due = datetime.now(UTC).isoformat()
     return due, f"{command}/{due}/{uuid.uuid4().hex[:8]}"
 

@@ -1,4 +1,4 @@
-"""``senti models``: the registry as a person uses it, and how its models are told of elsewhere."""
+"""``senti models``: the registry as a person uses it, and how other commands show its models."""
 
 from typing import Annotated, Any
 
@@ -38,7 +38,9 @@ def show(version: str, as_json: Json = False) -> None:
         *_titled("learning rates", rates, {name: name.replace("_", " ") for row in rates for name in row}),
         *_titled("training", history, {name: name.replace("_", " ") for row in history for name in row}),
         *_titled(
-            "forms", found["forms"], {name: name for name in ("form", "serves", "verdict", "temperature", "reason")}
+            "variants",
+            found["variants"],
+            {name: name for name in ("variant", "serves", "verdict", "temperature", "reason")},
         ),
         *_figures(found["metrics"]),
         *_titled("gate", _shown_rules(found["gate"]), {"passed": "passed", "rule": "rule", "reason": "reason"}),
@@ -53,22 +55,22 @@ def _titled(title: str, rows: list[dict[str, Any]], columns: dict[str, str]) -> 
 
 
 def _figures(metrics: list[dict[str, Any]]) -> list[str | Table]:
-    """The evaluation, a column per model that was measured; and each form's calibration, before and after."""
+    """The evaluation, a column per model that was measured; and each variant's calibration, before and after."""
     tested: dict[str, dict[str, Any]] = {}
     calibrated: dict[str, dict[str, Any]] = {}
     for row in metrics:
         if row["split"] == "test":
             tested.setdefault(row["metric"], {"figure": row["metric"].replace("_", " ")})[row["subject"]] = row["value"]
         else:
-            calibrated.setdefault(row["subject"], {"form": row["subject"]})[row["metric"]] = row["value"]
+            calibrated.setdefault(row["subject"], {"variant": row["subject"]})[row["metric"]] = row["value"]
     subjects = [name for name in ("candidate", *judging.REFERENCES) if any(name in row for row in tested.values())]
-    figures = sorted({name for row in calibrated.values() for name in row} - {"form"}, reverse=True)
+    figures = sorted({name for row in calibrated.values() for name in row} - {"variant"}, reverse=True)
     return [
         *_titled("test split", list(tested.values()), {"figure": "figure"} | {name: name for name in subjects}),
         *_titled(
             "calibration on the validation split, before and after temperature scaling",
             list(calibrated.values()),
-            {"form": "form"} | {name: name.replace("_", " ") for name in figures},
+            {"variant": "variant"} | {name: name.replace("_", " ") for name in figures},
         ),
     ]
 

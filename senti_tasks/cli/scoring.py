@@ -24,7 +24,7 @@ def score(
     run: Annotated[int | None, typer.Option(help="Go on with this run, whoever opened it (`senti status`).")] = None,
     publish_anyway: Annotated[
         str | None,
-        typer.Option(metavar="REASON", help="Overrule the checks that compare it with the nights before; on record."),
+        typer.Option(metavar="REASON", help="Overrule the checks that compare it with the runs before it; on record."),
     ] = None,
     restart: Annotated[
         bool, typer.Option("--restart", help="Abandon --run, or else what a killed or failed call left; begin anew.")
@@ -57,11 +57,11 @@ def _runs(scope: str, restart: bool) -> Iterator[int]:
         console.say(f"going on with run {unfinished}")
         resumed = True
         yield unfinished
-    due, origin = calls.opening(command)
+    due, idempotency_key = calls.opening(command)
     if scope == "rescore" and (not resumed or scoring.has_incoming()):
-        yield from scoring.open_ranges(origin, due)
+        yield from scoring.open_ranges(idempotency_key, due)
     elif scope != "rescore" and (not resumed or (scope == "new" and upkeep.status()["pending"])):
-        yield scoring.open_run(origin, due, scope)
+        yield scoring.open_run(idempotency_key, due, scope)
 
 
 def _run_to_its_end(run: int, shards: int, anyway: str | None) -> dict[str, Any]:

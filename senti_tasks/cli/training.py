@@ -15,9 +15,7 @@ def retrain(
         str | None,
         typer.Option(help="Hub name, folder, scratch:small or :tiny, pretrained:newest; default: SENTI_BASE_MODEL."),
     ] = None,
-    corpus: Annotated[
-        str | None, typer.Option(help="Train on this frozen corpus; goes on with a killed training of it.")
-    ] = None,
+    corpus: Annotated[str | None, typer.Option(help="Train on this corpus; continues a killed training of it.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training split, at most.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Reviews per optimiser step.")] = None,
@@ -38,19 +36,19 @@ def retrain(
     seed: Annotated[int | None, typer.Option(help="Seed of random weights, row order and dropout.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Freeze a corpus, train, evaluate, judge and, if the gate agrees, promote. Without Airflow."""
+    """Make a corpus snapshot, train, evaluate, judge and, if the gate agrees, promote. Without Airflow."""
     config = _config(locals())
-    due, origin = calls.opening("senti retrain")
+    due, idempotency_key = calls.opening("senti retrain")
     if corpus is None:
-        frozen = corpora.freeze_corpus(due, origin, base_model, config)
-        corpus = frozen["corpus"]
-        console.say(f"corpus {corpus}: " + ", ".join(f"{rows:,} {split}" for split, rows in frozen["rows"].items()))
+        made = corpora.snapshot_corpus(due, idempotency_key, base_model, config)
+        corpus = made["corpus"]
+        console.say(f"corpus {corpus}: " + ", ".join(f"{rows:,} {split}" for split, rows in made["rows"].items()))
         ranked = suspects.rank_suspects(corpus)
         wrong = f"{ranked['suspects']:,} labels look wrong: SELECT * FROM suspect_annotations"  # noqa: S608 - for people
         console.say(wrong)
     console.say(champion.check_champion(corpus)["reason"])
-    trained = training.train(corpus, origin, base_model, config, report=_epoch)
-    chosen = variants.build_forms(trained["model"])
+    trained = training.train(corpus, idempotency_key, base_model, config, report=_epoch)
+    chosen = variants.build_variants(trained["model"])
     for reason in chosen["reasons"]:
         console.say(reason)
     judgement = judging.judge(judging.evaluate(chosen["model"]))
@@ -65,7 +63,7 @@ def retrain(
     cards = [card for card in models.scorecards() if card["model_version"] == version]
     lines = [f"{version}: {verdict}", *(f"  {line}" for line in (*judgement["reasons"], after))]
     console.show(
-        {**judgement, "form": chosen["form"], "corpus": corpus, "scorecard": cards[0]},
+        {**judgement, "variant": chosen["variant"], "corpus": corpus, "scorecard": cards[0]},
         as_json,
         registry.scorecard_table(cards),
         *lines,
@@ -100,15 +98,15 @@ def pretrain(
 ) -> None:
     """Teach an encoder the language of the reviews, from their texts alone.
 
-    Goes on with what a killed call left, if no review was added or edited meanwhile.
+    Continues a killed call, if no review was added or edited meanwhile.
     """
     config = _config(locals())
-    due, origin = calls.opening("senti pretrain")
-    frozen = pretraining.freeze_texts(due, origin, base_model, config)
-    console.say("texts: " + ", ".join(f"{number:,} {outcome}" for outcome, number in frozen["counts"].items()))
-    done = pretraining.pretrain(frozen, origin, config, report=_pretraining_epoch)
+    due, idempotency_key = calls.opening("senti pretrain")
+    snapshot = pretraining.snapshot_texts(due, idempotency_key, base_model, config)
+    console.say("texts: " + ", ".join(f"{number:,} {outcome}" for outcome, number in snapshot["counts"].items()))
+    done = pretraining.pretrain(snapshot, idempotency_key, config, report=_pretraining_epoch)
     line = f"Encoder {done['encoder']}: `senti retrain --base-model pretrained:{done['encoder']}` starts from it."
-    console.show({**done, **frozen}, as_json, line)
+    console.show({**done, **snapshot}, as_json, line)
 
 
 def _pretraining_epoch(row: dict[str, Any]) -> None:

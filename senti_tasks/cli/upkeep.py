@@ -132,38 +132,37 @@ def _frozen_line(frozen: dict[str, Any] | None) -> list[str]:
 
 
 def freeze(reason: Annotated[str, typer.Option(help="Why; goes on record.")], as_json: Json = False) -> None:
-    """Keep every publication back, until `senti unfreeze`. Nights go on being scored, and wait."""
+    """Freeze publishing, until `senti unfreeze`. Runs are still scored and audited, and wait."""
     found = upkeep.freeze(reason, calls.person())
     console.show(found, as_json, *_frozen_line(found))
 
 
 def unfreeze(as_json: Json = False) -> None:
-    """Let publications go on. What waits is published by `senti score --run N`, or by clearing its task in Airflow."""
+    """End the freeze. A run that waits is published by `senti score --run N`, or by clearing its task in Airflow."""
     found = upkeep.unfreeze()
     waiting = ", ".join(str(run) for run in found["waiting"]) or "none"
     was = "Publishing goes on" if found["was_frozen"] else "Publishing was not frozen"
     console.show(found, as_json, f"{was}. Runs that are audited and wait: {waiting}.")
 
 
-def forget(
+def erase(
     review_ids: Annotated[list[str], typer.Argument(help="Keys of the reviews.", metavar="REVIEW_ID...")],
     reason: Annotated[str, typer.Option(help="Why; goes on record.")] = "erasure on request",
     as_json: Json = False,
 ) -> None:
-    """Erase reviews for good: from labels, history, staged rows, errors, annotations, frozen corpora and texts; on
+    """Erase reviews for good: from labels, history, staged rows, errors, annotations, corpora and text snapshots; on
     record."""
-    found = erasure.forget(review_ids, reason, calls.person())
+    found = erasure.erase(review_ids, reason, calls.person())
     removed = ", ".join(f"{rows:,} of {name}" for name, rows in found["removed"].items() if rows) or "nothing"
     further = {
-        "texts rewritten": found["texts"],
-        "not on record, held one of them, removed": found["discarded"],
+        "text snapshots rewritten": found["texts"],
+        "artifacts without a row in the warehouse that held one of them, removed": found["unrecorded"],
         "encoders and models trained on them keep what they learnt": [*found["encoders"], *found["models"]],
-        "texts that do not say whose they are: remove them from the artifact store": found["texts_without_keys"],
     }
     console.show(
         found,
         as_json,
-        f"{found['forgotten']:,} reviews are forgotten, {found['known_before']:,} were before. Removed: {removed}; "
+        f"{found['erased']:,} reviews are erased, {found['erased_before']:,} were before. Removed: {removed}; "
         f"corpora rewritten: {', '.join(found['corpora']) or 'none'}.",
         *(f"{what}: {', '.join(names)}" for what, names in further.items() if names),
     )

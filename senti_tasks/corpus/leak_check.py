@@ -1,4 +1,4 @@
-"""Reviews that a model would be judged by and was trained on: found, and kept out of a corpus."""
+"""The leak check: test rows that also stand in train, or nearly. And how they are kept out of a corpus."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from senti_tasks.text import folded
 
 
 @dataclass(frozen=True, slots=True)
-class Audit:
+class LeakCheck:
     """How many test rows stand in train."""
 
     rows: int
@@ -25,12 +25,12 @@ class Audit:
         return self.exact + self.near
 
 
-def audit(train: Sequence[str], test: Sequence[str]) -> Audit:
-    """Compares every text of ``test`` with every one of ``train``, whatever put them there."""
+def check(train: Sequence[str], test: Sequence[str]) -> LeakCheck:
+    """Compares every text of ``test`` with every text of ``train``."""
     found = rows_in(train, test)
     known = {folded(text) for text in train}
     exact = sum(folded(test[row]) in known for row in found)
-    return Audit(len(test), exact, len(found) - exact)
+    return LeakCheck(len(test), exact, len(found) - exact)
 
 
 def rows_in(known: Sequence[str], texts: Sequence[str]) -> set[int]:
@@ -43,15 +43,15 @@ def keep_apart(
 ) -> tuple[list[Example], dict[str, int]]:
     """``examples`` without those that would leak, and how many were left out per reason. Their order stays.
 
-    ``splits`` and ``texts`` say the split and the shingles of each split key.
+    ``splits`` and ``texts`` say the split and the shingles of each content hash.
 
     Left out are those set aside, and those of the training split that resemble a held-out one. The ledger makes none of
-    the latter; one that older versions of this program wrote holds them, and nothing in it moves.
+    the latter, but a row may have been changed by hand.
     """
-    usable = [example for example in examples if splits[example.split_key] != SET_ASIDE]
-    train = [example for example in usable if splits[example.split_key] == "train"]
-    held_out = [example for example in usable if splits[example.split_key] != "train"]
-    leaking = pairs([texts[example.split_key] for example in train], [texts[one.split_key] for one in held_out])
-    left_out = {train[row].split_key for row, _ in leaking}
-    kept = [example for example in usable if example.split_key not in left_out]
+    usable = [example for example in examples if splits[example.content_hash] != SET_ASIDE]
+    train = [example for example in usable if splits[example.content_hash] == "train"]
+    held_out = [example for example in usable if splits[example.content_hash] != "train"]
+    leaking = pairs([texts[example.content_hash] for example in train], [texts[one.content_hash] for one in held_out])
+    left_out = {train[row].content_hash for row, _ in leaking}
+    kept = [example for example in usable if example.content_hash not in left_out]
     return kept, {"near-duplicate of several splits": len(examples) - len(usable), "resembles held-out": len(left_out)}

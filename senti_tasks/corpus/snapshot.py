@@ -1,4 +1,7 @@
-"""A frozen corpus: the labelled reviews that one model was trained and judged on, as Parquet, with a summary."""
+"""A corpus snapshot: the labelled reviews as they were at one time, as Parquet files with a summary.
+
+A model is trained on it and judged on it.
+"""
 
 import json
 import math
@@ -16,7 +19,7 @@ import pyarrow.parquet as pq
 from transformers import PreTrainedTokenizerFast
 
 from senti_tasks import labels, text
-from senti_tasks.corpus import token_figures
+from senti_tasks.corpus import erasure, token_figures
 from senti_tasks.corpus.splits import SPLITS
 from senti_tasks.errors import CorpusError
 from senti_tasks.labels import LabelSet
@@ -28,7 +31,7 @@ SCHEMA = pa.schema(
         ("label", pa.int64()),
         ("product", pa.string()),
         ("created_at", pa.timestamp("us", tz="UTC")),
-        ("split_key", pa.string()),
+        ("content_hash", pa.string()),
     ]
 )
 
@@ -51,7 +54,7 @@ class Example:
     label: int
     product: str | None
     created_at: datetime
-    split_key: str
+    content_hash: str
 
 
 def clean(reviews: Iterable[LabelledReview]) -> tuple[list[Example], dict[str, int]]:
@@ -59,7 +62,7 @@ def clean(reviews: Iterable[LabelledReview]) -> tuple[list[Example], dict[str, i
 
     Dropped are rows that were labelled before their text changed ("label of an earlier text"), rows that cannot be
     scored either ("blank"), every row of a text that was given different labels ("contradicting labels"), and all but
-    the first of the rows that share a split key ("duplicate").
+    the first of the rows that share a content hash ("duplicate").
     """
     dropped = {"label of an earlier text": 0, "blank": 0, "duplicate": 0, "contradicting labels": 0}
     candidates: list[Example] = []
@@ -71,25 +74,25 @@ def clean(reviews: Iterable[LabelledReview]) -> tuple[list[Example], dict[str, i
         if text.defect(review.text):
             dropped["blank"] += 1
             continue
-        words, key = text.normalise(review.text), text.split_key(review.text)
+        words, key = text.normalise(review.text), text.content_hash(review.text)
         product = None if text.defect(review.product) else review.product  # no byte of it may keep the row out
         candidates.append(Example(review.review_id, words, review.label, product, review.created_at, key))
         labels_of.setdefault(key, set()).add(review.label)
     examples: list[Example] = []
     seen: set[str] = set()
     for example in candidates:
-        if len(labels_of[example.split_key]) > 1:
+        if len(labels_of[example.content_hash]) > 1:
             dropped["contradicting labels"] += 1
-        elif example.split_key in seen:
+        elif example.content_hash in seen:
             dropped["duplicate"] += 1
         else:
-            seen.add(example.split_key)
+            seen.add(example.content_hash)
             examples.append(example)
     return examples, dropped
 
 
 def check(examples: Sequence[Example], splits: Mapping[str, str], label_set: LabelSet = labels.DEFAULT) -> None:
-    """Raises ``CorpusError`` when no model could be trained and judged on ``examples`` (split key -> split).
+    """Raises ``CorpusError`` when no model could be trained and judged on ``examples`` (content hash -> split).
 
     That is: none, one with a label outside ``label_set``, or a label of it that is missing from a split or altogether.
     """
@@ -109,7 +112,7 @@ def check(examples: Sequence[Example], splits: Mapping[str, str], label_set: Lab
             f"none of the {len(examples)} labelled reviews is {' or '.join(absent)}: "
             f"a classifier learns from reviews of every label ({label_set})"
         )
-    present = Counter((splits[example.split_key], example.label) for example in examples)
+    present = Counter((splits[example.content_hash], example.label) for example in examples)
     missing = [(split, label) for split in SPLITS for label in names if not present[split, label]]
     if not missing:
         return
@@ -125,7 +128,7 @@ def check(examples: Sequence[Example], splits: Mapping[str, str], label_set: Lab
     raise CorpusError(f"{len(examples)} labelled reviews: {enough} ({where})")
 
 
-def freeze(
+def write(
     examples: Sequence[Example],
     splits: Mapping[str, str],
     dropped: Mapping[str, int],
@@ -138,13 +141,13 @@ def freeze(
 ) -> dict[str, Any]:
     """Writes ``train``, ``validation`` and ``test.parquet`` and ``summary.json`` into ``folder``; returns the summary.
 
-    ``splits`` says each split key's split, ``label_set`` what the labels are called. The same input gives the same
+    ``splits`` says each content hash's split, ``label_set`` what the labels are called. The same input gives the same
     bytes. The summary's token figures are those of the second of ``tokenizers``, which are that of ``base_model`` as
     shipped and as fitted to its vocabulary, [CLS] and [SEP] included; ``max_length`` is the length that the training
     will cut at. Raises ``CorpusError`` as ``check`` does, before anything is written.
     """
     check(examples, splits, label_set)
-    parts = {split: [example for example in examples if splits[example.split_key] == split] for split in SPLITS}
+    parts = {split: [example for example in examples if splits[example.content_hash] == split] for split in SPLITS}
     summary: dict[str, Any] = {
         "due": due.astimezone(UTC).isoformat(),
         "rows": {split: len(part) for split, part in parts.items()},
@@ -167,7 +170,7 @@ def freeze(
 
 
 def load(folder: Path) -> datasets.DatasetDict:
-    """The corpus in ``folder``: ``train``, ``validation`` and ``test``, rows in the order they were frozen in.
+    """The corpus in ``folder``: ``train``, ``validation`` and ``test``, rows in the order in which they were written.
 
     Read into memory straight from Parquet: what ``datasets`` derives from it stays in memory too, so no cache on disk
     can stand in for newer data. Raises ``CorpusError`` when a file is missing or unreadable.
@@ -178,30 +181,26 @@ def load(folder: Path) -> datasets.DatasetDict:
         try:
             parts[split] = datasets.Dataset(pq.read_table(path, schema=SCHEMA))
         except (OSError, pa.ArrowException) as error:
-            raise CorpusError(f"{path} is not a part of a frozen corpus: freeze the corpus again ({error})") from error
+            raise CorpusError(
+                f"{path} is not a part of a corpus snapshot: make the snapshot again ({error})"
+            ) from error
     return datasets.DatasetDict(parts)
 
 
 def without(folder: Path, review_ids: Collection[str], target: Path) -> dict[str, Any] | None:
-    """Writes to ``target`` what is left of the corpus in ``folder`` when ``review_ids`` are erased, and gives its
-    summary; ``None``, and nothing is written, when it holds none of them.
+    """Writes the corpus in ``folder`` without ``review_ids`` to ``target``, and returns its summary.
 
-    The summary's rows are counted anew, and ``forgotten`` counts those erased; its other figures, which name nobody,
-    are those of the day it was frozen.
+    Returns ``None``, and writes nothing, when the corpus holds none of them. The summary's rows are counted anew, and
+    ``erased`` counts the rows taken out; its other figures, which identify nobody, stay as they were.
     """
     parts = {split: load(folder)[split].data.table for split in SPLITS}
-    kept = {
-        split: table.filter(
-            pc.invert(pc.is_in(table["review_id"], value_set=pa.array(sorted(review_ids), pa.string())))
-        )
-        for split, table in parts.items()
-    }
+    kept = {split: table.filter(pc.invert(erasure.rows_of(table, review_ids))) for split, table in parts.items()}
     erased = sum(parts[split].num_rows - kept[split].num_rows for split in SPLITS)
     if not erased:
         return None
     summary: dict[str, Any] = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     summary["rows"] = {split: table.num_rows for split, table in kept.items()}
-    summary["forgotten"] = summary.get("forgotten", 0) + erased
+    summary["erased"] = summary.get("erased", 0) + erased
     target.mkdir(parents=True, exist_ok=True)
     for split, table in kept.items():
         pq.write_table(table, target / f"{split}.parquet", compression="zstd")
@@ -210,13 +209,10 @@ def without(folder: Path, review_ids: Collection[str], target: Path) -> dict[str
 
 
 def label_set(folder: Path) -> LabelSet:
-    """The labels of the corpus in ``folder``, also those of one frozen before its summary named them.
-
-    Raises ``CorpusError`` when there is no summary.
-    """
+    """The labels of the corpus in ``folder``. Raises ``CorpusError`` when there is no summary."""
     path = folder / "summary.json"
     try:
-        names = json.loads(path.read_text(encoding="utf-8")).get("label_names")
-    except (OSError, ValueError) as error:
-        raise CorpusError(f"{path} is not a part of a frozen corpus: freeze the corpus again ({error})") from error
-    return LabelSet(tuple(names)) if names else labels.DEFAULT
+        names = json.loads(path.read_text(encoding="utf-8"))["label_names"]
+    except (OSError, ValueError, KeyError) as error:
+        raise CorpusError(f"{path} is not a part of a corpus snapshot: make the snapshot again ({error})") from error
+    return LabelSet(tuple(names))

@@ -1,4 +1,4 @@
-"""Which split a text belongs to, decided once: by its split key, or by the split of the texts it resembles."""
+"""Which split a text belongs to, decided once: by its content hash, or by the split of the texts it resembles."""
 
 from collections.abc import Iterable, Mapping
 
@@ -11,12 +11,12 @@ SET_ASIDE = "set_aside"
 _HELD_OUT = 0.1  # share of the keys in validation, and again in test
 
 
-def split_of(split_key: str) -> str:
-    """The split of ``split_key`` (64 hex digits, see ``text.split_key``): 80/10/10 by the key's first 52 bits.
+def split_of(content_hash: str) -> str:
+    """The split of ``content_hash`` (64 hex digits, see ``text.content_hash``): 80/10/10 by the key's first 52 bits.
 
     The key is a SHA-256, so its leading digits are as good as random, and the answer never depends on other rows.
     """
-    position = int(split_key[:13], 16) / 16**13  # in [0, 1)
+    position = int(content_hash[:13], 16) / 16**13  # in [0, 1)
     if position < _HELD_OUT:
         return "test"
     if position < 2 * _HELD_OUT:
@@ -25,7 +25,7 @@ def split_of(split_key: str) -> str:
 
 
 def decide(new: Mapping[str, Shingles], ledger: Iterable[tuple[str, Shingles]]) -> dict[str, str]:
-    """The split of each of ``new`` (split key to text, in order of arrival), given those decided before.
+    """The split of each of ``new`` (content hash to text, in order of arrival), given those decided before.
 
     A text without a near-duplicate in ``ledger`` (split and text of each) or among those before it goes where
     ``split_of`` says. With some, all in one split, it follows them; with some in several, it is ``SET_ASIDE``.

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -11,34 +11,33 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from senti_tasks import text
-from senti_tasks.corpus.erasure import Forgotten
+from senti_tasks.corpus import erasure
 from senti_tasks.corpus.near_duplicates import NearDuplicates, shingles
 from senti_tasks.corpus.splits import split_of
 from senti_tasks.errors import CorpusError
 
 FILE = "texts.parquet"
 
-_SCHEMA = pa.schema([("review_id", pa.string()), ("text", pa.string()), ("split_key", pa.string())])
-_LEARNT = _SCHEMA.names[1:]  # what texts had alone that were frozen before erasures looked for them
+_SCHEMA = pa.schema([("review_id", pa.string()), ("text", pa.string()), ("content_hash", pa.string())])
 _COUNTS = "counts.json"
 _OUTCOMES = ("blank", "duplicate", "held out", "near-duplicate of held out", "kept")
 
 
 @dataclass(frozen=True, slots=True)
-class Unlabelled:
+class UnlabelledText:
     review_id: str
     """Of the first review that was offered with it."""
     text: str
     """Normalised by ``text.normalise``."""
-    split_key: str
+    content_hash: str
 
 
 class Selection:
-    """Picks from pages of reviews' texts those that may be learnt from, and counts what became of the others.
+    """Picks from chunks of reviews' texts those that may be learnt from, and counts what became of the others.
 
-    Left out are texts that cannot be scored ("blank"), all but the first of those that share a split key ("duplicate"),
-    those that the ledger does not have in the train split or, where it does not know them, would not put there ("held
-    out"), and near-duplicates of those, be they in the ledger or among the texts offered, labelled or not.
+    Left out are texts that cannot be scored ("blank"), all but the first of those that share a content hash
+    ("duplicate"), those that the ledger does not have in the train split or, where it does not know them, would not put
+    there ("held out"), and near-duplicates of those, be they in the ledger or among the texts offered, labelled or not.
     """
 
     def __init__(self, judging: NearDuplicates, limit: int) -> None:
@@ -47,7 +46,7 @@ class Selection:
         self._limit = limit
         self._seen: set[bytes] = set()
         self._counts: Counter[str] = Counter()
-        self._picked: list[Unlabelled] = []
+        self._picked: list[UnlabelledText] = []
 
     @property
     def is_full(self) -> bool:
@@ -58,9 +57,9 @@ class Selection:
     ) -> None:
         """Takes from ``reviews`` (review_id and text) what may be learnt from, up to the limit.
 
-        ``splits_of`` looks split keys up in the ledger: key to split, for those that it knows.
+        ``splits_of`` looks content hashes up in the ledger: key to split, for those that it knows.
         """
-        keys = [None if one is None or text.defect(one) else text.split_key(one) for _, one in reviews]
+        keys = [None if one is None or text.defect(one) else text.content_hash(one) for _, one in reviews]
         known = splits_of(sorted({key for key in keys if key is not None}))
         for (review_id, one), key in zip(reviews, keys, strict=True):
             if self.is_full:
@@ -71,17 +70,16 @@ class Selection:
                 self._counts["duplicate"] += 1
             else:
                 self._seen.add(bytes.fromhex(key))
-                self._sort(Unlabelled(review_id, text.normalise(one), key), known.get(key, split_of(key)))
+                self._assign(UnlabelledText(review_id, text.normalise(one), key), known.get(key, split_of(key)))
 
-    def _sort(self, one: Unlabelled, split: str) -> None:
+    def _assign(self, one: UnlabelledText, split: str) -> None:
         if split == "train":
             self._picked.append(one)
             return
         self._counts["held out"] += 1
-        # Also what the ledger has: it may have it from before it kept shingles.
-        self._judging.add(f"offered {one.split_key}", shingles(one.text))
+        self._judging.add(f"offered {one.content_hash}", shingles(one.text))
 
-    def result(self) -> tuple[list[Unlabelled], dict[str, int]]:
+    def result(self) -> tuple[list[UnlabelledText], dict[str, int]]:
         """What may be learnt from, in the order offered; and how many texts were read, and what became of them."""
         kept = [one for one in self._picked if not self._judging.of(shingles(one.text))]
         outcomes = self._counts | {"kept": len(kept), "near-duplicate of held out": len(self._picked) - len(kept)}
@@ -89,9 +87,10 @@ class Selection:
         return kept, {"read": read, **{outcome: outcomes.get(outcome, 0) for outcome in _OUTCOMES}}
 
 
-def freeze(selection: Selection, folder: Path) -> dict[str, int]:
-    """Writes what ``selection`` kept into ``folder``, with the counts, which it returns. Same reviews, same bytes.
+def write(selection: Selection, folder: Path) -> dict[str, int]:
+    """Writes the texts that ``selection`` kept into ``folder``, and the counts, which it returns.
 
+    The same reviews give the same bytes.
     Raises ``CorpusError`` when there are not two texts: one to learn from, one to show what was learnt.
     """
     kept, found = selection.result()
@@ -112,14 +111,15 @@ def _write(folder: Path, rows: pa.Table, found: dict[str, int]) -> None:
 
 def load(folder: Path, held_out_share: float) -> tuple[list[str], list[str]]:
     """The texts in ``folder`` to train on, and those that show what was learnt: ``held_out_share`` of them, at least
-    one, by the last digits of their split keys, as the first ones decide the split.
+    one, by the last digits of their content hashes, as the first ones decide the split.
 
-    Raises ``CorpusError`` when the folder does not hold frozen texts, or an erasure has left less than two of them.
+    Raises ``CorpusError`` when the folder does not hold a text snapshot, or when erasures have left fewer than two
+    texts.
     """
-    rows = _read(folder).select(_LEARNT).to_pylist()
+    rows = _read(folder).to_pylist()
     if len(rows) < 2:
-        raise CorpusError(f"{len(rows)} of the texts in {folder} are left, the others were forgotten: freeze new ones")
-    positions = [int(row["split_key"][-13:], 16) / 16**13 for row in rows]  # in [0, 1)
+        raise CorpusError(f"{len(rows)} texts are left in {folder}, the others were erased: make a new snapshot")
+    positions = [int(row["content_hash"][-13:], 16) / 16**13 for row in rows]  # in [0, 1)
     below = max(held_out_share, min(positions))
     train = [row["text"] for row, position in zip(rows, positions, strict=True) if position > below]
     held_out = [row["text"] for row, position in zip(rows, positions, strict=True) if position <= below]
@@ -128,34 +128,23 @@ def load(folder: Path, held_out_share: float) -> tuple[list[str], list[str]]:
 
 def _read(folder: Path) -> pa.Table:
     try:
-        table = pq.read_table(folder / FILE)
-        return table.cast(_SCHEMA if _is_keyed(table) else pa.schema([_SCHEMA.field(name) for name in _LEARNT]))
+        return pq.read_table(folder / FILE).cast(_SCHEMA)
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise CorpusError(f"{folder} holds no frozen texts: freeze them again ({error})") from error
+        raise CorpusError(f"{folder} holds no text snapshot: make it again ({error})") from error
 
 
-def _is_keyed(table: pa.Table) -> bool:
-    return "review_id" in table.column_names
+def without(folder: Path, review_ids: Collection[str], target: Path) -> dict[str, int] | None:
+    """Writes the texts in ``folder`` without those of ``review_ids`` to ``target``, and returns the counts.
 
-
-def is_keyed(folder: Path) -> bool:
-    """Whether the texts in ``folder`` say which reviews they are of; those that were frozen first do not."""
-    return _is_keyed(_read(folder))
-
-
-def without(folder: Path, forgotten: Forgotten, target: Path) -> dict[str, int] | None:
-    """Writes to ``target`` what is left of the texts in ``folder`` when those of ``forgotten`` are erased, and gives
-    the counts; ``None``, and nothing is written, when it holds none of them.
-
-    ``kept`` is counted anew, and ``forgotten`` counts those erased. A text that several reviews share goes with the
-    review that it was frozen from.
+    Returns ``None``, and writes nothing, when the folder holds none of them. ``kept`` is counted anew, and ``erased``
+    counts the texts that were taken out. A text that several reviews share goes with the review that it was taken from.
     """
     rows = _read(folder)
-    kept = rows.filter(pc.invert(forgotten.rows(rows)))
+    kept = rows.filter(pc.invert(erasure.rows_of(rows, review_ids)))
     if not (erased := rows.num_rows - kept.num_rows):
         return None
     before = counts(folder)
-    left = {**before, "kept": kept.num_rows, "forgotten": before.get("forgotten", 0) + erased}
+    left = {**before, "kept": kept.num_rows, "erased": before.get("erased", 0) + erased}
     _write(target, kept, left)
     return left
 

@@ -60,7 +60,7 @@ def _format_of(path: Path, named: str | None) -> str:
     found = named or ("dataset" if path.is_dir() else _SUFFIXES.get(path.suffix.lower()))
     if found is None:
         raise InputFileError(
-            f"{path} has no suffix that tells its format (those that do: {', '.join(_SUFFIXES)}): "
+            f"{path} has no known suffix (known are: {', '.join(_SUFFIXES)}): "
             f"pass --format with one of {', '.join(FORMATS)}"
         )
     if path.is_dir() != (found == "dataset"):

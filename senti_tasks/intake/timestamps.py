@@ -1,4 +1,4 @@
-"""Moments: when a review was written, in the spellings that files use."""
+"""Timestamps: when a review was written, in the spellings that files use."""
 
 import re
 from contextlib import suppress
@@ -12,7 +12,7 @@ _UNPADDED = ("%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S")
 
 
 def parse(value: object, timezone: ZoneInfo) -> datetime | None:
-    """``value`` as an aware moment in UTC; without a zone of its own it is in ``timezone``; ``None`` for a blank.
+    """``value`` as an aware datetime in UTC; without a zone of its own it is in ``timezone``; ``None`` for a blank.
 
     Takes dates and datetimes, ISO 8601, the same with slashes or without leading zeros (2024/5/1 8:03), and seconds
     (9 or 10 digits) or milliseconds (13) since 1970. Raises ``ValueError`` with what was expected.
@@ -20,8 +20,8 @@ def parse(value: object, timezone: ZoneInfo) -> datetime | None:
     if value is None or value != value or not str(value).strip():
         return None
     try:
-        moment = _moment(value, timezone)
-        return (moment.replace(tzinfo=timezone) if moment.tzinfo is None else moment).astimezone(UTC)
+        found = _parsed(value, timezone)
+        return (found.replace(tzinfo=timezone) if found.tzinfo is None else found).astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError(
             f"created_at {str(value)[:40]!r} is no date: expected ISO 8601 (2024-05-01 18:30:00+08:00), 2024/05/01, "
@@ -29,7 +29,7 @@ def parse(value: object, timezone: ZoneInfo) -> datetime | None:
         ) from None
 
 
-def _moment(value: object, timezone: ZoneInfo) -> datetime:
+def _parsed(value: object, timezone: ZoneInfo) -> datetime:
     if isinstance(value, datetime):
         return value
     if isinstance(value, date):

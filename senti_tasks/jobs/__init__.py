@@ -1,8 +1,10 @@
 """One function per task: JSON in, JSON out. DAGs and the command line call these and nothing below them.
 
-Heavy libraries are imported inside the functions, here and nowhere else: Airflow reads every DAG file all day long,
-and a CUDA context must not exist before a task's own process. A job opens its transactions itself, holds none while a
-model computes, and can be killed, retried or run twice.
+What computes is imported inside the functions, at the top of their bodies, here and nowhere else: torch, pandas and the
+rooms corpus, training and judging, and of scoring what loads torch. Airflow reads every DAG file all day long, torch
+and scikit-learn take seconds to import, and a CUDA context must not exist before a task's own process. Everything else
+is imported at the top of the file. A job opens its transactions itself, holds none while a model computes, and can be
+killed, retried or run twice.
 """
 
 import os

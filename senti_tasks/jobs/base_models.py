@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from senti_tasks.config import PRETRAINED
-from senti_tasks.jobs.context import Workplace
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from senti_tasks.jobs.context import JobContext
+from senti_tasks.warehouse import database
+from senti_tasks.warehouse.models import encoders
 
 NEWEST = f"{PRETRAINED}newest"
 
@@ -25,36 +25,33 @@ class StartingPoint:
     """Where a ``pretrained:*`` lies on this machine, checked against its digest."""
 
 
-def starting_point(place: Workplace, base_model: str | None, corpus_base_model: str = "") -> StartingPoint:
+def starting_point(context: JobContext, base_model: str | None, corpus_base_model: str = "") -> StartingPoint:
     """What ``base_model`` means, or the one of the settings. Raises ``RegistryError`` when there is no such encoder.
 
-    ``pretrained:newest`` is the encoder that a corpus was frozen for, if ``corpus_base_model`` is one.
+    ``pretrained:newest`` is the encoder that a corpus snapshot was made for, if ``corpus_base_model`` is one.
     """
-    name = place.settings.base_model_named(base_model)
+    name = context.settings.base_model_named(base_model)
     if not name.startswith(PRETRAINED):
         return StartingPoint(name, name)
     if name == NEWEST and corpus_base_model.startswith(PRETRAINED):
         name = corpus_base_model
-    found = _encoder(place, name)
-    folder = place.store.fetch(found["artifact"], found["digest"])
+    found = _encoder(context, name)
+    folder = context.store.fetch(found["artifact"], found["digest"])
     return StartingPoint(PRETRAINED + found["version"], PRETRAINED + found["base_model"], folder)
 
 
-def _encoder(place: Workplace, name: str) -> dict[str, Any]:
-    from senti_tasks.warehouse import database
-    from senti_tasks.warehouse.models import encoders
-
-    with database.reading(place.engine) as connection:
+def _encoder(context: JobContext, name: str) -> dict[str, Any]:
+    with database.reading(context.engine) as connection:
         if name == NEWEST:
             return encoders.newest(connection)
         return encoders.encoder(connection, name.removeprefix(PRETRAINED))
 
 
-def own_base_model(place: Workplace, base_model: str | None) -> str:
+def own_base_model(context: JobContext, base_model: str | None) -> str:
     """What a pretraining starts from: for ``pretrained:*``, what that encoder was trained from, so that each one sees
     all texts afresh, and no text that was taken out of them since."""
-    name = place.settings.base_model_named(base_model)
+    name = context.settings.base_model_named(base_model)
     if not name.startswith(PRETRAINED):
         return name
-    own: str = _encoder(place, name)["base_model"]
+    own: str = _encoder(context, name)["base_model"]
     return own

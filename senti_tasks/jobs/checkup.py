@@ -9,9 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
+
+from senti_tasks import settings
 from senti_tasks.errors import SentiError
 from senti_tasks.jobs.base_models import starting_point
-from senti_tasks.jobs.context import enter
+from senti_tasks.jobs.context import load_context
+from senti_tasks.warehouse import database, migrations, overview
 
 
 def examine() -> list[dict[str, Any]]:
@@ -37,30 +41,22 @@ def examine() -> list[dict[str, Any]]:
 
 
 def _settings() -> tuple[bool, str]:
-    from senti_tasks import settings
-
     found = settings.load()
     return True, f"read from {found.home / '.env' if (found.home / '.env').exists() else 'the environment'}"
 
 
 def _database() -> tuple[bool, str]:
-    import sqlalchemy as sa
-
-    from senti_tasks.warehouse import database
-
-    place = enter(migrated=False)
-    with database.reading(place.engine) as connection:
+    context = load_context(migrated=False)
+    with database.reading(context.engine) as connection:
         version = "sqlite_version()" if connection.dialect.name == "sqlite" else "current_setting('server_version')"
         number = connection.scalar(sa.select(sa.literal_column(version)))
-    return True, f"{place.engine.dialect.name} {number} at {place.engine.url.render_as_string(hide_password=True)}"
+    return True, f"{context.engine.dialect.name} {number} at {context.engine.url.render_as_string(hide_password=True)}"
 
 
 def _migrations() -> tuple[bool, str]:
-    from senti_tasks.warehouse import database, migrations
-
-    place = enter()
-    with database.reading(place.engine) as connection:
-        settings = place.settings
+    context = load_context()
+    with database.reading(context.engine) as connection:
+        settings = context.settings
         migrations.check_settings(
             connection,
             review_id_type=settings.review_id_type,
@@ -71,10 +67,8 @@ def _migrations() -> tuple[bool, str]:
 
 
 def _reviews() -> tuple[bool, str]:
-    from senti_tasks.warehouse import database, overview
-
-    place = enter()
-    with database.reading(place.engine) as connection:
+    context = load_context()
+    with database.reading(context.engine) as connection:
         total, without = overview.reviews_without_version(connection)
         unindexed = overview.unindexed(connection)
     if without:
@@ -85,28 +79,27 @@ def _reviews() -> tuple[bool, str]:
 
 
 READ_WHOLE = {
-    "review_id": "each page of a night reads, as no index serves their review_id",
-    "updated_at": "each night reads to find what is new, as no index serves their updated_at",
+    "review_id": "each chunk of a run reads, as no index serves their review_id",
+    "updated_at": "each run reads to find what is new, as no index serves their updated_at",
 }
 
 
 def _store() -> tuple[bool, str]:
-
-    place = enter(migrated=False)
-    probe = place.store.root / f".doctor-{uuid.uuid4().hex[:8]}"
+    context = load_context(migrated=False)
+    probe = context.store.root / f".doctor-{uuid.uuid4().hex[:8]}"
     try:
-        place.store.root.mkdir(parents=True, exist_ok=True)
+        context.store.root.mkdir(parents=True, exist_ok=True)
         probe.write_bytes(b"senti")
         probe.unlink()
     except Exception as error:  # each store has errors of its own
-        return False, f"cannot write to {place.store.root} ({error}): is SENTI_ARTIFACTS right?"
-    return True, f"{place.store.root} can be written"
+        return False, f"cannot write to {context.store.root} ({error}): is SENTI_ARTIFACTS right?"
+    return True, f"{context.store.root} can be written"
 
 
 def _base_model() -> tuple[bool, str]:
     from senti_tasks.training import base_models
 
-    start = starting_point(enter(migrated=False), None)
+    start = starting_point(load_context(migrated=False), None)
     revision = base_models.revision_of(start.base_model, start.folder)
     return True, base_models.describe(start.base_model) + (f" at revision {revision[:12]}" if revision else "")
 
@@ -114,13 +107,13 @@ def _base_model() -> tuple[bool, str]:
 def _device() -> tuple[bool, str]:
     import torch
 
-    from senti_tasks.scoring.devices import device_named, wanted_forms
+    from senti_tasks.scoring.devices import device_named, wanted_variants
 
-    settings = enter(migrated=False).settings
+    settings = load_context(migrated=False).settings
     device = device_named(settings.device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
-    forms = ", then ".join(wanted_forms(settings.form, settings.device))
-    return True, f"torch {torch.__version__} on {device} ({name}); forms of a new model to try: {forms}"
+    variants = ", then ".join(wanted_variants(settings.variant, settings.device))
+    return True, f"torch {torch.__version__} on {device} ({name}); variants of a new model to try: {variants}"
 
 
 def _airflow() -> tuple[bool | None, str]:

@@ -10,17 +10,22 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from sqlalchemy import Engine
+from filelock import FileLock
+from sqlalchemy import Engine
 
-    from senti_tasks.artifacts import ArtifactStore
-    from senti_tasks.settings import Settings
+from senti_tasks import settings
+from senti_tasks.artifacts import ArtifactStore
+from senti_tasks.errors import ConfigError
+from senti_tasks.settings import Settings
+from senti_tasks.warehouse import database, migrations
 
 
 @dataclass(frozen=True)
-class Workplace:
+class JobContext:
+    """Where a job reads and writes."""
+
     settings: Settings
     engine: Engine
     store: ArtifactStore
@@ -33,12 +38,12 @@ class Workplace:
             yield Path(folder)
 
     @contextmanager
-    def bench(self, kind: str, *identity: Any) -> Iterator[Path]:
-        """A folder for the work that ``identity`` (plain JSON) describes; of two at once the second waits.
+    def resumable_folder(self, kind: str, *identity: Any) -> Iterator[Path]:
+        """A folder for the work that ``identity`` (plain JSON) describes, held by one process at a time: a second
+        waits.
 
-        It is kept, so that work that was killed goes on there: who is done removes it.
+        The folder is kept, so that killed work can continue there. The caller removes it when the work is done.
         """
-        from filelock import FileLock
 
         described = hashlib.sha256(json.dumps(identity, sort_keys=True).encode())
         folder = self.settings.work_folder / kind / described.hexdigest()[:16]
@@ -47,34 +52,31 @@ class Workplace:
             yield folder
 
 
-def enter(*, migrated: bool = True) -> Workplace:
-    """The workplace that the ``SENTI_*`` settings describe. Raises ``WarehouseError`` unless it is migrated."""
-    from senti_tasks import settings
-    from senti_tasks.artifacts import ArtifactStore
-    from senti_tasks.warehouse import database, migrations
+def load_context(*, migrated: bool = True) -> JobContext:
+    """The context that the ``SENTI_*`` settings describe. Raises ``WarehouseError`` unless the warehouse is migrated.
 
+    Also exports ``HF_ENDPOINT`` and its like from ``.env``. The hub's client reads them when it is imported, so a job
+    calls this before it imports what loads that client."""
     found = settings.load()
     engine = database.connect(found.url)
     if migrated:
         with database.reading(engine) as connection:
             migrations.check_migrated(connection)
-    return Workplace(found, engine, ArtifactStore(found.artifacts_root, found.work_folder))
+    return JobContext(found, engine, ArtifactStore(found.artifacts_root, found.work_folder))
 
 
-def version_of(due: datetime, origin: str) -> str:
-    """What is trained for ``due`` by ``origin`` is called: the day, and what tells it from others of that day."""
-    return f"{due:%Y-%m-%d}-{hashlib.sha256(origin.encode()).hexdigest()[:6]}"
+def version_of(due: datetime, idempotency_key: str) -> str:
+    """The version of what is trained: the day of ``due``, and six hex digits of the hash of ``idempotency_key``."""
+    return f"{due:%Y-%m-%d}-{hashlib.sha256(idempotency_key.encode()).hexdigest()[:6]}"
 
 
 def now() -> datetime:
-    """The clock, for columns that say when something happened; what a job computes never depends on it."""
+    """The present time, for columns ``*_at``. Nothing that a job computes depends on it."""
     return datetime.now(UTC)
 
 
-def instant(due: str) -> datetime:
-    """The aware time that ``due`` (ISO 8601, with a zone) spells."""
-    from senti_tasks.errors import ConfigError
-
+def parse_timestamp(due: str) -> datetime:
+    """``due`` (ISO 8601 with a zone) as an aware datetime. Raises ``ConfigError``."""
     try:
         parsed = datetime.fromisoformat(due)
     except ValueError:

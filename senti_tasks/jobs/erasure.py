@@ -1,191 +1,158 @@
-"""Reviews that have to go: from the warehouse, and from what was frozen and written while they were there."""
+"""Erases reviews for good: from the warehouse, and from artifacts that were written while the reviews were there."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-from senti_tasks.jobs.context import Workplace, enter, now
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from senti_tasks.corpus.erasure import Forgotten
+from senti_tasks.errors import ConfigError, CorpusError
+from senti_tasks.jobs.context import JobContext, load_context, now
+from senti_tasks.warehouse import database, erasure, migrations
+from senti_tasks.warehouse.models import corpora, encoders, registry, texts
+from senti_tasks.warehouse.types import review_id_value
 
 log = logging.getLogger(__name__)
 
 KINDS = ("corpora", "texts", "evaluations")
-"""Artifacts with rows of reviews. Of the last there is no record: the gate reads one once, and nobody later."""
+"""Artifacts that hold rows of reviews. Evaluations have no table: the gate reads each once."""
 
 
-def forget(review_ids: Sequence[str], reason: str, actor: str) -> dict[str, Any]:
-    """Forgets reviews for good, and records that it was done. Doing it again changes nothing, and ends what a killed
-    call has left.
+def erase(review_ids: Sequence[str], reason: str, actor: str) -> dict[str, Any]:
+    """Erases reviews for good, and records it. A repeated call changes nothing; it completes a call that was killed.
 
-    Returns how many were forgotten now and before, the rows removed per table, the corpora and texts that were
-    rewritten, the encoders pretrained on those, the models trained on either: what one of them learnt of a review stays
-    in its weights until it is dropped; the artifacts that nobody has on record and that were removed, as they held a
-    forgotten review; and the texts that do not say whose they are, in which a former text of a review may be left.
-    Raises ``ConfigError`` for a key that cannot be one.
+    Returns erased (how many are new), erased_before, removed (rows per table), corpora and texts (the snapshots that
+    were rewritten), encoders and models (trained on those snapshots: what they learnt of a review stays in their
+    weights until they are deleted) and unrecorded (artifacts without a row in the warehouse that held an erased review
+    and were deleted). Raises ``ConfigError`` for a key of the wrong type.
     """
-    from senti_tasks.corpus.erasure import Forgotten
-    from senti_tasks.errors import ConfigError
-    from senti_tasks.warehouse import database, erasure, migrations
-    from senti_tasks.warehouse.models import encoders, registry
-    from senti_tasks.warehouse.types import review_id_value
-
-    place = enter()
-    with database.reading(place.engine) as connection:
+    context = load_context()
+    with database.reading(context.engine) as connection:
         id_type = migrations.recorded_setting(connection, "review_id_type")
     try:
         keys = [review_id_value(spelling, id_type) for spelling in dict.fromkeys(review_ids)]
     except ValueError as error:
-        raise ConfigError(f"{error}: nothing was forgotten") from error
-    # Texts without keys first, while the reviews can still be read; nothing is frozen like that any more.
-    with database.reading(place.engine) as connection:
-        split_keys, digests = erasure.wordings(connection, keys)
-    by_wording = _erase(place, Forgotten(split_keys=split_keys, digests=digests))
-    # Then the rows, and everything that has keys: of this call and of those before, one of which may have been killed.
-    with database.writing(place.engine) as connection:
-        new, removed = erasure.forget(connection, keys, actor=actor, reason=reason, at=now())
-    erased = erase_forgotten(place)
-    corpora = sorted(erased.corpora)
-    with database.reading(place.engine) as connection:
-        pretrained = encoders.trained_on(connection, by_wording.origins | erased.origins)
-        models = {*registry.trained_on(connection, corpora), *encoders.fine_tuned(connection, pretrained)}
+        raise ConfigError(f"{error}: nothing was erased") from error
+    with database.writing(context.engine) as connection:
+        new, removed = erasure.erase(connection, keys, actor=actor, reason=reason, now=now())
+    # Snapshots are searched for every erased review, not only for those of this call: an earlier call may have been
+    # killed before it rewrote them.
+    done = erase_from_artifacts(context)
+    names = sorted(done.corpora)
+    with database.reading(context.engine) as connection:
+        pretrained = encoders.trained_on(connection, done.idempotency_keys)
+        models = {*registry.trained_on(connection, names), *encoders.fine_tuned(connection, pretrained)}
     return {
-        "forgotten": new,
-        "known_before": len(keys) - new,
+        "erased": new,
+        "erased_before": len(keys) - new,
         "removed": removed,
-        "corpora": corpora,
-        "texts": sorted(by_wording.texts | erased.texts),
+        "corpora": names,
+        "texts": sorted(done.texts),
         "encoders": pretrained,
         "models": sorted(models),
-        "discarded": sorted(by_wording.discarded | erased.discarded),
-        "texts_without_keys": sorted(erased.without_keys),
+        "unrecorded": sorted(done.unrecorded),
     }
 
 
 @dataclass
-class Erased:
-    """What was changed in the artifact store."""
+class ErasedArtifacts:
+    """What an erasure changed in the artifact store."""
 
     corpora: set[str] = field(default_factory=set)
-    """Names of those that were rewritten."""
+    """Names of the corpora that were rewritten."""
     texts: set[str] = field(default_factory=set)
-    """Those that were rewritten, as they were called when they were frozen."""
-    origins: set[str] = field(default_factory=set)
-    """Who froze those."""
-    without_keys: set[str] = field(default_factory=set)
-    """Texts that do not say whose they are, rewritten or not."""
-    discarded: set[str] = field(default_factory=set)
-    """What nobody has on record, held a forgotten review, and was removed."""
+    """The text snapshots that were rewritten, under the names that they had first."""
+    idempotency_keys: set[str] = field(default_factory=set)
+    """The idempotency keys of those text snapshots."""
+    unrecorded: set[str] = field(default_factory=set)
+    """Artifacts without a row in the warehouse that held an erased review and were deleted."""
 
 
-def erase_forgotten(place: Workplace) -> Erased:
-    """Brings what lies in the artifact store in line with ``forgotten_reviews``."""
-    from senti_tasks.corpus.erasure import Forgotten
-    from senti_tasks.warehouse import database, erasure
-
-    with database.reading(place.engine) as connection:
-        return _erase(place, Forgotten({str(key) for key in erasure.every_key(connection)}))
-
-
-def _erase(place: Workplace, forgotten: Forgotten) -> Erased:
-    from senti_tasks.warehouse import database
-    from senti_tasks.warehouse.models import corpora, texts
-
-    erased = Erased()
-    if forgotten.keys:
-        _erase_from_corpora(place, forgotten, erased)
-    _erase_from_texts(place, forgotten, erased)
-    with database.reading(place.engine) as connection:
+def erase_from_artifacts(context: JobContext) -> ErasedArtifacts:
+    """Removes the reviews in ``erased_reviews`` from every artifact that still holds one of them."""
+    with database.reading(context.engine) as connection:
+        review_ids = {str(key) for key in erasure.every_key(connection)}
+    done = ErasedArtifacts()
+    if not review_ids:
+        return done
+    _erase_from_corpora(context, review_ids, done)
+    _erase_from_texts(context, review_ids, done)
+    with database.reading(context.engine) as connection:
         recorded = {row["artifact"] for row in (*corpora.every_corpus(connection), *texts.every(connection))}
-    for kind in KINDS if forgotten.keys else ("texts",):
-        for artifact in set(place.store.names(kind)) - recorded:
-            _discard(place, artifact, forgotten, erased)
-    return erased
+    for kind in KINDS:
+        for artifact in set(context.store.names(kind)) - recorded:
+            _delete_unrecorded(context, artifact, review_ids, done)
+    return done
 
 
-def _erase_from_corpora(place: Workplace, forgotten: Forgotten, erased: Erased) -> None:
+def _erase_from_corpora(context: JobContext, review_ids: set[str], done: ErasedArtifacts) -> None:
     from senti_tasks.corpus import snapshot
-    from senti_tasks.warehouse import database
-    from senti_tasks.warehouse.models import corpora
 
-    with database.reading(place.engine) as connection:
-        frozen = corpora.every_corpus(connection)
-    for row in frozen:
-        if (folder := _fetched(place, row)) is None:
+    with database.reading(context.engine) as connection:
+        recorded = corpora.every_corpus(connection)
+    for row in recorded:
+        if (folder := _fetched(context, row)) is None:
             continue
-        with place.scratch() as scratch:
-            summary = snapshot.without(folder, forgotten.keys, scratch / "rest")
+        with context.scratch() as scratch:
+            summary = snapshot.without(folder, review_ids, scratch / "rest")
             if summary is None:
                 continue
-            artifact, digest = place.store.put(scratch / "rest", "corpora", row["corpus"])
-        with database.writing(place.engine) as connection:
+            artifact, digest = context.store.put(scratch / "rest", "corpora", row["corpus"])
+        with database.writing(context.engine) as connection:
             corpora.replace_artifact(connection, row["corpus"], artifact=artifact, digest=digest, summary=summary)
-        _replaced(place, row["artifact"], artifact)
-        erased.corpora.add(row["corpus"])
+        _remove_former(context, row["artifact"], artifact)
+        done.corpora.add(row["corpus"])
 
 
-def _erase_from_texts(place: Workplace, forgotten: Forgotten, erased: Erased) -> None:
+def _erase_from_texts(context: JobContext, review_ids: set[str], done: ErasedArtifacts) -> None:
     from senti_tasks.corpus import unlabelled
-    from senti_tasks.warehouse import database
-    from senti_tasks.warehouse.models import texts
 
-    with database.reading(place.engine) as connection:
-        frozen = texts.every(connection)
-    for row in {row["artifact"]: row for row in frozen}.values():
-        if (folder := _fetched(place, row)) is None:
+    with database.reading(context.engine) as connection:
+        recorded = texts.every(connection)
+    for row in {row["artifact"]: row for row in recorded}.values():
+        if (folder := _fetched(context, row)) is None:
             continue
-        keyed = unlabelled.is_keyed(folder)
-        artifact = row["artifact"]
-        with place.scratch() as scratch:
-            counts = unlabelled.without(folder, forgotten, scratch / "rest")
-            if counts is not None:
-                artifact, digest = place.store.put(scratch / "rest", "texts", f"{row['due']:%Y-%m-%d}")
-        if counts is not None:
-            with database.writing(place.engine) as connection:
-                texts.replace_artifact(connection, row["artifact"], artifact=artifact, digest=digest, counts=counts)
-            _replaced(place, row["artifact"], artifact)
-            same = [other for other in frozen if other["artifact"] == row["artifact"]]
-            erased.texts.update(other["texts"] for other in same)
-            erased.origins.update(other["origin"] for other in same)
-        if not keyed:
-            erased.without_keys.add(artifact)
+        with context.scratch() as scratch:
+            counts = unlabelled.without(folder, review_ids, scratch / "rest")
+            if counts is None:
+                continue
+            artifact, digest = context.store.put(scratch / "rest", "texts", f"{row['due']:%Y-%m-%d}")
+        with database.writing(context.engine) as connection:
+            texts.replace_artifact(connection, row["artifact"], artifact=artifact, digest=digest, counts=counts)
+        _remove_former(context, row["artifact"], artifact)
+        same = [other for other in recorded if other["artifact"] == row["artifact"]]
+        done.texts.update(other["texts"] for other in same)
+        done.idempotency_keys.update(other["idempotency_key"] for other in same)
 
 
-def _fetched(place: Workplace, row: dict[str, Any]) -> Path | None:
+def _fetched(context: JobContext, row: dict[str, Any]) -> Path | None:
     """Where the artifact that ``row`` names lies on this machine; ``None`` when it is gone."""
     artifact: str = row["artifact"]
-    if place.store.holds(artifact):
-        return place.store.fetch(artifact, row["digest"])
+    if context.store.holds(artifact):
+        return context.store.fetch(artifact, row["digest"])
     log.warning("%s is no longer in the artifact store: nothing can be erased from it", artifact)
-    place.store.remove(artifact)  # there may be a copy on this machine
+    context.store.remove(artifact)  # there may be a copy on this machine
     return None
 
 
-def _replaced(place: Workplace, former: str, artifact: str) -> None:
-    place.store.remove(former)
+def _remove_former(context: JobContext, former: str, artifact: str) -> None:
+    context.store.remove(former)
     log.info("%s was rewritten as %s, and the former removed", former, artifact)
 
 
-def _discard(place: Workplace, artifact: str, forgotten: Forgotten, erased: Erased) -> None:
-    """Removes what nobody has on record if it has a row of ``forgotten``: an evaluation, what a killed attempt has
-    left, or the copy on this machine of what is gone."""
-    from senti_tasks.corpus import unlabelled
+def _delete_unrecorded(context: JobContext, artifact: str, review_ids: set[str], done: ErasedArtifacts) -> None:
+    """Deletes an artifact without a row in the warehouse if it holds an erased review: an evaluation, what a killed
+    attempt has left, or the copy on this machine of an artifact that is gone."""
     from senti_tasks.corpus.erasure import holds
-    from senti_tasks.errors import CorpusError
 
     try:
-        folder = place.store.unchecked(artifact)
-        if holds(folder, forgotten):
-            place.store.remove(artifact)
-            log.info("%s held a forgotten review, and nobody has it on record: removed", artifact)
-            erased.discarded.add(artifact)
-        elif artifact.startswith("texts/") and not unlabelled.is_keyed(folder):
-            erased.without_keys.add(artifact)
+        if holds(context.store.unchecked(artifact), review_ids):
+            context.store.remove(artifact)
+            log.info("%s held an erased review and has no row in the warehouse: removed", artifact)
+            done.unrecorded.add(artifact)
     except (CorpusError, OSError) as error:
-        log.warning("%s cannot be searched: remove it once nothing is being frozen (%s)", artifact, error)
+        log.warning(
+            "%s cannot be searched for erased reviews: remove it when no snapshot is being made (%s)", artifact, error
+        )

@@ -4,31 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
-from senti_tasks.jobs.context import enter, now
+from senti_tasks.jobs.context import load_context, now
+from senti_tasks.warehouse import database, overview
+from senti_tasks.warehouse.models import corpora, promotions, registry
 
 
 def scorecards() -> list[dict[str, Any]]:
     """One row of ``model_scorecard`` per model, newest first."""
-    from senti_tasks.warehouse import database, overview
-
-    place = enter()
-    with database.reading(place.engine) as connection:
+    context = load_context()
+    with database.reading(context.engine) as connection:
         return overview.view(connection, "model_scorecard", order_by="trained_at")
 
 
 def show(version: str) -> dict[str, Any]:
     """Everything recorded of one model: lineage, corpus summary, training, metrics, the gate's rules, its
     promotions."""
-    from senti_tasks.warehouse import database
-    from senti_tasks.warehouse.models import corpora, promotions, registry
-
-    place = enter()
-    with database.reading(place.engine) as connection:
+    context = load_context()
+    with database.reading(context.engine) as connection:
         model = registry.model(connection, version)
         return {
             **model,
             "corpus_summary": corpora.corpus(connection, model["corpus"])["summary"],
-            "forms": registry.forms(connection, version),
+            "variants": registry.variants(connection, version),
             "metrics": registry.metrics(connection, version),
             "gate": registry.judgement(connection, version),
             "checks": registry.checks(connection, version),
@@ -41,11 +38,8 @@ def promote(version: str, reason: str, actor: str) -> dict[str, Any]:
 
     It is an overruling unless the gate let the model through, in a comparison with the present champion.
     """
-    from senti_tasks.warehouse import database
-    from senti_tasks.warehouse.models import promotions, registry
-
-    place = enter()
-    with database.writing(place.engine) as connection:
+    context = load_context()
+    with database.writing(context.engine) as connection:
         verdict, champion = registry.model(connection, version)["verdict"], promotions.champion(connection)
         agreed = verdict == "promote" and registry.compared_with(connection, version) == champion
         row = promotions.promote(
@@ -55,7 +49,7 @@ def promote(version: str, reason: str, actor: str) -> dict[str, Any]:
             compared_with=champion,
             actor=actor,
             reason=reason,
-            at=now(),
+            now=now(),
             anchors=True,
         )
     return {"model": version, "verdict": verdict, **_answer(row)}
@@ -63,14 +57,11 @@ def promote(version: str, reason: str, actor: str) -> dict[str, Any]:
 
 def rollback(reason: str, actor: str) -> dict[str, Any]:
     """Puts the model that served before the champion back into service, at once: its labels are still there."""
-    from senti_tasks.warehouse import database
-    from senti_tasks.warehouse.models import promotions
-
-    place = enter()
-    with database.writing(place.engine) as connection:
+    context = load_context()
+    with database.writing(context.engine) as connection:
         champion, version = promotions.champion(connection), promotions.previous_champion(connection)
         row = promotions.promote(
-            connection, version, kind="rollback", compared_with=champion, actor=actor, reason=reason, at=now()
+            connection, version, kind="rollback", compared_with=champion, actor=actor, reason=reason, now=now()
         )
     return {"model": version, "instead_of": champion, **_answer(row)}
 

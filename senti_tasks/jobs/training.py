@@ -1,4 +1,4 @@
-"""A frozen corpus to a registered model: the task of ``retrain_sentiment`` that trains."""
+"""A corpus to a registered model: the task of ``retrain_sentiment`` that trains."""
 
 from __future__ import annotations
 
@@ -7,55 +7,55 @@ import shutil
 from collections.abc import Callable
 from typing import Any
 
+from senti_tasks import __version__
+from senti_tasks.config import TrainConfig
 from senti_tasks.jobs.base_models import starting_point
-from senti_tasks.jobs.context import enter, now, version_of
+from senti_tasks.jobs.context import load_context, now, version_of
+from senti_tasks.text import NORMALISER_VERSION
+from senti_tasks.warehouse import database
+from senti_tasks.warehouse.models import corpora, registry
 
 log = logging.getLogger(__name__)
 
 
 def train(
     corpus: str,
-    origin: str,
+    idempotency_key: str,
     base_model: str | None = None,
     config: dict[str, Any] | None = None,
     report: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
-    """Fine-tunes ``base_model`` on a frozen corpus and registers the model; returns its version.
+    """Fine-tunes ``base_model`` on a corpus and registers the model; returns its version.
 
-    ``pretrained:newest`` is the encoder that the corpus was frozen for, also when there is a newer one by now.
-    A killed training goes on from its last checkpoint on the same machine. Of two attempts at once the second waits,
-    and then finds the first one's model.
+    ``pretrained:newest`` is the encoder that the corpus snapshot was made for, also when there is a newer one.
+    A killed training continues from its last checkpoint on the same machine. Of two attempts at once the second waits,
+    and then returns the model of the first.
     """
-    place = enter()  # before the hub's client is imported, which looks at HF_ENDPOINT then
-    from senti_tasks import __version__
-    from senti_tasks.config import TrainConfig
+    context = load_context()  # before the hub's client is imported, which looks at HF_ENDPOINT then
     from senti_tasks.corpus.snapshot import label_set
-    from senti_tasks.text import NORMALISER_VERSION
     from senti_tasks.training import fine_tuning
-    from senti_tasks.warehouse import database
-    from senti_tasks.warehouse.models import corpora, registry
 
-    with database.reading(place.engine) as connection:
-        frozen = corpora.corpus(connection, corpus)
-    start = starting_point(place, base_model, frozen["summary"].get("base_model", ""))
+    with database.reading(context.engine) as connection:
+        recorded = corpora.corpus(connection, corpus)
+    start = starting_point(context, base_model, recorded["summary"].get("base_model", ""))
     settled = TrainConfig.for_base_model(start.recipe, config)
-    with place.bench("training", corpus, start.base_model, settled.to_json()) as folder:
-        with database.reading(place.engine) as connection:
-            if (known := registry.model_of_origin(connection, origin)) is not None:
-                log.info("%s trained %s before: it stands", origin, known["version"])
+    with context.resumable_folder("training", corpus, start.base_model, settled.to_json()) as folder:
+        with database.reading(context.engine) as connection:
+            if (known := registry.model_by_key(connection, idempotency_key)) is not None:
+                log.info("%s trained %s before: it is used", idempotency_key, known["version"])
                 return {"model": known["version"]}
-        data = place.store.fetch(frozen["artifact"], frozen["digest"])
+        data = context.store.fetch(recorded["artifact"], recorded["digest"])
         names = label_set(data).names  # now: an erasure may move the corpus while this computes
         checkpoints, output = folder / "checkpoints", folder / "model"
-        device, report_to = place.settings.device, place.settings.report_to
+        device, report_to = context.settings.device, context.settings.report_to
         result = fine_tuning.train(
             data, start.base_model, settled, checkpoints, output, report, device, report_to, start.folder
         )
-        version = version_of(frozen["due"], origin)
-        artifact, digest = place.store.put(output, "models", version)
+        version = version_of(recorded["due"], idempotency_key)
+        artifact, digest = context.store.put(output, "models", version)
         model = {
             "version": version,
-            "origin": origin,
+            "idempotency_key": idempotency_key,
             "corpus": corpus,
             "base_model": start.base_model,
             "base_revision": result.pop("base_revision"),
@@ -67,18 +67,18 @@ def train(
             "training": result,
             "trained_at": now(),
         }
-        with database.writing(place.engine) as connection:
-            form = _fp32_form(artifact, digest)
-            version = registry.register(connection, model, label_names=names, form=form)
+        with database.writing(context.engine) as connection:
+            variant = _fp32_variant(artifact, digest)
+            version = registry.register(connection, model, label_names=names, variant=variant)
         shutil.rmtree(folder)
     return {"model": version}
 
 
-def _fp32_form(artifact: str, digest: str) -> dict[str, Any]:
+def _fp32_variant(artifact: str, digest: str) -> dict[str, Any]:
     import torch
 
     return {
-        "form": "fp32",
+        "variant": "fp32",
         "verdict": "proven",
         "reason": "the model as it was trained",
         "artifact": artifact,

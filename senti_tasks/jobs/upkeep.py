@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
-from senti_tasks.jobs.context import enter, now
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
-
-    from senti_tasks.intake import Columns, Refusal, Row
-    from senti_tasks.jobs.context import Workplace
-    from senti_tasks.labels import Spellings
-    from senti_tasks.warehouse.importing import Incoming, Intake
+from senti_tasks import intake, settings
+from senti_tasks.errors import ConfigError
+from senti_tasks.intake import Columns, Refusal, Row
+from senti_tasks.jobs.context import JobContext, load_context, now
+from senti_tasks.labels import Spellings
+from senti_tasks.warehouse import database, importing, migrations, overview
+from senti_tasks.warehouse.importing import ImportCounts, Incoming
+from senti_tasks.warehouse.scoring import publication_lock, runs
+from senti_tasks.warehouse.types import review_id_of_row, review_id_value
 
 
 def migrate() -> dict[str, Any]:
     """Brings the warehouse to the newest schema; safe to repeat. Returns the revisions before and after."""
-    from senti_tasks.warehouse import migrations
-
-    place = enter(migrated=False)
+    context = load_context(migrated=False)
     return migrations.migrate(
-        place.engine,
-        review_id_type=place.settings.review_id_type,
-        reviews_table=place.settings.reviews_table,
-        label_set=place.settings.label_set,
+        context.engine,
+        review_id_type=context.settings.review_id_type,
+        reviews_table=context.settings.reviews_table,
+        label_set=context.settings.label_set,
     )
 
 
@@ -43,15 +43,13 @@ def import_reviews(
     ``source`` names the file for good (default: its name): with the row's number it is a row's key where there is no id
     column. ``columns`` names those of text, label, product, id and created_at; ``None`` looks for usual names.
     ``label_map`` says what the values of the label column mean, as ``LabelSet.mapped`` takes it. Returns the counts of
-    ``Intake``, with the first refused rows. Raises ``InputFileError``.
+    ``ImportCounts``, with the first refused rows. Raises ``InputFileError``.
     """
-    from senti_tasks import intake
-
-    place = enter()
+    context = load_context()
     named = intake.Columns(**columns)
-    spellings = _spellings(place, named, label_map)
-    rows = intake.read(path, named, file_format, timezone=place.settings.zone, spellings=spellings)
-    return _import(place, rows, source or path.name, has_ids=named.id is not None)
+    spellings = _spellings(context, named, label_map)
+    rows = intake.read(path, named, file_format, timezone=context.settings.zone, spellings=spellings)
+    return _import(context, rows, source or path.name, has_ids=named.id is not None)
 
 
 def import_dataset(
@@ -69,42 +67,36 @@ def import_dataset(
     Its source is named after data set, configuration and split. The commit that ``revision`` is at (default: main) is
     recorded and stands in the answer as ``revision``. Raises ``HubError`` and ``InputFileError``.
     """
-    place = enter()  # before the hub's client is imported, which looks at HF_ENDPOINT then
-    from senti_tasks.intake import Columns, hub_datasets
+    context = load_context()  # before the hub's client is imported, which looks at HF_ENDPOINT then
+    from senti_tasks.intake import hub_datasets
 
     named = Columns(**columns)
-    spellings = _spellings(place, named, label_map)
+    spellings = _spellings(context, named, label_map)
     found = hub_datasets.fetch(name, config, split, revision)
-    rows = hub_datasets.read(found, named, place.settings.zone, spellings)
-    counts = _import(place, rows, source or found.source, has_ids=named.id is not None, revision=found.commit)
+    rows = hub_datasets.read(found, named, context.settings.zone, spellings)
+    counts = _import(context, rows, source or found.source, has_ids=named.id is not None, revision=found.commit)
     return {**counts, "revision": found.commit}
 
 
-def _spellings(place: Workplace, columns: Columns, label_map: str | None) -> Spellings:
-    from senti_tasks.errors import ConfigError
-
+def _spellings(context: JobContext, columns: Columns, label_map: str | None) -> Spellings:
     if label_map is None:
-        return place.settings.label_set.spellings
+        return context.settings.label_set.spellings
     if columns.label is None:
         raise ConfigError("--label-map needs --label-column: name the column whose values it is about")
-    return place.settings.label_set.mapped(label_map)
+    return context.settings.label_set.mapped(label_map)
 
 
 def _import(
-    place: Workplace, rows: Iterable[Row | Refusal], source: str, *, has_ids: bool, revision: str | None = None
+    context: JobContext, rows: Iterable[Row | Refusal], source: str, *, has_ids: bool, revision: str | None = None
 ) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    from senti_tasks.warehouse import database, importing, migrations
-
-    counts = importing.Intake()
-    with database.writing(place.engine) as connection:
-        migrations.check_settings(connection, labels=str(place.settings.label_set))
+    counts = importing.ImportCounts()
+    with database.writing(context.engine) as connection:
+        migrations.check_settings(connection, labels=str(context.settings.label_set))
         importing.require_own_table(connection)
         id_type = migrations.recorded_setting(connection, "review_id_type")
         number = importing.source_id(connection, source)
         incoming = _incoming(rows, counts, id_type, number, source)
-        importing.store(connection, incoming, counts, source=source, has_ids=has_ids, at=now())
+        importing.store(connection, incoming, counts, source=source, has_ids=has_ids, now=now())
         if revision is not None:
             importing.record_revision(connection, number, revision)
     return {"source": source, **asdict(counts)}
@@ -112,8 +104,6 @@ def _import(
 
 def search_datasets(text: str, limit: int = 20) -> list[dict[str, Any]]:
     """Data sets on the Hugging Face Hub that have to do with ``text``, the most downloaded first."""
-    from senti_tasks import settings
-
     settings.load()  # before the hub's client is imported, which looks at HF_ENDPOINT then
     from senti_tasks import hub
 
@@ -121,13 +111,9 @@ def search_datasets(text: str, limit: int = 20) -> list[dict[str, Any]]:
 
 
 def _incoming(
-    rows: Iterable[Row | Refusal], counts: Intake, id_type: str, source_id: int, source: str
+    rows: Iterable[Row | Refusal], counts: ImportCounts, id_type: str, source_id: int, source: str
 ) -> Iterator[Incoming]:
     """The good rows with their keys; the others are counted as refused."""
-    from senti_tasks.intake import Refusal
-    from senti_tasks.warehouse.importing import Incoming
-    from senti_tasks.warehouse.types import review_id_of_row, review_id_value
-
     for row in rows:
         counts.rows += 1
         if isinstance(row, Refusal):
@@ -146,48 +132,34 @@ def _incoming(
 
 def status() -> dict[str, Any]:
     """Reviews, annotated, pending, champion, model in service, the freeze in force and the last runs."""
-    from datetime import timedelta
-
-    from senti_tasks.warehouse import database, overview
-
-    place = enter()
-    with database.reading(place.engine) as connection:
-        return overview.status(connection, overlap=timedelta(hours=place.settings.overlap_hours))
+    context = load_context()
+    with database.reading(context.engine) as connection:
+        return overview.status(connection, overlap=timedelta(hours=context.settings.overlap_hours))
 
 
 def freeze(reason: str, actor: str) -> dict[str, Any]:
-    """Keeps publications back; returns since when, by whom and why. A freeze in force stays as it is."""
-    from senti_tasks.warehouse import database
-    from senti_tasks.warehouse.scoring import publication_lock
-
-    place = enter()
-    with database.writing(place.engine) as connection:
-        return publication_lock.freeze(connection, by=actor, reason=reason, at=now())
+    """Freezes publishing; returns since when, by whom and why. A freeze in force stays as it is."""
+    context = load_context()
+    with database.writing(context.engine) as connection:
+        return publication_lock.freeze(connection, by=actor, reason=reason, now=now())
 
 
 def unfreeze() -> dict[str, Any]:
-    """Lets publications go on; returns whether they were kept back, and the runs that are audited and wait."""
-    from senti_tasks.warehouse import database
-    from senti_tasks.warehouse.scoring import publication_lock, runs
-
-    place = enter()
-    with database.writing(place.engine) as connection:
+    """Ends the freeze; returns whether there was one, and the runs that are audited and wait."""
+    context = load_context()
+    with database.writing(context.engine) as connection:
         return {"was_frozen": publication_lock.unfreeze(connection), "waiting": runs.waiting(connection)}
 
 
 def holds_source(source: str) -> bool:
     """Whether a file was imported under this name."""
-    from senti_tasks.warehouse import database, importing
-
-    place = enter()
-    with database.reading(place.engine) as connection:
+    context = load_context()
+    with database.reading(context.engine) as connection:
         return importing.knows_source(connection, source)
 
 
 def ask(query: str) -> tuple[str, list[dict[str, Any]]]:
     """The statement of one of ``sql/queries`` and its rows."""
-    from senti_tasks.warehouse import database, overview
-
-    place = enter()
-    with database.reading(place.engine) as connection:
+    context = load_context()
+    with database.reading(context.engine) as connection:
         return overview.ask(connection, query)

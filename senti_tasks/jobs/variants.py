@@ -1,4 +1,4 @@
-"""A trained model to the form of it that serves: the task of ``retrain_sentiment`` between training and judging."""
+"""A trained model to the variant of it that serves: the task of ``retrain_sentiment`` between training and judging."""
 
 from __future__ import annotations
 
@@ -6,60 +6,63 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from senti_tasks.jobs.context import Workplace, enter
+import numpy as np
+
+from senti_tasks.config import VariantConfig
+from senti_tasks.jobs.context import JobContext, load_context
 from senti_tasks.jobs.corpora import corpus_folder
-from senti_tasks.jobs.scoring.loading import device_for, load_form
+from senti_tasks.jobs.scoring.loading import device_for, load_variant
+from senti_tasks.scoring.predictions import Predictions
+from senti_tasks.text import defect
+from senti_tasks.warehouse import database
+from senti_tasks.warehouse.models import corpora, registry
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from datasets import Dataset, DatasetDict
 
-    from senti_tasks.config import FormConfig
-    from senti_tasks.scoring.predictions import Predictions
     from senti_tasks.scoring.scorer import Scorer
 
 log = logging.getLogger(__name__)
 
 
-def build_forms(model: str, config: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Builds the faster forms of ``model`` that SENTI_FORM asks for, compares each with fp32, and chooses who serves.
+def build_variants(model: str, config: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Builds the faster variants of ``model`` that SENTI_VARIANT asks for, compares each with fp32, and chooses who
+    serves.
 
-    The first that gives enough reviews the label fp32 gives them; fp32 itself when none does. Each form that may serve
-    gets the temperature that calibrates it on the validation split; ``model_metrics`` has its figures before and after.
-    A model that was judged keeps its form. Returns model, form (the one that serves) and reasons, one per form tried.
+    The first that gives enough reviews the label fp32 gives them; fp32 itself when none does. Each variant that may
+    serve gets the temperature that calibrates it on the validation split; ``model_metrics`` has its figures before and
+    after. A model that was judged keeps its variant. Returns model, variant (the one that serves) and reasons, one per
+    variant tried.
     """
-    from senti_tasks.config import FormConfig
     from senti_tasks.corpus import snapshot
     from senti_tasks.scoring import devices
-    from senti_tasks.warehouse import database
-    from senti_tasks.warehouse.models import registry
 
-    place = enter()
-    settled = FormConfig.from_json(config or {})
-    with database.reading(place.engine) as connection:
+    context = load_context()
+    settled = VariantConfig.from_json(config or {})
+    with database.reading(context.engine) as connection:
         registered = registry.model(connection, model)
-    wanted = devices.wanted_forms(place.settings.form, place.settings.device)
+    wanted = devices.wanted_variants(context.settings.variant, context.settings.device)
     if registered["verdict"] is None:
-        data = snapshot.load(corpus_folder(place, registered["corpus"]))
-        rows = _compare(place, model, wanted[: wanted.index("fp32")], data, settled)
-        metrics = _calibrate(place, rows, data["validation"])
-        with database.writing(place.engine) as connection:
-            registry.record_forms(connection, model, rows)
+        data = snapshot.load(corpus_folder(context, registered["corpus"]))
+        rows = _compare(context, model, wanted[: wanted.index("fp32")], data, settled)
+        metrics = _calibrate(context, rows, data["validation"])
+        with database.writing(context.engine) as connection:
+            registry.record_variants(connection, model, rows)
             registry.record_metrics(connection, model, metrics)
-    with database.reading(place.engine) as connection:
-        forms = registry.forms(connection, model)
-    reasons = [f"{row['form']} {row['verdict']}: {row['reason']}" for row in forms]
+    with database.reading(context.engine) as connection:
+        variants = registry.variants(connection, model)
+    reasons = [f"{row['variant']} {row['verdict']}: {row['reason']}" for row in variants]
     for reason in reasons:
         log.info("%s: %s", model, reason)
-    return {"model": model, "form": next(row["form"] for row in forms if row["serves"]), "reasons": reasons}
+    return {"model": model, "variant": next(row["variant"] for row in variants if row["serves"]), "reasons": reasons}
 
 
 @dataclass(frozen=True)
 class _Comparison:
-    """What a form is compared with: what fp32 thinks of some reviews."""
+    """What a variant is compared with: what fp32 thinks of some reviews."""
 
     texts: list[str]
     unlabelled: bool
@@ -68,22 +71,20 @@ class _Comparison:
 
 
 def _compare(
-    place: Workplace, model: str, wanted: list[str], data: DatasetDict, config: FormConfig
+    context: JobContext, model: str, wanted: list[str], data: DatasetDict, config: VariantConfig
 ) -> list[dict[str, Any]]:
-    """The rows of ``model_forms``: of ``wanted``, the fastest first, down to the first that is proven, and of fp32."""
+    """Rows of ``model_variants``: for ``wanted``, fastest first, up to the first proven one; and for fp32."""
     from senti_tasks.training import variants
-    from senti_tasks.warehouse import database
-    from senti_tasks.warehouse.models import registry
 
-    with database.reading(place.engine) as connection:
-        (fp32,) = (row for row in registry.forms(connection, model) if row["form"] == "fp32")
+    with database.reading(context.engine) as connection:
+        (fp32,) = (row for row in registry.variants(connection, model) if row["variant"] == "fp32")
     if not wanted:
         return [fp32]
-    unlabelled = _unlabelled(place, config.agreement_rows)
+    unlabelled = _unlabelled(context, config.agreement_rows)
     # int8 asks for many reviews that the model was not trained on; a rounding of weights can be seen on a few.
     texts = unlabelled or list(data["validation"]["text"])
-    compared = _Comparison(texts, bool(unlabelled), *_timed(load_form(place, fp32), texts))
-    source = place.store.fetch(fp32["artifact"], fp32["digest"])
+    compared = _Comparison(texts, bool(unlabelled), *_timed(load_variant(context, fp32), texts))
+    source = context.store.fetch(fp32["artifact"], fp32["digest"])
     builders = variants.builders(
         source,
         list(data["train"]["text"])[: config.calibration_rows],
@@ -92,9 +93,9 @@ def _compare(
         config.min_agreement,
     )
     rows: list[dict[str, Any]] = []
-    for form in wanted:
-        rows.append({"form": form, "library": variants.library(form, source), "temperature": 1.0})
-        rows[-1] |= _verdict_on(place, model, form, builders[form], compared, config)
+    for variant in wanted:
+        rows.append({"variant": variant, "library": variants.library(variant, source), "temperature": 1.0})
+        rows[-1] |= _verdict_on(context, model, variant, builders[variant], compared, config)
         if rows[-1]["serves"]:
             break
     speed = {"reviews_compared": len(texts), "reviews_per_second": compared.reviews_per_second}
@@ -102,52 +103,46 @@ def _compare(
 
 
 def _verdict_on(
-    place: Workplace,
+    context: JobContext,
     version: str,
-    form: str,
+    variant: str,
     builders: list[Callable[[Path], None]],
     compared: _Comparison,
-    config: FormConfig,
+    config: VariantConfig,
 ) -> dict[str, Any]:
-    """Builds a form, one way after the other, until it gives enough reviews the label of fp32."""
+    """Builds a variant, one way after the other, until it gives enough reviews the label of fp32."""
     from senti_tasks.scoring import loading
     from senti_tasks.training import variants
 
     row: dict[str, Any] = {"verdict": "refused", "serves": False, "artifact": None, "digest": None}
     row |= {"agreement": None, "reviews_compared": None, "reviews_per_second": None}
     n = len(compared.texts)
-    if form == "int8" and not (compared.unlabelled and n >= config.agreement_rows):
+    if variant == "int8" and not (compared.unlabelled and n >= config.agreement_rows):
         known = n if compared.unlabelled else 0
         asked = f"it is compared on {config.agreement_rows} unlabelled reviews, and the warehouse has {known}"
         return {**row, "reason": asked}
     for build in builders:
-        with place.scratch() as output:
+        with context.scratch() as output:
             build(output)
-            found, speed = _timed(loading.load(output, form, device_for(place, form)), compared.texts)
+            found, speed = _timed(loading.load(output, variant, device_for(context, variant)), compared.texts)
             agreement = variants.agreement(compared.reference, found)
             row |= {"agreement": agreement, "reviews_compared": n, "reviews_per_second": speed}
             row["reason"] = f"the label of fp32 for {agreement:.2%} of {n} reviews"
             if agreement >= config.min_agreement:
-                artifact, digest = place.store.put(output, "forms", f"{version}-{form}")
+                artifact, digest = context.store.put(output, "variants", f"{version}-{variant}")
                 return {**row, "verdict": "proven", "serves": True, "artifact": artifact, "digest": digest}
     return {**row, "reason": f"{row['reason']}, and {config.min_agreement:.0%} is asked for"}
 
 
-def _unlabelled(place: Workplace, rows: int) -> list[str]:
+def _unlabelled(context: JobContext, rows: int) -> list[str]:
     """Up to ``rows`` different texts that nobody annotated and that can be scored."""
-    from senti_tasks.text import defect
-    from senti_tasks.warehouse import database
-    from senti_tasks.warehouse.models import corpora
-
-    with database.reading(place.engine) as connection:
+    with database.reading(context.engine) as connection:
         found = corpora.unlabelled_texts(connection, limit=2 * rows)
     return list(dict.fromkeys(text for text in found if defect(text) is None))[:rows]
 
 
-def _calibrate(place: Workplace, rows: list[dict[str, Any]], validation: Dataset) -> list[dict[str, Any]]:
+def _calibrate(context: JobContext, rows: list[dict[str, Any]], validation: Dataset) -> list[dict[str, Any]]:
     """Sets the temperature of each row that may serve; returns figures on the validation split, before and after."""
-    import numpy as np
-
     from senti_tasks.judging import calibration
 
     texts, labels = list(validation["text"]), np.asarray(validation["label"])
@@ -155,11 +150,11 @@ def _calibrate(place: Workplace, rows: list[dict[str, Any]], validation: Dataset
     for row in rows:
         if row["verdict"] != "proven":
             continue
-        before = load_form(place, {**row, "temperature": 1.0}).predict(texts).complete
+        before = load_variant(context, {**row, "temperature": 1.0}).predict(texts).complete
         row["temperature"] = calibration.fit_temperature(labels, before)
         after = calibration.scaled(before, row["temperature"])
         metrics += [
-            {"subject": row["form"], "split": "validation", "metric": f"{name}_{when}", "value": value}
+            {"subject": row["variant"], "split": "validation", "metric": f"{name}_{when}", "value": value}
             for when, probabilities in (("before", before), ("after", after))
             for name, value in calibration.measure(labels, probabilities).items()
         ]

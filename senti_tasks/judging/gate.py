@@ -1,8 +1,9 @@
 """Whether a candidate may replace the model in use: every rule with its figure, its bound, its threshold and a reason.
 
 A candidate is compared with each reference on the same rows, none of which any of them was trained on: with the
-*champion*, which it would replace; with the *anchor*, the last model that was better beyond doubt or a person's choice,
-so that a hair less every week adds up to nothing; and with the *baseline*: what does not beat it is not worth a GPU.
+*champion*, which it would replace; with the *anchor*, the last model that was significantly better or a person's
+choice, so that small losses every week cannot add up; and with the *baseline*: what does not beat it is not worth a
+GPU.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,7 +41,7 @@ class Rule:
 class Judgement:
     promote: bool
     superior: bool
-    """Better than champion and anchor beyond doubt, or the first: what later candidates are to be compared with."""
+    """Significantly better than champion and anchor, or the first model: later candidates are compared with it."""
     rules: tuple[Rule, ...]
 
 
@@ -83,7 +84,7 @@ def _no_leak(n: int, leaked: int) -> Rule:
     if leaked == 0:
         reason = f"none of the {n} test rows, nor a near-duplicate of one, stands in train"
     else:
-        reason = f"{leaked} of the {n} test rows stand in train, or nearly: freeze the corpus again, and train on that"
+        reason = f"{leaked} of the {n} test rows stand in train, or nearly: make a new corpus snapshot, and train on it"
     return Rule("leak", leaked == 0, reason, rows=n, figure=leaked, threshold=0)
 
 
@@ -113,16 +114,20 @@ def _reuse(n: int, mean: float, most: int) -> Rule:
 
 
 def _superiority(compared: Sequence[Rule]) -> Rule:
-    """Decides nothing but whether the candidate is an anchor: one that beat a champion which had sagged is none."""
+    """Decides only whether the candidate becomes an anchor.
+
+    Beating a champion whose accuracy has dropped since its promotion does not make a model an anchor: it must beat the
+    anchor too.
+    """
     models = [rule for rule in compared if rule.name == "accuracy" and rule.reference in ("champion", "anchor")]
     bound = min((rule.bound for rule in models if rule.bound is not None), default=None)
     superior = bound is None or bound > 0
     if bound is None:
         reason = "there is no model to be better than: later candidates are compared with this one"
     elif superior:
-        reason = "more accurate than every model it was compared with, beyond doubt: later candidates meet it too"
+        reason = "significantly more accurate than every model it was compared with: it becomes the anchor"
     else:
-        reason = "not more accurate beyond doubt than every model it was compared with: the anchor stays"
+        reason = "not significantly more accurate than every model it was compared with: the anchor stays"
     return Rule("superiority", True, reason, figure=float(superior), bound=bound, threshold=0)
 
 
@@ -156,7 +161,7 @@ def _macro_f1(config: GateConfig, rows: HeldOut, candidate: Probabilities, name:
 def _missing(n: int, needed: int) -> str:
     if needed <= n:
         return ""
-    return f"; if that is the difference, it takes {needed} rows to tell, {needed - n} are missing"
+    return f"; if that is the difference, showing it takes {needed} rows, {needed - n} are missing"
 
 
 def _found(figure: str, name: str, difference: float, bound: float, margin: float) -> str:
@@ -186,11 +191,13 @@ def _no_worse(
     name: str,
     other: Probabilities,
 ) -> Rule:
-    """Refuses what is worse by more than a hair beyond doubt: a loss is far too noisy to be shown to be no worse."""
+    """Refuses a candidate that is significantly worse by more than ``loss_margin``.
+
+    Losses are too noisy to show that a candidate is not worse."""
     differences = losses(rows.labels, candidate) - losses(rows.labels, other)
     bound = intervals.mean_lower_bound(differences, config.confidence)
     passed = bound <= config.loss_margin
-    allowed = f"at least {bound:+.3f} beyond doubt, allowed {config.loss_margin:+.3f}"
+    allowed = f"lower bound {bound:+.3f}, allowed {config.loss_margin:+.3f}"
     reason = f"{spelt} is {differences.mean():+.3f} from the {name}'s ({allowed})"
     return Rule(rule, passed, reason, name, None, len(rows), float(differences.mean()), bound, config.loss_margin)
 
@@ -211,7 +218,7 @@ def _slices(
 ) -> Iterator[Rule]:
     """First the rule that decides, then one per slice and reference.
 
-    A slice fails when the candidate is worse there by more than the margin beyond doubt. Looking at many slices finds
+    A slice fails when the candidate is significantly worse there, by more than the margin. Looking at many slices finds
     such ones by chance, which Holm's (1979) step-down correction makes up for: of equal models, 5 in 100 are refused at
     most, however many slices there are.
     """
@@ -237,9 +244,9 @@ def _slices(
         details.append(Rule("slice", not stepping, reason, name, part, n, difference, bound, -config.margin))
     failed = [rule.reason for rule in details if not rule.passed]
     if failed:
-        reason = f"worse beyond doubt in {len(failed)} of {len(tested)} comparisons on slices: " + "; ".join(failed)
+        reason = f"significantly worse in {len(failed)} of {len(tested)} comparisons on slices: " + "; ".join(failed)
     elif tested:
-        reason = f"in none of {len(found)} slices worse beyond doubt"
+        reason = f"significantly worse in none of {len(found)} slices"
     else:
         reason = f"no slice has {config.slice_rows} rows"
     yield Rule("slices", not failed, reason, rows=len(rows), figure=len(failed), threshold=0)

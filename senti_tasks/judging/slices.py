@@ -25,7 +25,7 @@ class HeldOut:
     """(n,), in characters."""
     created_at: Sequence[datetime]
     due: datetime
-    """When the corpus was frozen."""
+    """The time of the corpus snapshot."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -46,5 +46,5 @@ def slices(rows: HeldOut, *, at_least: int, recent_days: int) -> dict[str, Mask]
         found[f"{first} characters and more" if last is None else f"{first} to {last} characters"] = within
         first = (last or 0) + 1
     since = rows.due - timedelta(days=recent_days)
-    found[f"last {recent_days} days"] = np.array([moment > since for moment in rows.created_at], dtype=bool)
+    found[f"last {recent_days} days"] = np.array([created_at > since for created_at in rows.created_at], dtype=bool)
     return {name: mask for name, mask in found.items() if at_least <= mask.sum() < len(rows)}

@@ -1,4 +1,4 @@
-"""Labels that are probably wrong: those that a model trained on the other reviews speaks against.
+"""Labels that are probably wrong, as a model trained on the other reviews predicts another label.
 
 Confident learning (Northcutt et al. 2021), as ``cleanlab`` has it, on the out-of-fold probabilities of the baseline.
 """
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """What speaks against a label."""
+    """A label that is probably wrong, and the one that is suggested instead."""
 
     label: int
     suggested_label: int

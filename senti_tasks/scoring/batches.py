@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 Batch = list[int]
-"""Rows of a window, longest first."""
+"""Rows of a chunk, longest first."""
 Lengths = Sequence[int] | npt.NDArray[np.int64]
 
 

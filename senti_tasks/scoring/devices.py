@@ -1,11 +1,11 @@
-"""What this machine computes on, and which form of a model it computes fastest."""
+"""What this machine computes on, and which variant of a model it computes fastest."""
 
 import torch
 
 from senti_tasks.errors import ConfigError
 
-FORMS = ("fp32", "bf16", "int8")
-"""The forms a model can have. fp32 is the model as it was trained; the others are made from it, and proven."""
+VARIANTS = ("fp32", "bf16", "int8")
+"""The variants a model can have. fp32 is the model as it was trained; the others are made from it, and proven."""
 
 
 def device_named(name: str) -> torch.device:
@@ -19,13 +19,13 @@ def device_named(name: str) -> torch.device:
     return torch.device(name)
 
 
-def fastest_forms(device: str = "auto") -> list[str]:
-    """The forms worth having on ``device``, the fastest first; fp32 is always among them."""
+def fastest_variants(device: str = "auto") -> list[str]:
+    """The variants worth having on ``device``, the fastest first; fp32 is always among them."""
     if device_named(device).type == "cuda":
         return ["bf16", "fp32"] if cuda_has_bf16() else ["fp32"]
     native = cpu_capabilities()
     int8 = "INT8" in native or has_fbgemm()
-    return [form for form, pays in (("int8", int8), ("bf16", "BF16" in native)) if pays] + ["fp32"]
+    return [variant for variant, pays in (("int8", int8), ("bf16", "BF16" in native)) if pays] + ["fp32"]
 
 
 def cuda_has_bf16() -> bool:
@@ -33,9 +33,10 @@ def cuda_has_bf16() -> bool:
     return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
-def wanted_forms(setting: str, device: str = "auto") -> list[str]:
-    """The forms to try, in order, for what SENTI_FORM says: ``auto``, or a form and the more exact ones after it."""
-    return fastest_forms(device) if setting == "auto" else list(reversed(FORMS[: FORMS.index(setting) + 1]))
+def wanted_variants(setting: str, device: str = "auto") -> list[str]:
+    """The variants to try, in order, for what SENTI_VARIANT says: ``auto``, or a variant and the more exact ones after
+    it."""
+    return fastest_variants(device) if setting == "auto" else list(reversed(VARIANTS[: VARIANTS.index(setting) + 1]))
 
 
 def has_fbgemm() -> bool:

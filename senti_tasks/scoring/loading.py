@@ -1,4 +1,4 @@
-"""A model folder to a scorer: which engine runs which form on which device."""
+"""A model folder to a scorer: which engine runs which variant on which device."""
 
 import json
 import logging
@@ -10,88 +10,90 @@ from safetensors import SafetensorError
 from transformers import AutoModelForSequenceClassification
 from transformers.utils import logging as transformers_logging
 
-from senti_tasks.config import ScoreConfig
 from senti_tasks.errors import ArtifactError, ConfigError
 from senti_tasks.scoring import devices, int8
 from senti_tasks.scoring.bert import Bert, is_bert
+from senti_tasks.scoring.config import ScoreConfig
 from senti_tasks.scoring.on_torch import PackedTorch, PaddedTorch
 from senti_tasks.scoring.scorer import Engine, Scorer
-from senti_tasks.scoring.tokens import Encoder
+from senti_tasks.scoring.tokens import TextTokenizer
 
 log = logging.getLogger(__name__)
 
-_GPU_WINDOWS = 8  # a window is to fill many batches, and those of a GPU are larger
+_GPU_CHUNKS = 8  # a chunk is to fill many batches, and those of a GPU are larger
 
 
 def load(
     folder: Path,
-    form: str = "fp32",
+    variant: str = "fp32",
     device: str = "auto",
     config: ScoreConfig | None = None,
     *,
     temperature: float = 1.0,
     probe_file: Path | None = None,
 ) -> Scorer:
-    """The scorer of a verified model folder that holds ``form``.
+    """The scorer of a verified model folder that holds ``variant``.
 
     On CUDA fp32 and bf16 run in torch; on a CPU fp32 runs in torch, bf16 in OpenVINO, and int8 in the one that it was
     built for. ``temperature`` divides the logits; ``probe_file`` keeps what a probe finds. Raises ``ArtifactError`` or
     ``ConfigError``.
     """
     config = config or ScoreConfig()
-    encoder = Encoder.load(folder)
-    where = _device_for(form, device)
+    tokenizer = TextTokenizer.load(folder)
+    where = _device_for(variant, device)
     shape = json.loads((folder / "config.json").read_text("utf-8"))
-    in_openvino = form == "int8" and not shape.get(int8.MARK)
-    n_labels, engine = _openvino(folder, encoder) if in_openvino else _torch(folder, form, where, encoder)
+    in_openvino = variant == "int8" and not shape.get(int8.MARK)
+    n_labels, engine = _openvino(folder, tokenizer) if in_openvino else _torch(folder, variant, where, tokenizer)
     size = "x".join(str(shape.get(name)) for name in ("num_hidden_layers", "hidden_size", "intermediate_size"))
-    key = f"{devices.description(where)}, {form}, {size}"
+    key = f"{devices.description(where)}, {variant}, {size}"
     return Scorer(
-        encoder,
+        tokenizer,
         engine,
         n_labels,
         config,
         temperature=temperature,
-        window_rows=config.window_rows * (_GPU_WINDOWS if where.type == "cuda" else 1),
+        chunk_rows=config.chunk_rows * (_GPU_CHUNKS if where.type == "cuda" else 1),
         token_budget=config.token_budget or None,
         probe_file=(probe_file, key) if probe_file else None,
     )
 
 
-def _device_for(form: str, device: str) -> torch.device:
-    if form not in devices.FORMS:
-        raise ConfigError(f"the form of a model is one of {', '.join(devices.FORMS)}, found {form!r}")
-    if form == "int8" and device == "cuda":
-        raise ConfigError("int8 runs on a CPU: set SENTI_DEVICE to cpu or auto here, or SENTI_FORM to bf16 and retrain")
+def _device_for(variant: str, device: str) -> torch.device:
+    if variant not in devices.VARIANTS:
+        raise ConfigError(f"the variant of a model is one of {', '.join(devices.VARIANTS)}, found {variant!r}")
+    if variant == "int8" and device == "cuda":
+        raise ConfigError(
+            "int8 runs on a CPU: set SENTI_DEVICE to cpu or auto here, or SENTI_VARIANT to bf16 and retrain"
+        )
     found = devices.device_named(device)
-    return torch.device("cpu") if form == "int8" else found
+    return torch.device("cpu") if variant == "int8" else found
 
 
-def _torch(folder: Path, form: str, device: torch.device, encoder: Encoder) -> tuple[int, Engine]:
+def _torch(folder: Path, variant: str, device: torch.device, tokenizer: TextTokenizer) -> tuple[int, Engine]:
     model = load_classifier(folder)
     n_labels: int = model.config.num_labels
     dtype = torch.float32
-    if form == "bf16" and device.type == "cuda":
+    if variant == "bf16" and device.type == "cuda":
         dtype = torch.bfloat16
-    elif form == "bf16" and "BF16" in devices.cpu_capabilities():
+    elif variant == "bf16" and "BF16" in devices.cpu_capabilities():
         from senti_tasks.scoring.on_openvino import OpenVino, convert
 
-        return n_labels, OpenVino(convert(model), encoder.pad_id)
-    elif form == "bf16":
+        return n_labels, OpenVino(convert(model), tokenizer.pad_id)
+    elif variant == "bf16":
         log.warning("this CPU does not compute in bf16: the bf16 weights are computed in fp32, at the speed of fp32")
     if is_bert(model.config):
-        bert = int8.quantise(Bert(model)) if form == "int8" else Bert(model)
-        return n_labels, PackedTorch(bert, device, dtype, encoder.pad_id)
-    return n_labels, PaddedTorch(model, device, dtype, encoder.pad_id)
+        bert = int8.quantise(Bert(model)) if variant == "int8" else Bert(model)
+        return n_labels, PackedTorch(bert, device, dtype, tokenizer.pad_id)
+    return n_labels, PaddedTorch(model, device, dtype, tokenizer.pad_id)
 
 
-def _openvino(folder: Path, encoder: Encoder) -> tuple[int, Engine]:
+def _openvino(folder: Path, tokenizer: TextTokenizer) -> tuple[int, Engine]:
     try:
         from senti_tasks.scoring.on_openvino import OpenVino, read
     except ImportError as error:
-        raise ConfigError(f"this int8 form needs OpenVINO (pip install openvino): {error}") from error
+        raise ConfigError(f"this int8 variant needs OpenVINO (pip install openvino): {error}") from error
     model = read(folder)
-    return model.output(0).partial_shape[1].get_length(), OpenVino(model, encoder.pad_id)
+    return model.output(0).partial_shape[1].get_length(), OpenVino(model, tokenizer.pad_id)
 
 
 def load_classifier(folder: Path) -> Any:

@@ -13,14 +13,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from senti_tasks.config import ScoreConfig
 from senti_tasks.errors import ArtifactError
 from senti_tasks.scoring import probe
 from senti_tasks.scoring.batches import Batch
+from senti_tasks.scoring.config import ScoreConfig
 from senti_tasks.scoring.on_torch import Logits
 from senti_tasks.scoring.pipeline import ahead
 from senti_tasks.scoring.predictions import Predictions
-from senti_tasks.scoring.tokens import Encoder, Tokens
+from senti_tasks.scoring.tokens import TextTokenizer, Tokens
 from senti_tasks.text import defect
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Probabilities = npt.NDArray[np.float32]
 
-_BROKEN_FROM = 10  # texts without a number, if they are most of a window: no text is to blame, the model is
+_BROKEN_FROM = 10  # texts without a number, if they are most of a chunk: no text is to blame, the model is
 _PROBE_FROM = 50  # a probe pays when this many of the largest batches are to come
 _COMPILE_FROM = 5_000_000  # tokens; compiling takes as long as a GPU takes for about as many
 
@@ -63,21 +63,21 @@ class Scorer:
 
     def __init__(
         self,
-        encoder: Encoder,
+        tokenizer: TextTokenizer,
         engine: Engine,
         n_labels: int,
         config: ScoreConfig,
         *,
         temperature: float = 1.0,
-        window_rows: int | None = None,
+        chunk_rows: int | None = None,
         token_budget: int | None = None,
         probe_file: tuple[Path, str] | None = None,
     ) -> None:
         """``token_budget`` is probed for when it is left out and there is enough to score; ``probe_file`` keeps it."""
         self.n_labels = n_labels
-        self.window_rows = window_rows or config.window_rows
+        self.chunk_rows = chunk_rows or config.chunk_rows
         """Texts that are best handed in together."""
-        self._encoder = encoder
+        self._tokenizer = tokenizer
         self._engine = engine
         self._config = config
         self._temperature = temperature
@@ -88,9 +88,9 @@ class Scorer:
 
     def predict(self, texts: Sequence[str | None]) -> Predictions:
         """What it thinks of ``texts``, in the order given. Empty in, empty out. Memory does not grow with the texts."""
-        rows = self.window_rows
-        windows = ((None, texts[start : start + rows]) for start in range(0, len(texts), rows))
-        found = [predictions for _, predictions in self.stream(windows, expected=len(texts))]
+        rows = self.chunk_rows
+        chunks = ((None, texts[start : start + rows]) for start in range(0, len(texts), rows))
+        found = [predictions for _, predictions in self.stream(chunks, expected=len(texts))]
         starts = np.cumsum([0, *(len(part.truncated) for part in found)]).tolist()
         return Predictions(
             np.concatenate([np.zeros((0, self.n_labels), np.float32), *(part.probabilities for part in found)]),
@@ -103,21 +103,21 @@ class Scorer:
         )
 
     def stream(
-        self, windows: Iterable[tuple[T, Sequence[str | None]]], expected: int | None = None
+        self, chunks: Iterable[tuple[T, Sequence[str | None]]], expected: int | None = None
     ) -> Generator[tuple[T, Predictions], None, None]:
-        """The same for windows of texts, each handed in with anything, and handed back with it, in order.
+        """The same for chunks of texts, each handed in with anything, and handed back with it, in order.
 
-        The texts of a window are sorted by length and scored together, while the next one is read and tokenised. The
-        same text gets the same label in any window; scores differ in the last bits. ``expected`` texts in all help to
+        The texts of a chunk are sorted by length and scored together, while the next one is read and tokenised. The
+        same text gets the same label in any chunk; scores differ in the last bits. ``expected`` texts in all help to
         decide what preparation is worth its time.
         """
-        for tag, window, texts in ahead((tag, texts, self._read(texts)) for tag, texts in windows):
-            yield tag, self._predictions(len(window), *texts, expected or len(window))
+        for tag, chunk, texts in ahead((tag, texts, self._read(texts)) for tag, texts in chunks):
+            yield tag, self._predictions(len(chunk), *texts, expected or len(chunk))
 
     def _read(self, texts: Sequence[str | None]) -> tuple[dict[int, str], Tokens]:
         """Why texts cannot be scored, by position, and the tokens of the others, in order."""
         reasons = {position: reason for position, text in enumerate(texts) if (reason := defect(text)) is not None}
-        return reasons, self._encoder.encode([text or "" for at, text in enumerate(texts) if at not in reasons])
+        return reasons, self._tokenizer.encode([text or "" for at, text in enumerate(texts) if at not in reasons])
 
     def _predictions(self, n: int, reasons: dict[int, str], tokens: Tokens, expected: int) -> Predictions:
         probabilities = np.full((n, self.n_labels), np.nan, dtype=np.float32)
@@ -130,13 +130,13 @@ class Scorer:
             if lost.size >= _BROKEN_FROM and 2 * lost.size > len(good):
                 raise ArtifactError(
                     f"the model gives no number for {lost.size} of {len(good)} reviews: expected probabilities; its "
-                    "weights are broken, or too large for this form (SENTI_FORM=fp32 tells)"
+                    "weights are broken, or too large for this variant (SENTI_VARIANT=fp32 tells)"
                 )
             reasons |= dict.fromkeys(lost.tolist(), "the model gives no number for the text")
         return Predictions(probabilities, truncated, reasons)
 
     def _probabilities(self, tokens: Tokens, expected: int) -> Probabilities:
-        """(n, n_labels), each different row of ids computed once: here, or in a window before."""
+        """(n, n_labels), each different row of ids computed once: here, or in a chunk before."""
         place_of: dict[bytes, int] = {}  # a row's key to the place of its answer
         first: list[int] = []  # the first row of each place
         places = np.empty(len(tokens.truncated), dtype=np.int64)
@@ -197,7 +197,7 @@ class Scorer:
             self._compiled = True
         budgets = self._engine.token_budgets
         if self._token_budget is None and tokens >= _PROBE_FROM * max(budgets):
-            longest, at_once = self._encoder.max_length, self._engine.at_once
+            longest, at_once = self._tokenizer.max_length, self._engine.at_once
             self._token_budget = probe.best_budget(self._seconds, budgets, longest, at_once)
             log.info("batches of %d tokens are the fastest here", self._token_budget)
             if self._probe_file:

@@ -43,7 +43,7 @@ class Tokens:
         return Tokens(self.ids[np.repeat(self.offsets[rows], lengths) + inside], offsets, self.truncated[rows])
 
 
-class Encoder:
+class TextTokenizer:
     """A model's tokenizer, and how it cuts a text that is too long for the model."""
 
     def __init__(self, tokenizer: Tokenizer, max_length: int, head_tokens: int | None = None, pad_id: int = 0) -> None:
@@ -63,8 +63,8 @@ class Encoder:
         self.pad_id = pad_id
 
     @classmethod
-    def load(cls, folder: Path) -> "Encoder":
-        """The encoder of a saved model. Raises ``ArtifactError`` when ``folder`` holds no tokenizer."""
+    def load(cls, folder: Path) -> "TextTokenizer":
+        """The tokenizer of a saved model. Raises ``ArtifactError`` when ``folder`` holds no tokenizer."""
         try:
             tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
             saved = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))

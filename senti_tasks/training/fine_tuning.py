@@ -1,4 +1,4 @@
-"""Fine-tuning a classifier on a frozen corpus: from its rows to a folder that any tool opens."""
+"""Fine-tunes a classifier on a corpus, and writes a folder that any tool opens."""
 
 import gc
 import json
@@ -13,14 +13,14 @@ from senti_tasks.artifacts import weights_digest
 from senti_tasks.config import TrainConfig
 from senti_tasks.corpus import snapshot as corpora
 from senti_tasks.errors import ConfigError
-from senti_tasks.scoring.tokens import HEAD_TOKENS, Encoder
+from senti_tasks.scoring.tokens import HEAD_TOKENS, TextTokenizer
 from senti_tasks.training import search
 from senti_tasks.training.base_models import load_classifier, load_tokenizer, revision_of
 from senti_tasks.training.checkpoints import folder_for
 from senti_tasks.training.model_card import model_card
 from senti_tasks.training.resumable import Report, Rows
 from senti_tasks.training.trainer import fine_tune
-from senti_tasks.training.trials import Attempt
+from senti_tasks.training.trials import Trial
 
 
 def train(
@@ -57,21 +57,21 @@ def train(
     texts = {split: list(data[split]["text"]) for split in ("train", "validation")}
     tokenizer = load_tokenizer(base_model, texts["train"], revision, base_folder)
     tokenizer.model_max_length = min(tokenizer.model_max_length, config.max_length)
-    encoder = Encoder(tokenizer.backend_tokenizer, tokenizer.model_max_length, config.head_tokens)
-    rows = {split: _encode(encoder, texts[split], list(data[split]["label"])) for split in texts}
+    text_tokenizer = TextTokenizer(tokenizer.backend_tokenizer, tokenizer.model_max_length, config.head_tokens)
+    rows = {split: _encode(text_tokenizer, texts[split], list(data[split]["label"])) for split in texts}
 
-    def attempt_with(config: TrainConfig) -> Attempt:
-        return Attempt(config, folder_for(checkpoints, corpus, base_model, revision, config))
+    def trial_with(config: TrainConfig) -> Trial:
+        return Trial(config, folder_for(checkpoints, corpus, base_model, revision, config))
 
-    def run(attempt: Attempt) -> None:
+    def run(trial: Trial) -> None:
         gc.collect()  # a Trainer refers to itself in circles: the last one's model and optimiser are still in memory
-        model = load_classifier(base_model, tokenizer, attempt.config, revision, label_set, base_folder)
+        model = load_classifier(base_model, tokenizer, trial.config, revision, label_set, base_folder)
         setattr(model.config, HEAD_TOKENS, config.head_tokens)  # whoever scores with the model cuts as it was trained
-        fine_tune(attempt, model, tokenizer, rows, device=device, report=report, report_to=report_to)
+        fine_tune(trial, model, tokenizer, rows, device=device, report=report, report_to=report_to)
 
-    attempts = [attempt_with(candidate) for candidate in config.candidates()]
-    over = search.try_rates(attempts, 60 * config.search_minutes, run)
-    chosen, retried = search.with_second_chance(search.best(over), attempt_with, run)
+    trials = [trial_with(candidate) for candidate in config.candidates()]
+    over = search.try_rates(trials, 60 * config.search_minutes, run)
+    chosen, retried = search.with_second_chance(search.best(over), trial_with, run)
     outcome = chosen.outcome
     if outcome.diverged:
         raise ConfigError(
@@ -94,14 +94,14 @@ def train(
         "steps": outcome.steps,
         "validation": outcome.validation,
         "history": outcome.history,
-        "rates": search.account(attempts, over),
+        "rates": search.account(trials, over),
         "retried_after_collapse": retried,
         "weights_digest": weights_digest(output),
     }
 
 
-def _encode(encoder: Encoder, texts: list[str], labels: list[int]) -> Rows:
+def _encode(tokenizer: TextTokenizer, texts: list[str], labels: list[int]) -> Rows:
     """A row per text, cut as it will be when it is scored, not padded."""
-    tokens = encoder.encode(texts)
+    tokens = tokenizer.encode(texts)
     rows = np.split(tokens.ids, tokens.offsets[1:-1])
     return [{"input_ids": ids.tolist(), "labels": label} for ids, label in zip(rows, labels, strict=True)]

@@ -16,7 +16,7 @@ def parameter_groups(model: PreTrainedModel, config: TrainConfig, decaying: Coll
     """The trained parameters of ``model`` in groups of one learning rate and one weight decay, the full rate first.
 
     ``decaying`` names the parameters that weight decay is for. Raises ``ConfigError`` when the layers of the encoder
-    cannot be told from its parameters' names.
+    cannot be recognised by the names of its parameters.
     """
     levels = _levels_below_top(model)
     groups: dict[tuple[int, bool], dict[str, Any]] = {}

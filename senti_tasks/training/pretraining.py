@@ -17,7 +17,7 @@ from transformers.utils.logging import disable_progress_bar
 from senti_tasks.config import PretrainConfig
 from senti_tasks.corpus import unlabelled
 from senti_tasks.errors import CorpusError
-from senti_tasks.scoring.tokens import Encoder
+from senti_tasks.scoring.tokens import TextTokenizer
 from senti_tasks.training import checkpoints as checkpoint_folders
 from senti_tasks.training.base_models import load_masked_language_model, load_tokenizer, revision_of
 from senti_tasks.training.checkpoints import StopAtCheckpoint
@@ -65,10 +65,10 @@ def pretrain(
     tokenizer = load_tokenizer(base_model, train, revision)
     model = load_masked_language_model(base_model, tokenizer, config.seed, revision)
     _limit_dropout(model, config.dropout)
-    encoder = Encoder(tokenizer.backend_tokenizer, min(tokenizer.model_max_length, config.max_length))
+    text_tokenizer = TextTokenizer(tokenizer.backend_tokenizer, min(tokenizer.model_max_length, config.max_length))
     asking = partial(MaskingCollator, tokenizer, config.masked_share, config.seed)
     folder = checkpoint_folders.folder_for(checkpoints, texts, base_model, revision, config, [unlabelled.FILE])
-    rows, shown = _encode(encoder, asking(), train), _encode(encoder, asking(), held_out)
+    rows, shown = _encode(text_tokenizer, asking(), train), _encode(text_tokenizer, asking(), held_out)
     if not rows or not shown:
         raise CorpusError(
             f"of {len(train)} texts to learn from {len(rows)}, and of {len(held_out)} that show what was learnt "
@@ -88,19 +88,19 @@ def pretrain(
     )
     before = trainer.measure()
     trainer.go_on(checkpoint_folders.newest(folder), stop)
-    told = [before, *trainer.history]
+    history = [before, *trainer.history]
     model.save_pretrained(output)
     tokenizer.save_pretrained(output)
-    card = encoder_card(base_model, revision, config, found, told)
+    card = encoder_card(base_model, revision, config, found, history)
     (output / "README.md").write_text(card, encoding="utf-8")
-    (output / "history.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    (output / "history.json").write_text(json.dumps(history, indent=2) + "\n", encoding="utf-8")
     return {
         "base_model": base_model,
         "base_revision": revision,
         "texts": {"trained_on": len(train), "held_out": len(held_out)},
         "seconds": round(time.monotonic() - started, 1),
         "steps": trainer.state.global_step,
-        "history": told,
+        "history": history,
     }
 
 
@@ -109,7 +109,7 @@ class _Trainer(ResumableTrainer):
 
     def __init__(self, report: Report | None, **more: Any) -> None:
         super().__init__(**more)
-        self._tell = report or (lambda row: None)
+        self._report = report or (lambda row: None)
 
     def compute_loss(
         self, model: torch.nn.Module, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
@@ -119,7 +119,7 @@ class _Trainer(ResumableTrainer):
             return cross_entropy(logits, asked)
 
     def measure(self) -> dict[str, Any]:
-        """A row of the history: how well the held-out tokens are predicted now. Tells it to ``report``."""
+        """A row of the history: how well the held-out tokens are predicted now. Hands it to ``report``."""
         loss, right, number = 0.0, 0, 0
         model = cast(PreTrainedModel, self.model)
         model.eval()  # type: ignore[no-untyped-call]
@@ -139,7 +139,7 @@ class _Trainer(ResumableTrainer):
             "epoch %d of %d: loss of a masked token %.4f, %.1f %% predicted",
             *(row["epoch"], self.args.num_train_epochs, row["loss"], 100 * row["accuracy"]),
         )
-        self._tell(row)
+        self._report(row)
         return row
 
     def evaluate(self, *arguments: Any, **more: Any) -> dict[str, float]:
@@ -177,9 +177,9 @@ def _limit_dropout(model: PreTrainedModel, dropout: float) -> None:
             module.p = min(module.p, dropout)
 
 
-def _encode(encoder: Encoder, masking: MaskingCollator, texts: list[str]) -> Rows:
+def _encode(tokenizer: TextTokenizer, masking: MaskingCollator, texts: list[str]) -> Rows:
     """A row per text that has a token to be predicted, cut, not padded."""
-    tokens = encoder.encode(texts)
+    tokens = tokenizer.encode(texts)
     rows = [ids for ids in np.split(tokens.ids, tokens.offsets[1:-1]) if masking.can_ask(ids)]
     return [{"row": number, "input_ids": ids} for number, ids in enumerate(rows)]
 

@@ -16,7 +16,7 @@ class LengthGroupedSampler(torch.utils.data.Sampler[int]):
     """
 
     def __init__(self, lengths: Sequence[int], batch_size: int, seed: int, epoch: Callable[[], int]) -> None:
-        """``lengths`` are in tokens, one a row; ``epoch`` tells the number of the epoch that is about to start."""
+        """``lengths`` are in tokens, one a row; ``epoch`` returns the number of the epoch that is about to start."""
         self._lengths = np.asarray(lengths)
         self._batch_size = batch_size
         self._seed = seed

@@ -1,4 +1,4 @@
-"""What one attempt at fine-tuning does, from its newest checkpoint to its outcome."""
+"""What one trial at fine-tuning does, from its newest checkpoint to its outcome."""
 
 import logging
 import math
@@ -26,7 +26,7 @@ from senti_tasks.training.checkpoints import StopAtCheckpoint, epochs_if_over, n
 from senti_tasks.training.class_weights import balanced_weights, weighted_loss
 from senti_tasks.training.optimiser import parameter_groups
 from senti_tasks.training.resumable import Report, ResumableTrainer, Rows, arguments_for
-from senti_tasks.training.trials import Attempt, Outcome
+from senti_tasks.training.trials import Outcome, Trial
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ _EVALUATION_BATCH = 64
 
 
 def fine_tune(
-    attempt: Attempt,
+    trial: Trial,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
     rows: dict[str, Rows],
@@ -43,20 +43,20 @@ def fine_tune(
     report: Report | None,
     report_to: str | None,
 ) -> None:
-    """Trains ``model`` as ``attempt.config`` says; the weights and figures of its best epoch are then the attempt's.
+    """Trains ``model`` as ``trial.config`` says; the weights and figures of its best epoch are then the trial's.
 
-    Goes on from the attempt's newest whole checkpoint. ``rows`` are those of ``train`` and ``validation``; the other
+    Goes on from the trial's newest whole checkpoint. ``rows`` are those of ``train`` and ``validation``; the other
     parameters are those of ``training.train``. Raises ``ConfigError``, and ``TrainingStoppedError`` after a SIGTERM.
     """
-    clock = attempt.clock()
-    config = attempt.config
+    timer = trial.timer()
+    config = trial.config
     if not sys.stderr.isatty():
         disable_progress_bar()  # type: ignore[no-untyped-call]
     if config.freeze_encoder:
         _freeze_encoder(model)
     arguments = arguments_for(
         config,
-        attempt.folder,
+        trial.folder,
         device,
         per_device_eval_batch_size=_EVALUATION_BATCH,
         load_best_model_at_end=True,
@@ -65,7 +65,7 @@ def fine_tune(
         restore_callback_states_from_checkpoint=True,  # how long early stopping has waited
         report_to=report_to or "none",
     )
-    resume_from = newest(attempt.folder)
+    resume_from = newest(trial.folder)
     if resume_from and (epochs := epochs_if_over(resume_from)) is not None:
         arguments.num_train_epochs = epochs
     stop = StopAtCheckpoint()
@@ -81,11 +81,11 @@ def fine_tune(
         compute_metrics=_figures,
         callbacks=[
             EarlyStoppingCallback(early_stopping_patience=config.patience),
-            *(clock, _EpochReport(config, report), stop),
+            *(timer, _EpochReport(config, report), stop),
         ],
     )
     trainer.go_on(resume_from, stop)
-    clock.keep()
+    timer.keep()
     epochs_run, validations = _history(trainer.state)
     best = max(
         range(len(epochs_run)), key=lambda number: (epochs_run[number]["macro_f1"], -number)
@@ -97,7 +97,7 @@ def fine_tune(
         steps=trainer.state.global_step,
         diverged=not all(bool(weight.isfinite().all()) for weight in model.parameters()),
     )
-    attempt.finish(model, outcome)  # the Trainer has put the best epoch's weights back into it
+    trial.finish(model, outcome)  # the Trainer has put the best epoch's weights back into it
 
 
 class _Trainer(ResumableTrainer):
@@ -133,7 +133,7 @@ class _EpochReport(TrainerCallback):
     """One log line, and one call of ``report``, after each epoch."""
 
     def __init__(self, config: TrainConfig, report: Report | None) -> None:
-        self._attempt = {"peak_learning_rate": config.learning_rate, "seed": config.seed}
+        self._trial = {"peak_learning_rate": config.learning_rate, "seed": config.seed}
         self._report = report
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -144,7 +144,7 @@ class _EpochReport(TrainerCallback):
             *(row["accuracy"], row["macro_f1"]),
         )
         if self._report:
-            self._report({**self._attempt, **row})
+            self._report({**self._trial, **row})
 
 
 def _history(state: TrainerState) -> tuple[list[dict[str, Any]], list[dict[str, float]]]:

@@ -1,4 +1,4 @@
-"""One attempt at a training, in a folder of its own: the time it has taken, what it came to, and its model."""
+"""A trial: a training with one configuration, in a folder of its own, with its time, its outcome and its model."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ _KEPT_EVERY_S = 1.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a whole training came to."""
+    """The result of a finished training."""
 
     history: list[dict[str, Any]]
     """A row per epoch."""
@@ -25,20 +25,20 @@ class Outcome:
     """``measure`` of the best epoch on the validation split."""
     steps: int
     diverged: bool
-    """Whether weights of the best epoch are no numbers."""
+    """Whether the weights of the best epoch hold NaN or infinity."""
 
 
-class Attempt:
-    """A whole training with one configuration. ``folder`` holds its checkpoints, and once it is over its model.
+class Trial:
+    """A training with one configuration. ``folder`` holds its checkpoints, and when it is finished its model.
 
-    All of it is on disk, so that after a kill the same folder is the same attempt.
+    All of its state is on disk, so that a killed process can continue it from the same folder.
     """
 
     def __init__(self, config: TrainConfig, folder: Path) -> None:
         self.config = config
         self.folder = folder
         self.model = folder / "model"
-        """Where ``save_pretrained`` has put the weights of the best epoch, once it is over."""
+        """Where the weights of the best epoch are saved when it is finished."""
         self._outcome = folder / "outcome.json"
         self._seconds = folder / "seconds.json"
 
@@ -48,7 +48,7 @@ class Attempt:
 
     @property
     def seconds(self) -> float:
-        """Spent on it so far, in calls that were killed too, to about a second."""
+        """Time spent on it so far, killed calls included; exact to about a second."""
         return float(json.loads(self._seconds.read_text(encoding="utf-8"))) if self.has_begun else 0.0
 
     @property
@@ -57,16 +57,16 @@ class Attempt:
 
     @property
     def outcome(self) -> Outcome:
-        """Only of one that is over."""
+        """The result of a finished trial."""
         return Outcome(**json.loads(self._outcome.read_text(encoding="utf-8")))
 
-    def clock(self) -> "Clock":
-        """Started: what happens from now on counts as spent on it."""
+    def timer(self) -> "Timer":
+        """A running timer, which adds to ``seconds``."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        return Clock(self._seconds, self.seconds)
+        return Timer(self._seconds, self.seconds)
 
     def finish(self, model: PreTrainedModel, outcome: Outcome) -> None:
-        """Keeps the model, then the outcome, which says that the model is whole, and drops the checkpoints."""
+        """Saves the model, then the outcome (which marks the model as complete), and removes the checkpoints."""
         shutil.rmtree(self.model, ignore_errors=True)
         model.save_pretrained(self.model)
         _replace(self._outcome, json.dumps(asdict(outcome)))
@@ -74,8 +74,8 @@ class Attempt:
             shutil.rmtree(checkpoint)
 
 
-class Clock(TrainerCallback):
-    """Writes down the seconds spent on an attempt, about one of them apart, so that a kill loses no more."""
+class Timer(TrainerCallback):
+    """Writes the seconds spent on a trial to a file about once a second, so that a kill loses no more."""
 
     def __init__(self, file: Path, before: float) -> None:
         self._file = file

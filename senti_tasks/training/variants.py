@@ -1,4 +1,4 @@
-"""The forms of a trained model: made from its verified fp32 folder, and compared with it before one may serve."""
+"""The variants of a trained model: made from its verified fp32 folder, and compared with it before one may serve."""
 
 import logging
 import os
@@ -21,7 +21,7 @@ from senti_tasks.scoring.bert import is_bert
 from senti_tasks.scoring.loading import load_classifier
 from senti_tasks.scoring.on_torch import square
 from senti_tasks.scoring.predictions import Predictions
-from senti_tasks.scoring.tokens import Encoder
+from senti_tasks.scoring.tokens import TextTokenizer
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +32,9 @@ _VALIDATION_TEXTS = 1_000
 Labels = npt.NDArray[np.int64]
 
 
-def library(form: str, model: Path) -> str:
-    """What makes ``form`` of ``model`` here, with versions: another version may round otherwise."""
-    if form != "int8" or int8_is_torchs(model):
+def library(variant: str, model: Path) -> str:
+    """What makes ``variant`` of ``model`` here, with versions: another version may round otherwise."""
+    if variant != "int8" or int8_is_torchs(model):
         return f"torch {torch.__version__}"
     nncf, openvino = _nncf(), on_openvino.version()
     return f"openvino {openvino}, nncf {nncf.__version__}"
@@ -61,7 +61,7 @@ def build_int8_for_torch(model: Path, output: Path) -> None:
 
 
 def build_int8(model: Path, output: Path, calibration: Sequence[str]) -> None:
-    """The int8 form of ``model`` that is the fastest on this machine, into ``output``."""
+    """The int8 variant of ``model`` that is the fastest on this machine, into ``output``."""
     if int8_is_torchs(model):
         build_int8_for_torch(model, output)
     else:
@@ -74,11 +74,11 @@ def build_int8_for_openvino(model: Path, output: Path, calibration: Sequence[str
     Static quantisation by NNCF with its transformer preset; the ranges of activations are those that ``calibration``
     texts, from the training split, show. Everything but the products stays in floating point.
     """
-    nncf, encoder = _nncf(), Encoder.load(model)
+    nncf, tokenizer = _nncf(), TextTokenizer.load(model)
     with redirect_stdout(StringIO()):  # its progress bars
         quantised = nncf.quantize(
             on_openvino.convert(load_classifier(model)),
-            _samples(nncf, encoder, calibration),
+            _samples(nncf, tokenizer, calibration),
             model_type=nncf.ModelType.TRANSFORMER,
             subset_size=len(calibration),
         )
@@ -93,17 +93,17 @@ def build_int8_controlled(
     Until at least ``min_agreement`` of ``labels``, fp32's for ``texts``, come out again. The first thousand are looked
     at: every try scores them.
     """
-    nncf, encoder = _nncf(), Encoder.load(model)
+    nncf, tokenizer = _nncf(), TextTokenizer.load(model)
     shown = texts[:_VALIDATION_TEXTS]
-    tokens = encoder.encode(shown)
+    tokens = tokenizer.encode(shown)
     batches = [
-        (_inputs(*square(tokens, batch, encoder.pad_id)), labels[batch])
+        (_inputs(*square(tokens, batch, tokenizer.pad_id)), labels[batch])
         for batch in padded(tokens.lengths, _VALIDATION_TOKENS)
     ]
     with redirect_stdout(StringIO()):
         quantised = nncf.quantize_with_accuracy_control(
             on_openvino.convert(load_classifier(model)),
-            calibration_dataset=_samples(nncf, encoder, calibration),
+            calibration_dataset=_samples(nncf, tokenizer, calibration),
             validation_dataset=nncf.Dataset(batches, lambda batch: batch[0]),
             validation_fn=_agreement_of,
             max_drop=1 - min_agreement,
@@ -144,7 +144,7 @@ def builders(
 
 
 def _nncf() -> Any:
-    """NNCF, imported where forms are built only, and told to report nothing (and so is what it reports with)."""
+    """NNCF, imported only where variants are built. Its telemetry and its log messages are switched off."""
     os.environ.setdefault("NNCF_CI", "1")
     import nncf
 
@@ -152,10 +152,10 @@ def _nncf() -> Any:
     return nncf
 
 
-def _samples(nncf: Any, encoder: Encoder, texts: Sequence[str]) -> Any:
+def _samples(nncf: Any, tokenizer: TextTokenizer, texts: Sequence[str]) -> Any:
     """Each text alone, so that no padding is in the ranges."""
-    tokens = encoder.encode(texts)
-    return nncf.Dataset([_inputs(*square(tokens, [row], encoder.pad_id)) for row in range(len(texts))])
+    tokens = tokenizer.encode(texts)
+    return nncf.Dataset([_inputs(*square(tokens, [row], tokenizer.pad_id)) for row in range(len(texts))])
 
 
 def _inputs(ids: npt.NDArray[np.int32], lengths: npt.NDArray[np.int32]) -> dict[str, npt.NDArray[np.int32]]:

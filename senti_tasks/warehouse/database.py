@@ -57,8 +57,8 @@ def _open_existing(_dialect: object, _record: object, arguments: list[Any], opti
 
 def _configure_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # sqlite3 would begin transactions on its own, and too late
-    # SQLite keeps any bytes as text. Read strictly, one such review would end the statement and the night with it; read
-    # like this, ``text.defect`` gives it a reason.
+    # SQLite keeps any bytes as text. Decoded strictly, one such review would end the statement and the run; decoded
+    # like this, it gets a reason from ``text.defect``.
     connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
     for pragma in (
         f"busy_timeout = {BUSY_TIMEOUT_MS}",

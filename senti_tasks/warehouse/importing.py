@@ -10,9 +10,9 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from senti_tasks.errors import InputFileError, WarehouseError
-from senti_tasks.text import digest
+from senti_tasks.text import text_hash
 from senti_tasks.warehouse.database import insert
-from senti_tasks.warehouse.erasure import is_forgotten
+from senti_tasks.warehouse.erasure import erased_among
 from senti_tasks.warehouse.migrations import recorded_setting
 from senti_tasks.warehouse.schema import import_sources, review_annotations, reviews
 
@@ -33,7 +33,7 @@ class Incoming:
 
 
 @dataclass
-class Intake:
+class ImportCounts:
     """What became of a file's rows: each row is in exactly one of imported, already there, updated and refused."""
 
     rows: int = 0
@@ -87,9 +87,9 @@ def require_own_table(connection: Connection) -> None:
 
 
 def store(
-    connection: Connection, rows: Iterable[Incoming], intake: Intake, *, source: str, has_ids: bool, at: datetime
+    connection: Connection, rows: Iterable[Incoming], counts: ImportCounts, *, source: str, has_ids: bool, now: datetime
 ) -> None:
-    """Stores ``rows`` as of ``at`` and counts them in ``intake``. Storing them again changes nothing.
+    """Stores ``rows`` as of ``now`` and counts them in ``counts``. Storing them again changes nothing.
 
     With an id column (``has_ids``) a row whose text or product differs from the stored one is an edit and updates it;
     ``updated_at`` is when the text changed, and stays when only the product did.
@@ -103,27 +103,27 @@ def store(
         new: list[dict[str, Any]] = []
         edited: list[dict[str, Any]] = []
         annotated: list[Incoming] = []
-        for row in _not_forgotten(connection, batch, intake):
+        for row in _not_erased(connection, batch, counts):
             values = {"review_text": row.text, "product": row.product}
             known = stored.get(row.review_id)
             if row.review_id in seen:
                 if known != values:
-                    intake.refuse(row.line, f"id {row.review_id} stands in an earlier line with another text")
+                    counts.refuse(row.line, f"id {row.review_id} stands in an earlier line with another text")
                 elif row.label != seen[row.review_id]:
-                    intake.refuse(row.line, f"id {row.review_id} stands in an earlier line with another label")
+                    counts.refuse(row.line, f"id {row.review_id} stands in an earlier line with another label")
                 else:
-                    intake.already_there += 1
+                    counts.already_there += 1
                 continue
             seen[row.review_id] = row.label
             if known is None:
-                created_at = row.created_at or at
-                new.append({"review_id": row.review_id, **values, "created_at": created_at, "updated_at": at})
-                intake.imported += 1
+                created_at = row.created_at or now
+                new.append({"review_id": row.review_id, **values, "created_at": created_at, "updated_at": now})
+                counts.imported += 1
             elif known == values:
-                intake.already_there += 1
+                counts.already_there += 1
             elif has_ids:
-                edited.append({"key": row.review_id, "text": row.text, "product": row.product, "at": at})
-                intake.updated += 1
+                edited.append({"key": row.review_id, "text": row.text, "product": row.product, "now": now})
+                counts.updated += 1
             else:
                 raise InputFileError(
                     f"line {row.line}: row {row.review_id} of source {source!r} was imported before with another text. "
@@ -134,15 +134,15 @@ def store(
             if row.label is not None:
                 annotated.append(row)
         _write(connection, new, edited)
-        intake.labelled += _annotate(connection, annotated, annotator=f"import:{source}", at=at)
+        counts.labelled += _annotate(connection, annotated, annotator=f"import:{source}", now=now)
 
 
-def _not_forgotten(connection: Connection, batch: list[Incoming], intake: Intake) -> Iterator[Incoming]:
+def _not_erased(connection: Connection, batch: list[Incoming], counts: ImportCounts) -> Iterator[Incoming]:
     """The rows that may come in; the others are refused."""
-    forgotten = {_key(key) for key in is_forgotten(connection, [row.review_id for row in batch])}
+    erased = {_key(key) for key in erased_among(connection, [row.review_id for row in batch])}
     for row in batch:
-        if row.review_id in forgotten:
-            intake.refuse(row.line, f"id {row.review_id} was forgotten on request (`senti forget`)")
+        if row.review_id in erased:
+            counts.refuse(row.line, f"id {row.review_id} was erased on request (`senti erase`)")
         else:
             yield row
 
@@ -164,7 +164,7 @@ def _write(connection: Connection, new: list[dict[str, Any]], edited: list[dict[
         connection.execute(sa.insert(reviews), new)
     if edited:
         same_text = reviews.c.review_text == sa.bindparam("text")
-        edited_at = sa.bindparam("at", type_=reviews.c.updated_at.type)
+        edited_at = sa.bindparam("now", type_=reviews.c.updated_at.type)
         changes: dict[str, Any] = {
             "review_text": sa.bindparam("text"),
             "product": sa.bindparam("product"),
@@ -173,25 +173,25 @@ def _write(connection: Connection, new: list[dict[str, Any]], edited: list[dict[
         connection.execute(sa.update(reviews).where(reviews.c.review_id == sa.bindparam("key")).values(changes), edited)
 
 
-def _annotate(connection: Connection, rows: list[Incoming], *, annotator: str, at: datetime) -> int:
+def _annotate(connection: Connection, rows: list[Incoming], *, annotator: str, now: datetime) -> int:
     """Writes the labels that say something new: another label, or the same one of another text."""
     table = review_annotations
     newest: dict[int | str, tuple[int, str]] = {}
-    by_this_annotator = sa.select(table.c.review_id, table.c.label, table.c.text_digest).where(
+    by_this_annotator = sa.select(table.c.review_id, table.c.label, table.c.text_hash).where(
         table.c.annotator == annotator, table.c.review_id.in_([row.review_id for row in rows])
     )
     for found in connection.execute(by_this_annotator.order_by(table.c.annotated_at)):
-        newest[_key(found.review_id)] = (found.label, found.text_digest)
+        newest[_key(found.review_id)] = (found.label, found.text_hash)
     fresh = [
         {
             "review_id": row.review_id,
             "annotator": annotator,
-            "annotated_at": at,
+            "annotated_at": now,
             "label": row.label,
-            "text_digest": text,
+            "text_hash": text,
         }
         for row in rows
-        if newest.get(row.review_id) != (row.label, text := digest(row.text))
+        if newest.get(row.review_id) != (row.label, text := text_hash(row.text))
     ]
     if fresh:
         connection.execute(sa.insert(table), fresh)

@@ -1,5 +1,4 @@
-"""Brings a warehouse to the newest schema: Alembic for the tables, then the views of ``sql/views``, then what all of
-them mean."""
+"""Brings a warehouse to the newest schema: Alembic for the tables, then the views of ``sql/views``, then comments."""
 
 import hashlib
 import re
@@ -94,7 +93,7 @@ def _migrate(connection: Connection, settings: dict[str, str]) -> dict[str, Any]
     config.attributes.update(settings)
     command.upgrade(config, "head")
     views = create_views(connection)
-    write_meanings(connection)
+    write_comments(connection)
     return {"before": before, "after": current_revision(connection), "views": views}
 
 
@@ -147,8 +146,7 @@ def check_migrated(connection: Connection) -> None:
 
 def recorded_setting(connection: Connection, name: str) -> str:
     """What the first migration fixed: ``review_id_type``, ``reviews_table``, ``labels`` or ``reviews_made_by``."""
-    # Before 0003 there was no other set of labels.
-    return {"labels": str(labels.DEFAULT), **_recorded(connection)}[name]
+    return _recorded(connection)[name]
 
 
 def check_settings(connection: Connection, **wanted: str) -> None:
@@ -195,44 +193,40 @@ def create_views(connection: Connection) -> list[str]:
         connection.exec_driver_sql(f"{replace} {name} AS\n{body}", execution_options=as_it_stands)
         _record(connection, f"view:{name}", digest)
         if name not in present:
-            connection.execute(sa.delete(warehouse_settings).where(warehouse_settings.c.name == f"meanings:{name}"))
+            connection.execute(sa.delete(warehouse_settings).where(warehouse_settings.c.name == f"comments:{name}"))
     return list(statements)
 
 
-def write_meanings(connection: Connection) -> None:
-    """Makes what views and tables mean their comments, on PostgreSQL.
+def write_comments(connection: Connection) -> None:
+    """Sets the comments of our views, tables and columns, on PostgreSQL.
 
-    What was written before is left alone, as the digests in ``warehouse_settings`` say: a comment waits for nobody who
-    reads or writes, but for whoever vacuums or alters the table.
+    Comments that did not change since are left alone (their digests are in ``warehouse_settings``): setting one blocks
+    no reader or writer, but it waits for a VACUUM or an ALTER of the table.
     """
     if connection.dialect.name != "postgresql":
         return
-    known, recorded = column_comments.columns(SQL), _recorded(connection)
+    known, recorded = column_comments.read(SQL), _recorded(connection)
     bodies = view_statements()
     columns = inspect(connection).get_multi_columns(filter_names=list(bodies), kind=ObjectKind.VIEW)
-    told = {
-        name: (
-            "VIEW",
-            column_comments.meanings(
-                known, name, column_comments.meaning_of(bodies[name]), (one["name"] for one in found)
-            ),
-        )
-        for (_, name), found in columns.items()
-    }
+    wanted = {}
+    for (_, name), found in columns.items():
+        names = [column["name"] for column in found]
+        whole = column_comments.of_view(bodies[name])
+        wanted[name] = ("VIEW", column_comments.of_relation(known, name, whole, names))
     for name, kind in _our_tables(connection, recorded).items():
-        names = metadata.tables[name].c.keys() if name in metadata.tables else ["version_num"]
-        told[name] = (kind, column_comments.meanings(known, name, known["tables"][name], names))
-    for name, (kind, meanings) in told.items():
-        digest = column_comments.digest(meanings)
-        if recorded.get(f"meanings:{name}") != digest:
-            column_comments.comment(connection, kind, name, meanings)
-            _record(connection, f"meanings:{name}", digest)
+        names = list(metadata.tables[name].c.keys()) if name in metadata.tables else ["version_num"]
+        wanted[name] = (kind, column_comments.of_relation(known, name, known["tables"][name], names))
+    for name, (kind, comments) in wanted.items():
+        digest = column_comments.digest(comments)
+        if recorded.get(f"comments:{name}") != digest:
+            column_comments.write(connection, kind, name, comments)
+            _record(connection, f"comments:{name}", digest)
 
 
 def _our_tables(connection: Connection, recorded: Mapping[str, str]) -> dict[str, str]:
-    """The tables that are ours to comment on, and what each is: ``reviews`` may be a view over the team's own.
+    """The tables that get our comments, each with its kind (``reviews`` may be a view over the team's own table).
 
-    Not those of the source side that the team made: what it says of them, and whether anything, is its own business.
+    Tables of the source side that the team made get none.
     """
     ours = dict.fromkeys((*metadata.tables, "alembic_version"), "TABLE")
     if recorded["reviews_made_by"] == "team":
@@ -240,12 +234,12 @@ def _our_tables(connection: Connection, recorded: Mapping[str, str]) -> dict[str
         ours["reviews"] = "VIEW"
         if recorded["reviews_table"] in ("reviews", f"{schema}.reviews"):
             del ours["reviews"]
-    if "meanings:review_annotations" not in recorded and not connection.scalar(sa.text(UNSPOKEN_FOR)):
+    if "comments:review_annotations" not in recorded and not connection.scalar(sa.text(OURS_TO_COMMENT)):
         del ours["review_annotations"]
     return ours
 
 
-UNSPOKEN_FOR = """
+OURS_TO_COMMENT = """
 SELECT relation.relkind = 'r' AND pg_has_role(relation.relowner, 'USAGE') AND obj_description(relation.oid) IS NULL
 FROM pg_class AS relation WHERE relation.oid = to_regclass('review_annotations')
 """

@@ -18,7 +18,7 @@ RUNS_SHOWN = 5
 
 def status(connection: Connection, *, overlap: timedelta = pending.DAY) -> dict[str, Any]:
     """Reviews, how many have a label by a person, how many wait for one by the model (of those that the
-    next night looks at), the models in use, whether publishing is frozen, last runs."""
+    next run looks at), the models in use, whether publishing is frozen, last runs."""
     champion = promotions.champion(connection)
     serving = None if champion is None else promotions.in_service(connection)
     total = connection.scalar(sa.select(sa.func.count()).select_from(reviews)) or 0
@@ -33,7 +33,7 @@ def status(connection: Connection, *, overlap: timedelta = pending.DAY) -> dict[
         "pending": waiting,
         "champion": champion,
         "in_service": serving,
-        "frozen": publication_lock.state(connection),
+        "frozen": publication_lock.freeze_in_force(connection),
         "runs": [dict(row) for row in connection.execute(newest).mappings()],
     }
 

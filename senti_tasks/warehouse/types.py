@@ -13,7 +13,7 @@ from senti_tasks.errors import ConfigError
 
 
 class UTCDateTime(TypeDecorator[datetime]):
-    """An instant. Aware in Python always; ``timestamptz`` on PostgreSQL, ISO text in UTC on SQLite, which sorts."""
+    """A timestamp. Aware in Python always; ``timestamptz`` on PostgreSQL, ISO text in UTC on SQLite, which sorts."""
 
     impl = sa.DateTime(timezone=True)
     cache_ok = True

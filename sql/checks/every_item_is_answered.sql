@@ -7,7 +7,7 @@ INNER JOIN reviews AS review ON review.review_id = item.review_id
 WHERE
     item.run_id = :run_id
     AND COALESCE(review.updated_at = item.review_updated_at, FALSE)
-    AND NOT EXISTS (SELECT 1 FROM forgotten_reviews AS forgotten WHERE forgotten.review_id = item.review_id)
+    AND NOT EXISTS (SELECT 1 FROM erased_reviews AS erased WHERE erased.review_id = item.review_id)
 EXCEPT
 SELECT shard, review_id
 FROM staged_labels

@@ -12,5 +12,5 @@ $$;
 
 GRANT SELECT, INSERT, UPDATE ON reviews, import_sources TO senti_importer;
 GRANT SELECT, INSERT ON review_annotations TO senti_importer;
-GRANT SELECT ON alembic_version, warehouse_settings, forgotten_reviews TO senti_importer;
+GRANT SELECT ON alembic_version, warehouse_settings, erased_reviews TO senti_importer;
 GRANT USAGE ON SEQUENCE import_sources_source_id_seq TO senti_importer;

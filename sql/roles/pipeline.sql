@@ -1,5 +1,5 @@
 -- PostgreSQL: senti_pipeline trains, scores, publishes and maintains; it reads reviews and annotations, and can neither
--- change them nor delete reviews (`senti forget` of one that stands in a table of ours is therefore for the owner).
+-- change them nor delete reviews (`senti erase` of one that stands in a table of ours is therefore for the owner).
 -- Run by the owner of the schema, after every `senti migrate`: psql "$DATABASE" -f sql/roles/pipeline.sql
 -- It makes and drops partitions, and vacuums: for that it owns the tables of labels and runs. The owner of the schema
 -- stays a member of it, so that views and migrations reach them as before.
@@ -20,11 +20,11 @@ DECLARE
 BEGIN
     FOR relation IN
         WITH recorded AS (
-            SELECT to_regclass(format('%I.%I', current_schema(), substr(name, length('meanings:') + 1))) AS called
+            SELECT to_regclass(format('%I.%I', current_schema(), substr(name, length('comments:') + 1))) AS called
             FROM warehouse_settings
             WHERE
-                name LIKE 'meanings:%'
-                AND substr(name, length('meanings:') + 1) NOT IN (
+                name LIKE 'comments:%'
+                AND substr(name, length('comments:') + 1) NOT IN (
                     'reviews', 'review_annotations', 'import_sources', 'warehouse_settings', 'alembic_version'
                 )
         ),
@@ -50,8 +50,8 @@ BEGIN
     END LOOP;
     -- A publication judges its answers in a temporary table.
     EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO senti_pipeline', current_database());
-    -- With SENTI_DELETED_REVIEWS=forget maintenance erases what people said of reviews that are gone.
-    IF EXISTS (SELECT 1 FROM warehouse_settings WHERE name = 'meanings:review_annotations') THEN
+    -- With SENTI_DELETED_REVIEWS=erase maintenance erases what people said of reviews that are gone.
+    IF EXISTS (SELECT 1 FROM warehouse_settings WHERE name = 'comments:review_annotations') THEN
         GRANT DELETE ON review_annotations TO senti_pipeline;
     END IF;
 END

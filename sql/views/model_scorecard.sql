@@ -1,6 +1,6 @@
 -- One row per model: what it was trained on, how it did on its test split beside the champion of its day, the anchor and
 -- the TF-IDF baseline on the same rows, the gate's verdict, whether it serves, and, once it was the champion, how it does
--- on labels that arrived since its corpus was frozen (rows that judged nothing before; empty until there are some).
+-- on labels that arrived since its corpus snapshot (rows that judged nothing before; empty until there are some).
 SELECT
     model.version AS model_version,
     model.base_model,

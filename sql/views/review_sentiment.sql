@@ -1,7 +1,7 @@
 -- One row per review that the model in service has labelled.
 -- score: calibrated probability that the review is positive (of more than two labels: the label to be expected, from
 -- 0, the lowest, to 1, the highest); confidence: that its label is right.
--- stale: the review was edited since, and the label is of its former text until the next night.
+-- stale: the review was edited since, and the label is of its former text until the next run.
 -- truncated: the review was longer than the model reads.
 SELECT
     published.review_id,

@@ -4,7 +4,7 @@ SELECT
     failed.review_id,
     review.product,
     failed.reason,
-    failed.at,
+    failed.failed_at,
     failed.run_id,
     failed.model_version
 FROM scoring_errors AS failed

@@ -1,13 +1,13 @@
 -- One row per scoring run: what it planned, what became of each review, when it was published.
 -- superseded: reviews that were edited or deleted between plan and reading; the next run takes them up.
--- late: reviews that a reconciliation found and no night could have: they were committed after it, dated before.
+-- late: reviews that a reconciliation found and no nightly run could have: they were committed after it and dated before.
 -- overruled: checks that a person overruled, what they found, by whom and why. seconds: from opening to publication.
 SELECT
     run_id,
-    origin,
+    idempotency_key,
     scope,
     model_version,
-    form,
+    variant,
     state,
     due,
     opened_at,

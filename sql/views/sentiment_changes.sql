@@ -20,7 +20,7 @@ SELECT
     old.score AS old_score,
     new.score AS new_score,
     old.label <> new.label AS changed,
-    old.text_digest = new.text_digest AS same_text,
+    old.text_hash = new.text_hash AS same_text,
     new.local_day
 FROM review_labels AS new
 INNER JOIN model_in_service AS service ON service.model_version = new.model_version

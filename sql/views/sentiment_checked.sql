@@ -14,14 +14,14 @@ SELECT
 FROM review_labels AS published
 INNER JOIN model_in_service AS service ON service.model_version = published.model_version
 INNER JOIN review_annotations AS annotation
-    ON annotation.review_id = published.review_id AND annotation.text_digest = published.text_digest
+    ON annotation.review_id = published.review_id AND annotation.text_hash = published.text_hash
 WHERE
     NOT EXISTS (
         SELECT 1
         FROM review_annotations AS newer
         WHERE
             newer.review_id = annotation.review_id
-            AND newer.text_digest = annotation.text_digest
+            AND newer.text_hash = annotation.text_hash
             AND (
                 newer.annotated_at > annotation.annotated_at
                 OR (newer.annotated_at = annotation.annotated_at AND newer.annotator < annotation.annotator)

@@ -16,7 +16,7 @@ SELECT
     annotation.annotated_at,
     suspect.corpus
 FROM annotation_suspects AS suspect
-INNER JOIN corpora AS frozen ON frozen.corpus = suspect.corpus
+INNER JOIN corpora AS snapshot ON snapshot.corpus = suspect.corpus
 INNER JOIN reviews AS review ON review.review_id = suspect.review_id
 INNER JOIN review_annotations AS annotation
     ON annotation.review_id = suspect.review_id AND annotation.label = suspect.label
@@ -32,8 +32,8 @@ WHERE
         ORDER BY newest.created_at DESC, newest.corpus DESC
         LIMIT 1
     )
-    AND NOT COALESCE(review.updated_at > frozen.due, FALSE)
-    AND annotation.annotated_at <= frozen.due  -- a label given again since was looked at
+    AND NOT COALESCE(review.updated_at > snapshot.due, FALSE)
+    AND annotation.annotated_at <= snapshot.due  -- a label given again since was looked at
     AND NOT EXISTS (
         SELECT 1
         FROM review_annotations AS newer

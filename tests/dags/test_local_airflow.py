@@ -8,7 +8,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from local.airflow import LocalAirflow, LocalAirflowError, TaskState
+from local.airflow import LocalAirflow
+from local.client import LocalAirflowError, TaskState
 
 DAGS = """
 from datetime import timedelta
@@ -83,10 +84,10 @@ def airflow(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lo
 
 
 def test_a_chain_with_mapped_tasks_in_the_gpu_pool_succeeds_and_tells_of_each_task(airflow: LocalAirflow) -> None:
-    told: list[TaskState] = []
+    seen: list[TaskState] = []
     run = airflow.trigger("chain")
-    assert airflow.wait("chain", run, timeout=60, on_state=told.append) == "success", airflow.failure("chain", run)
-    succeeded = {task.name for task in told if task.state == "success"}
+    assert airflow.wait("chain", run, timeout=60, on_state=seen.append) == "success", airflow.failure("chain", run)
+    succeeded = {task.name for task in seen if task.state == "success"}
     assert succeeded == {"numbers", "double[0]", "double[1]", "check"}
 
 

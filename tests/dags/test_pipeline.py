@@ -1,7 +1,6 @@
 """The three DAGs, run by a real Airflow on the reviews that the project ships: a week in the life, with one murder."""
 
 import os
-import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from local.airflow import LocalAirflow, TaskState
+from local.airflow import LocalAirflow
+from local.client import TaskState
 from local.demo import SAMPLE
 from senti_tasks.jobs import models, scoring, upkeep
 from tests.situations import LENIENT
@@ -21,33 +21,30 @@ PATIENCE_S = 15
 COLUMNS = dict.fromkeys(("text", "label", "product", "id", "created_at"))
 
 
-@pytest.fixture(scope="module")
-def dags(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project's DAG files, but that a retry comes after one second, and nobody waits for an answer for long."""
-    folder = Path(shutil.copytree(ROOT / "dags", tmp_path_factory.mktemp("pipeline") / "dags"))
-    conventions = folder / "conventions.py"
-    text = conventions.read_text()
-    for patient, hasty in {
-        '"retry_delay": timedelta(minutes=2)': '"retry_delay": timedelta(seconds=1)',
-        '"response_timeout": timedelta(days=5)': f'"response_timeout": timedelta(seconds={PATIENCE_S})',
-    }.items():
-        assert patient in text
-        text = text.replace(patient, hasty)
-    conventions.write_text(text)
-    return folder
+POLICY = f"""
+from datetime import timedelta
+
+
+def task_policy(task):
+    task.retry_delay = timedelta(seconds=1)
+    if getattr(task, "response_timeout", None):
+        task.response_timeout = timedelta(seconds={PATIENCE_S})
+"""
+"""A cluster policy of Airflow: a retry comes after one second, and nobody waits long for an answer."""
 
 
 @pytest.fixture(scope="module")
-def airflow(dags: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
-    home = tmp_path_factory.mktemp("senti")
-    environment = {"SENTI_HOME": str(home), "PYTHONPATH": str(ROOT)}
+def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
+    home, policies = tmp_path_factory.mktemp("senti"), tmp_path_factory.mktemp("policies")
+    (policies / "airflow_local_settings.py").write_text(POLICY, "utf-8")
+    environment = {"SENTI_HOME": str(home), "PYTHONPATH": f"{policies}:{ROOT}"}
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("SENTI_")]:
             patch.delenv(name)
         patch.setenv("SENTI_HOME", str(home))
         upkeep.migrate()
         upkeep.import_reviews(SAMPLE, COLUMNS)
-        with LocalAirflow(home / "airflow", dags, environment) as running:
+        with LocalAirflow(home / "airflow", ROOT / "dags", environment) as running:
             yield running
 
 
@@ -76,7 +73,7 @@ def test_the_gate_refuses_a_hasty_model_although_its_training_was_killed_on_the_
     assert upkeep.status()["champion"] is None
 
 
-def test_a_person_overrules_the_gate_and_a_night_labels_every_review(airflow: LocalAirflow) -> None:
+def test_a_person_overrules_the_gate_and_a_run_labels_every_review(airflow: LocalAirflow) -> None:
     (card,) = models.scorecards()
     assert models.promote(card["model_version"], "to have one to test with", actor="a test")["kind"] == "overruling"
     assert run(airflow, "score_reviews")["publish"] == "success"
@@ -85,7 +82,7 @@ def test_a_person_overrules_the_gate_and_a_night_labels_every_review(airflow: Lo
     assert status["in_service"] == card["model_version"]
 
 
-def test_a_night_with_nothing_to_do_is_published_as_empty(airflow: LocalAirflow) -> None:
+def test_a_run_with_nothing_to_do_is_published_as_empty(airflow: LocalAirflow) -> None:
     states = run(airflow, "score_reviews")
     assert set(states.values()) == {"success"}
     newest = upkeep.status()["runs"][0]

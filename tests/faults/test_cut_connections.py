@@ -12,7 +12,7 @@ from senti_tasks.errors import WarehouseError
 from senti_tasks.jobs import scoring
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.schema import review_labels, run_shards, scoring_runs, staged_labels
-from tests.faults.nights import PAGE, REVIEWS, check, run_night, score_night
+from tests.faults.scored_runs import CHUNK, REVIEWS, check, run_run, score_run
 from tests.faults.wires import Cut, Wire
 from tests.situations import WEDNESDAY, count, on_postgresql, rows
 
@@ -28,8 +28,8 @@ def wire(shop: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
 
 
 def score(wire: Wire, cut: Cut) -> None:
-    """Scores the night's one shard, six pages and a bit, until the wire is cut."""
-    run = scoring.open_run("night", WEDNESDAY.isoformat())
+    """Scores the run's one shard, six chunks and a bit, until the wire is cut."""
+    run = scoring.open_run("run", WEDNESDAY.isoformat())
     scoring.plan(run, 1)
     wire.cut = cut
     with pytest.raises(WarehouseError, match=UNREACHABLE):
@@ -41,12 +41,12 @@ def pages_staged(engine: Engine) -> float:
     """How many, where the shard's mark and the rows agree."""
     (shard,) = rows(engine, run_shards)
     staged = rows(engine, staged_labels, order_by="review_id")
-    assert shard["staged_through"] == staged[-1]["review_id"]
-    return len(staged) / PAGE
+    assert shard["cursor"] == staged[-1]["review_id"]
+    return len(staged) / CHUNK
 
 
 def finish(engine: Engine) -> None:
-    run_night("night", WEDNESDAY)
+    run_run("run", WEDNESDAY)
     check(engine, 0, "the next attempt")
 
 
@@ -66,8 +66,8 @@ def test_a_page_whose_commit_got_no_answer_is_staged_and_not_staged_again(wire: 
 
 
 def publish(wire: Wire, cut: Cut) -> None:
-    """Takes a night as far as its publication, in which the wire is cut."""
-    run = score_night("night", WEDNESDAY)
+    """Takes a run as far as its publication, in which the wire is cut."""
+    run = score_run("run", WEDNESDAY)
     wire.cut = cut
     with pytest.raises(WarehouseError, match=UNREACHABLE):
         scoring.publish(run)
@@ -75,28 +75,28 @@ def publish(wire: Wire, cut: Cut) -> None:
 
 
 def test_a_publication_that_is_cut_before_its_commit_leaves_nothing(wire: Wire, shop: Engine) -> None:
-    publish(wire, Cut(b"UPDATE publish_clock", number=2, after_bytes=0))
+    publish(wire, Cut(b"UPDATE publication_lock", number=2, after_bytes=0))
     assert count(shop, review_labels) == 0
     assert [row["state"] for row in rows(shop, scoring_runs)] == ["audited"]
     finish(shop)
 
 
 def test_a_publication_whose_commit_got_no_answer_stands_and_is_not_made_again(wire: Wire, shop: Engine) -> None:
-    publish(wire, Cut(b"UPDATE publish_clock"))
+    publish(wire, Cut(b"UPDATE publication_lock"))
     assert count(shop, review_labels) == REVIEWS
     finish(shop)
 
 
 def test_a_session_that_an_administrator_ends_says_so_and_the_next_attempt_goes_on(shop: Engine) -> None:
-    run = scoring.open_run("night", WEDNESDAY.isoformat())
+    run = scoring.open_run("run", WEDNESDAY.isoformat())
     scoring.plan(run, 1)
     others = sa.text(
         "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity "
         "WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
     with pytest.raises(WarehouseError, match=UNREACHABLE), database.writing(shop) as ended:
-        ended.execute(sa.update(run_shards).values(staged_through=REVIEWS))
+        ended.execute(sa.update(run_shards).values(cursor=REVIEWS))
         with database.writing(shop) as administrator:
             assert administrator.execute(others).scalars().all() == [True]
-        ended.execute(sa.update(run_shards).values(staged_through=REVIEWS))
+        ended.execute(sa.update(run_shards).values(cursor=REVIEWS))
     finish(shop)

@@ -1,4 +1,4 @@
-"""What an analyst's dashboard of several statements sees while nights are published: all of a night, or none of it."""
+"""What an analyst's dashboard of several statements sees while runs are published: all of a run, or none of it."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,12 +12,12 @@ from sqlalchemy import Connection, Engine
 
 from senti_tasks.warehouse import database
 from tests.faults.deadlines import DEADLINE_S, wait_until
-from tests.faults.nights import REVIEWS, run_night, text
+from tests.faults.scored_runs import REVIEWS, run_run, text
 from tests.situations import WEDNESDAY, add_reviews
 
-NIGHTS = 5
+RUNS = 5
 NEW = 30
-"""Reviews of a night."""
+"""Reviews of a run."""
 PANELS = (
     "SELECT COUNT(*) FROM review_sentiment",
     "SELECT SUM(reviews) FROM sentiment_daily",
@@ -27,18 +27,18 @@ PANELS = (
 """The labelled reviews, as each of the views counts them."""
 
 
-def publish_a_night(engine: Engine, number: int) -> None:
+def publish_a_run(engine: Engine, number: int) -> None:
     first = REVIEWS + NEW * number
     due = WEDNESDAY + timedelta(hours=number + 1)
     with database.writing(engine) as connection:
         new = {key: text(key, 0) for key in range(first, first + NEW)}
-        add_reviews(connection, new, at=due - timedelta(minutes=1))
-    run_night(f"night {number}", due, shards=1)
+        add_reviews(connection, new, now=due - timedelta(minutes=1))
+    run_run(f"run {number}", due, shards=1)
 
 
 @pytest.fixture
 def labelled(shop: Engine) -> Engine:
-    run_night("first", WEDNESDAY)
+    run_run("first", WEDNESDAY)
     return shop
 
 
@@ -55,26 +55,26 @@ def ask(connection: Connection, *panels: str) -> list[int]:
 
 
 @pytest.mark.parametrize("seen", range(1, len(PANELS)))
-def test_a_dashboard_in_one_transaction_shows_one_night_whatever_is_published_meanwhile(
+def test_a_dashboard_in_one_transaction_shows_one_run_whatever_is_published_meanwhile(
     seen: int, labelled: Engine
 ) -> None:
     with one_transaction(labelled) as analyst:
         before = ask(analyst, *PANELS[:seen])
-        publish_a_night(labelled, 0)
+        publish_a_run(labelled, 0)
         assert before + ask(analyst, *PANELS[seen:]) == [REVIEWS] * len(PANELS)
     with one_transaction(labelled) as analyst:
         assert ask(analyst, *PANELS) == [REVIEWS + NEW] * len(PANELS)
 
 
-def test_a_dashboard_without_a_transaction_may_show_two_nights(labelled: Engine) -> None:
+def test_a_dashboard_without_a_transaction_may_show_two_runs(labelled: Engine) -> None:
     with database.reading(labelled) as analyst:
         before = ask(analyst, PANELS[0])
-    publish_a_night(labelled, 0)
+    publish_a_run(labelled, 0)
     with database.reading(labelled) as analyst:
         assert before + ask(analyst, PANELS[1]) == [REVIEWS, REVIEWS + NEW]
 
 
-def test_one_statement_over_several_views_always_shows_one_night(labelled: Engine) -> None:
+def test_one_statement_over_several_views_always_shows_one_run(labelled: Engine) -> None:
     statement = sa.text(f"SELECT {', '.join(f'({panel})' for panel in PANELS)}")
     over = Event()
     seen: list[tuple[int, ...]] = []
@@ -87,14 +87,14 @@ def test_one_statement_over_several_views_always_shows_one_night(labelled: Engin
     with ThreadPoolExecutor(1) as pool:
         looking = pool.submit(look)
         try:
-            for number in range(NIGHTS):
+            for number in range(RUNS):
                 wait_until(lambda: bool(seen) or looking.done())
-                publish_a_night(labelled, number)
+                publish_a_run(labelled, number)
         finally:
             over.set()
         looking.result(DEADLINE_S)
     assert all(len(set(figures)) == 1 for figures in seen)
     totals = [figures[0] for figures in seen]
     assert totals == sorted(totals)
-    assert set(totals) <= {REVIEWS + NEW * number for number in range(NIGHTS + 1)}
+    assert set(totals) <= {REVIEWS + NEW * number for number in range(RUNS + 1)}
     assert totals[0] == REVIEWS

@@ -1,4 +1,4 @@
-"""A disk that is full in the middle of a night: a clear error, nothing by halves, and it goes on once there is room."""
+"""A disk that is full in the middle of a run: a clear error, nothing by halves, and it goes on once there is room."""
 
 import logging
 import os
@@ -16,13 +16,13 @@ from sqlalchemy import Engine
 from senti_tasks.errors import WarehouseError
 from senti_tasks.warehouse import database, migrations
 from tests.faults.disks import NO_ROOM, Disk, mounted
-from tests.faults.nights import SEED, change, check, phase, run_night
+from tests.faults.scored_runs import SEED, change, check, phase, run_run
 from tests.situations import WEDNESDAY
 
 log = logging.getLogger(__name__)
 
 KILOBYTES = (0, 32, 48, 64, 80, 96, 128)
-"""What is left on the disk when a night begins."""
+"""What is left on the disk when a run begins."""
 
 
 @pytest.fixture
@@ -56,24 +56,24 @@ def migrated(url: str) -> str:
     return url
 
 
-def test_a_full_disk_fails_a_night_clearly_and_costs_it_nothing_else(shop: Engine, disk: Disk) -> None:
+def test_a_full_disk_fails_a_run_clearly_and_costs_it_nothing_else(shop: Engine, disk: Disk) -> None:
     draw = random.Random(SEED)  # noqa: S311  it has to be drawn again
-    run_night("first", WEDNESDAY)
+    run_run("first", WEDNESDAY)
     check(shop, 0, "first")
     history, phases = 0, Counter[str]()
     for number, kilobytes in enumerate(KILOBYTES):
-        due, origin = WEDNESDAY + timedelta(hours=number + 1), f"night {number}"
+        due, idempotency_key = WEDNESDAY + timedelta(hours=number + 1), f"run {number}"
         history += change(shop, number, draw, due - timedelta(minutes=1))
         disk.fill(leaving=1_024 * kilobytes)
-        told = True
+        reported = True
         try:
-            run_night(origin, due)
-            told = False
+            run_run(idempotency_key, due)
+            reported = False
         except WarehouseError as error:
             assert NO_ROOM.search(str(error))
         disk.make_room()
-        phases[phase(shop, origin) if told else "over"] += 1
-        run_night(origin, due)
+        phases[phase(shop, idempotency_key) if reported else "over"] += 1
+        run_run(idempotency_key, due)
         check(shop, history, f"{kilobytes} KB were left")
     log.info("%s: %s", KILOBYTES, dict(phases))
     assert phases["over"] < len(KILOBYTES), phases

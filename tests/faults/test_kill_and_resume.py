@@ -9,9 +9,9 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from senti_tasks import cli
-from senti_tasks.config import ScoreConfig
 from senti_tasks.errors import RunStateError, ShardTakenError
 from senti_tasks.jobs import scoring, upkeep
+from senti_tasks.scoring.config import ScoreConfig
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.models import promotions
 from senti_tasks.warehouse.schema import review_label_history, review_labels, run_shards, scoring_runs, staged_labels
@@ -20,7 +20,7 @@ from tests.processes import kill_when, start
 from tests.situations import PHRASES, WEDNESDAY, add_model, add_reviews, count, deploy, edit, promote, rows
 
 PAGES = 5
-REVIEWS = PAGES * ScoreConfig().window_rows - 10
+REVIEWS = PAGES * ScoreConfig().chunk_rows - 10
 DUE = "2026-11-04T02:00:00+08:00"
 
 
@@ -67,7 +67,7 @@ def test_a_killed_scoring_is_finished_by_the_next_call(
     assert (run["state"], run["planned"], run["labelled"], run["failed"]) == ("published", REVIEWS, REVIEWS, 0)
     (shard,) = rows(engine, run_shards)
     assert (shard["attempt"], shard["accepted_attempt"]) == (2, 2)
-    assert staged_before % ScoreConfig().window_rows == 0
+    assert staged_before % ScoreConfig().chunk_rows == 0
 
     other = database.connect(databases.migrated())
     fill(other)
@@ -97,8 +97,8 @@ def uninterrupted(run: int) -> dict[str, Any]:
 def test_each_step_can_be_done_twice(engine: Engine, champion: str) -> None:
     with database.writing(engine) as connection:
         add_reviews(connection, dict(enumerate(PHRASES)))
-    run = scoring.open_run("night", DUE)
-    assert scoring.open_run("night", DUE) == run
+    run = scoring.open_run("run", DUE)
+    assert scoring.open_run("run", DUE) == run
     assert scoring.plan(run, 2) == scoring.plan(run, 3) == [0, 1]
     assert [scoring.score_shard(run, shard)["answered"] for shard in (0, 0, 1, 1)] == [6, 0, 6, 0]
     assert scoring.audit(run) == scoring.audit(run)
@@ -110,10 +110,10 @@ def test_each_step_can_be_done_twice(engine: Engine, champion: str) -> None:
 
 
 def test_an_attempt_that_was_presumed_dead_stops_when_another_took_its_shard(engine: Engine, champion: str) -> None:
-    pages = 2 * ScoreConfig().window_rows
+    chunks = 2 * ScoreConfig().chunk_rows
     with database.writing(engine) as connection:
-        add_reviews(connection, dict.fromkeys(range(pages), "味道不错"))
-    run = scoring.open_run("night", DUE)
+        add_reviews(connection, dict.fromkeys(range(chunks), "味道不错"))
+    run = scoring.open_run("run", DUE)
     scoring.plan(run, 1)
     answered: list[int] = []
 
@@ -122,15 +122,15 @@ def test_an_attempt_that_was_presumed_dead_stops_when_another_took_its_shard(eng
 
     with pytest.raises(ShardTakenError):
         scoring.score_shard(run, 0, progress=another_attempt_takes_over)
-    assert answered == [pages // 2]
+    assert answered == [chunks // 2]
     scoring.audit(run)
-    assert scoring.publish(run)["labelled"] == pages
+    assert scoring.publish(run)["labelled"] == chunks
 
 
 def test_a_review_edited_between_reading_and_publishing_is_labelled_anew(engine: Engine, champion: str) -> None:
     with database.writing(engine) as connection:
         add_reviews(connection, dict(enumerate(PHRASES)))
-    run = scoring.open_run("night", DUE)
+    run = scoring.open_run("run", DUE)
     scoring.plan(run)
     scoring.score_shard(run, 0)
     with database.writing(engine) as connection:
@@ -139,16 +139,16 @@ def test_a_review_edited_between_reading_and_publishing_is_labelled_anew(engine:
     assert scoring.publish(run)["labelled"] == len(PHRASES)
     assert upkeep.status()["pending"] == 1
     assert [row["review_id"] for row in rows(engine, "review_sentiment") if row["stale"]] == [3]
-    assert uninterrupted(scoring.open_run("next night", DUE))["labelled"] == 1
+    assert uninterrupted(scoring.open_run("next run", DUE))["labelled"] == 1
     assert upkeep.status()["pending"] == 0
     assert not [row for row in rows(engine, "review_sentiment") if row["stale"]]
     assert [row["review_id"] for row in rows(engine, review_label_history)] == [3]
 
 
-def test_a_review_edited_between_plan_and_reading_waits_for_the_next_night(engine: Engine, champion: str) -> None:
+def test_a_review_edited_between_plan_and_reading_waits_for_the_next_run(engine: Engine, champion: str) -> None:
     with database.writing(engine) as connection:
         add_reviews(connection, dict(enumerate(PHRASES)))
-    run = scoring.open_run("night", DUE)
+    run = scoring.open_run("run", DUE)
     scoring.plan(run)
     with database.writing(engine) as connection:
         edit(connection, 3, "完全不是这么回事")
@@ -172,7 +172,7 @@ def test_a_run_of_a_model_that_no_longer_serves_is_abandoned_and_the_next_call_g
     with database.writing(engine) as connection:
         waiting = promotions.incoming(connection)
         assert waiting is not None
-        promotions.start_service(connection, waiting["seq"], at=WEDNESDAY)
+        promotions.start_service(connection, waiting["seq"], now=WEDNESDAY)
         next_model = add_model(connection, "2026-11-16-after")
         promote(connection, next_model)
     assert row == "2026-11-09-next"

@@ -10,7 +10,7 @@ from senti_tasks.artifacts import weights_digest
 from senti_tasks.corpus import snapshot
 from senti_tasks.training import base_models, fine_tuning
 from tests import small_training
-from tests.made_up_reviews import freeze, made_up_reviews, splits_in_turn
+from tests.made_up_reviews import made_up_reviews, splits_in_turn, write_corpus
 from tests.processes import kill_when, start
 
 EPOCHS = 15
@@ -28,7 +28,7 @@ def test_a_killed_training_ends_with_the_weights_of_an_uninterrupted_one(
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setitem(base_models.SCRATCH, "scratch:tiny", small_training.SHAPE)
     examples, dropped = snapshot.clean(made_up_reviews(100))
-    frozen = freeze(examples, splits_in_turn(examples), dropped, tmp_path / "first")
+    frozen = write_corpus(examples, splits_in_turn(examples), dropped, tmp_path / "first")
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     kill_when(start("tests.small_training", str(frozen), str(killed), str(EPOCHS)), lambda: bool(checkpoints(killed)))
     steps = max(int(checkpoint.name.removeprefix("checkpoint-")) for checkpoint in checkpoints(killed))

@@ -1,4 +1,4 @@
-"""Analysts who hold a lock, or read for long, while a night is to be published.
+"""Analysts who hold a lock, or read for long, while a run is to be published.
 
 ``SENTI_LOCK_SECONDS`` says for how long a lock is held once the publication waits for it (default 0).
 """
@@ -21,12 +21,12 @@ from senti_tasks.warehouse import database
 from senti_tasks.warehouse.schema import review_labels
 from senti_tasks.warehouse.scoring import publication
 from tests.faults.deadlines import DEADLINE_S, wait_until
-from tests.faults.nights import CHANGES, REVIEWS, check, run_night, score_night, text
+from tests.faults.scored_runs import CHANGES, REVIEWS, check, run_run, score_run, text
 from tests.situations import WEDNESDAY, add_reviews, count, on_postgresql, rows
 
 HOLD_S = float(os.environ.get("SENTI_LOCK_SECONDS", "0"))
 LOCKS = {
-    "sqlite": "UPDATE publish_clock SET publish_seq = publish_seq",  # any write: there is one lock
+    "sqlite": "UPDATE publication_lock SET publish_seq = publish_seq",  # any write: there is one lock
     "postgresql": "LOCK TABLE review_labels IN ACCESS EXCLUSIVE MODE",
 }
 WAITING = sa.text(
@@ -68,7 +68,7 @@ def publish_against(engine: Engine, lock: str, run: int) -> dict[str, Any]:
 
 
 def test_a_publication_waits_for_a_lock_and_then_goes_through(shop: Engine) -> None:
-    run = score_night("night", WEDNESDAY)
+    run = score_run("run", WEDNESDAY)
     assert publish_against(shop, LOCKS[shop.dialect.name], run)["labelled"] == REVIEWS
     check(shop, 0, "after the lock")
 
@@ -76,7 +76,7 @@ def test_a_publication_waits_for_a_lock_and_then_goes_through(shop: Engine) -> N
 @on_postgresql
 @pytest.mark.parametrize("lock", ["review_sentiment IN ACCESS EXCLUSIVE", "review_labels IN SHARE"])
 def test_it_waits_for_whoever_locks_a_view_or_wants_the_labels_to_stand_still(lock: str, shop: Engine) -> None:
-    run = score_night("night", WEDNESDAY)
+    run = score_run("run", WEDNESDAY)
     assert publish_against(shop, f"LOCK TABLE {lock} MODE", run)["labelled"] == REVIEWS
     check(shop, 0, lock)
 
@@ -93,14 +93,14 @@ def impatient(engine: Engine, monkeypatch: pytest.MonkeyPatch, milliseconds: int
 def test_a_publication_that_may_not_wait_so_long_says_so_and_loses_nothing(
     shop: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = score_night("night", WEDNESDAY)
+    run = score_run("run", WEDNESDAY)
     impatient(shop, monkeypatch, 100)
     with database.writing(shop) as analyst:
         analyst.exec_driver_sql(LOCKS[shop.dialect.name])
         with pytest.raises(LockedError, match=r"held a lock .* nothing was changed; run this again when it is done"):
             scoring.publish(run)
     assert count(shop, review_labels) == 0
-    run_night("night", WEDNESDAY)
+    run_run("run", WEDNESDAY)
     check(shop, 0, "after the lock")
 
 
@@ -111,17 +111,17 @@ def shown(analyst: sa.Connection) -> dict[str, list[tuple[Any, ...]]]:
 def test_who_only_reads_holds_up_no_publication_and_is_held_up_by_none(
     shop: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_night("first", WEDNESDAY)
+    run_run("first", WEDNESDAY)
     with database.writing(shop) as connection:
         new = {key: text(key, 0) for key in range(REVIEWS, REVIEWS + CHANGES)}
-        add_reviews(connection, new, at=WEDNESDAY)
-    run = score_night("second", WEDNESDAY + timedelta(hours=1))
+        add_reviews(connection, new, now=WEDNESDAY)
+    run = score_run("second", WEDNESDAY + timedelta(hours=1))
     impatient(shop, monkeypatch, 30_000)
     reader = database.connect(os.environ["SENTI_DATABASE_URL"])
     with database.reading(reader) as long_reader:
         before = shown(long_reader)
         with database.writing(shop) as publisher:
-            publication.publish(publisher, run, at=WEDNESDAY)
+            publication.publish(publisher, run, now=WEDNESDAY)
             with database.reading(reader) as another_reader:
                 assert shown(another_reader) == before
         scoring.publish(run)

@@ -11,7 +11,7 @@ from senti_tasks.errors import WarehouseError
 from senti_tasks.jobs import scoring
 from senti_tasks.warehouse.schema import review_labels, run_items, staged_labels
 from tests.faults.disks import NO_ROOM
-from tests.faults.nights import check, run_night
+from tests.faults.scored_runs import check, run_run
 from tests.situations import WEDNESDAY, count, on_sqlite
 
 pytestmark = on_sqlite
@@ -39,13 +39,13 @@ def no_more_pages() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("failing", WRITES)
-def test_a_step_that_finds_no_room_says_so_and_the_night_goes_on_there(failing: str, shop: Engine) -> None:
-    run = scoring.open_run("night", WEDNESDAY.isoformat())
+def test_a_step_that_finds_no_room_says_so_and_the_run_goes_on_there(failing: str, shop: Engine) -> None:
+    run = scoring.open_run("run", WEDNESDAY.isoformat())
     before = list(STEPS)[: list(STEPS).index(failing)]
     for step in before:
         STEPS[step](run)
     with no_more_pages(), pytest.raises(WarehouseError, match=NO_ROOM):
         STEPS[failing](run)
     assert count(shop, WRITES[failing]) == 0
-    run_night("night", WEDNESDAY)
+    run_run("run", WEDNESDAY)
     check(shop, 0, failing)

@@ -1,9 +1,9 @@
-"""A PostgreSQL that dies in the middle of a night and comes back: one clean re-run, and nothing is lost or doubled.
+"""A PostgreSQL that dies in the middle of a run and comes back: one clean re-run, and nothing is lost or doubled.
 
-A round: some reviews are edited and some are new, a night runs, and at a random moment of it every process of the
-server gets SIGKILL. The server, which syncs what it commits, starts again; the night is run to its end.
+A round: some reviews are edited and some are new, a run runs, and at a random moment of it every process of the
+server gets SIGKILL. The server, which syncs what it commits, starts again; the run is run to its end.
 ``SENTI_SERVER_KILLS`` says how many rounds (default 4), ``SENTI_KILL_SEED`` which ones;
-``--log-cli-level=INFO`` shows how far the nights had come.
+``--log-cli-level=INFO`` shows how far the runs had come.
 """
 
 import logging
@@ -25,7 +25,7 @@ from sqlalchemy import Engine
 
 from senti_tasks.errors import WarehouseError
 from senti_tasks.warehouse import database, migrations
-from tests.faults.nights import SEED, change, check, phase, run_night
+from tests.faults.scored_runs import SEED, change, check, phase, run_run
 from tests.faults.servers import Server
 from tests.situations import WEDNESDAY
 
@@ -67,40 +67,40 @@ def killed_after(server: Server, seconds: float) -> Iterator[None]:
         timer.join()
 
 
-def test_a_server_killed_at_random_moments_costs_a_night_a_clear_error_and_nothing_else(
+def test_a_server_killed_at_random_moments_costs_a_run_a_clear_error_and_nothing_else(
     shop: Engine, server: Server
 ) -> None:
     draw = random.Random(f"{SEED} server")  # noqa: S311  it has to be drawn again
-    run_night("first", WEDNESDAY)
+    run_run("first", WEDNESDAY)
     history, phases = change(shop, 0, draw, WEDNESDAY), Counter[str]()
     begun = time.monotonic()
-    run_night("uninterrupted", WEDNESDAY + timedelta(hours=1))
+    run_run("uninterrupted", WEDNESDAY + timedelta(hours=1))
     duration = time.monotonic() - begun
     check(shop, history, "uninterrupted")
     for number in range(1, ROUNDS + 1):
-        due, origin = WEDNESDAY + timedelta(hours=number + 1), f"night {number}"
+        due, idempotency_key = WEDNESDAY + timedelta(hours=number + 1), f"run {number}"
         history += change(shop, number, draw, due - timedelta(minutes=1))
         moment = draw.uniform(0, 1.1 * duration)
         where = f"seed {SEED}, round {number}, killed after {moment:.3f} s of {duration:.3f} s"
-        told = True
+        reported = True
         with killed_after(server, moment):
             try:
-                run_night(origin, due)
-                told = False
+                run_run(idempotency_key, due)
+                reported = False
             except WarehouseError as error:
                 assert str(error).startswith("cannot reach the warehouse at"), where
         server.start()
-        phases[phase(shop, origin) if told else "over"] += 1
-        run_night(origin, due)
+        phases[phase(shop, idempotency_key) if reported else "over"] += 1
+        run_run(idempotency_key, due)
         check(shop, history, where)
     log.info("%d rounds: %s", ROUNDS, dict(phases))
     assert phases["over"] < ROUNDS, f"no kill came in time: {phases}"
 
 
-def test_a_night_that_finds_no_server_says_so_and_loses_nothing(shop: Engine, server: Server) -> None:
+def test_a_run_that_finds_no_server_says_so_and_loses_nothing(shop: Engine, server: Server) -> None:
     server.kill()
     with pytest.raises(WarehouseError, match=r"cannot reach the warehouse at .*: is SENTI_DATABASE_URL right"):
-        run_night("night", WEDNESDAY)
+        run_run("run", WEDNESDAY)
     server.start()
-    run_night("night", WEDNESDAY)
+    run_run("run", WEDNESDAY)
     check(shop, 0, "after a start")

@@ -1,4 +1,4 @@
-"""The wire between a night and its PostgreSQL, which a test can cut at a chosen statement."""
+"""The wire between a run and its PostgreSQL, which a test can cut at a chosen statement."""
 
 import socket
 import socketserver

@@ -4,13 +4,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
 from senti_tasks.errors import CorpusError
 from senti_tasks.warehouse import database, migrations, overview
 from senti_tasks.warehouse.models import corpora
-from senti_tasks.warehouse.schema import text_splits
 from senti_tasks.warehouse.scoring import pending
 from tests.situations import MONDAY, TUESDAY, WEDNESDAY, add_reviews, annotate, edit
 
@@ -24,18 +22,18 @@ def labelled(engine: Engine, due: object = WEDNESDAY) -> list[tuple[str, int | N
 def test_the_newest_label_that_fits_the_present_text_counts(engine: Engine) -> None:
     with database.writing(engine) as connection:
         add_reviews(connection, {1: "很好", 2: "太差"})
-        annotate(connection, 1, 0, "很好", annotator="小王", at=MONDAY)
-        annotate(connection, 1, 1, "很好", annotator="小李", at=TUESDAY)
-        annotate(connection, 2, 0, "太差", at=MONDAY)
+        annotate(connection, 1, 0, "很好", annotator="小王", now=MONDAY)
+        annotate(connection, 1, 1, "很好", annotator="小李", now=TUESDAY)
+        annotate(connection, 2, 0, "太差", now=MONDAY)
     assert labelled(engine) == [("1", 1), ("2", 0)]
 
 
 def test_a_label_of_an_earlier_text_says_nothing_of_the_present_one(engine: Engine) -> None:
     with database.writing(engine) as connection:
         add_reviews(connection, {1: "很好", 2: "一般"})
-        annotate(connection, 1, 1, "很好", at=MONDAY)
-        annotate(connection, 2, 0, "一般", at=MONDAY)
-        annotate(connection, 2, 1, "从前的话", at=TUESDAY)
+        annotate(connection, 1, 1, "很好", now=MONDAY)
+        annotate(connection, 2, 0, "一般", now=MONDAY)
+        annotate(connection, 2, 1, "从前的话", now=TUESDAY)
         edit(connection, 1, "用坏了")
     assert labelled(engine) == [("1", None), ("2", 0)]
 
@@ -43,8 +41,8 @@ def test_a_label_of_an_earlier_text_says_nothing_of_the_present_one(engine: Engi
 def test_labels_given_after_the_due_time_wait_for_the_next_corpus(engine: Engine) -> None:
     with database.writing(engine) as connection:
         add_reviews(connection, {1: "很好"})
-        annotate(connection, 1, 1, "很好", at=MONDAY)
-        annotate(connection, 1, 0, "很好", at=WEDNESDAY)
+        annotate(connection, 1, 1, "很好", now=MONDAY)
+        annotate(connection, 1, 0, "很好", now=WEDNESDAY)
     assert labelled(engine, MONDAY - timedelta(seconds=1)) == []
     assert labelled(engine, MONDAY) == labelled(engine, TUESDAY) == [("1", 1)]
     assert labelled(engine, WEDNESDAY) == [("1", 0)]
@@ -59,22 +57,22 @@ def test_a_labelled_review_comes_with_what_a_corpus_needs(engine: Engine) -> Non
 
 
 def test_more_reviews_than_a_page_come_in_order(engine: Engine) -> None:
-    texts = {key: f"第{key}条" for key in range(1, corpora.PAGE_ROWS + 3)}
+    texts = {key: f"第{key}条" for key in range(1, corpora.CHUNK_ROWS + 3)}
     with database.writing(engine) as connection:
         add_reviews(connection, texts)
-        for key in (1, corpora.PAGE_ROWS, corpora.PAGE_ROWS + 2):
+        for key in (1, corpora.CHUNK_ROWS, corpora.CHUNK_ROWS + 2):
             annotate(connection, key, 1, texts[key])
-    assert [key for key, _ in labelled(engine)] == ["1", str(corpora.PAGE_ROWS), str(corpora.PAGE_ROWS + 2)]
+    assert [key for key, _ in labelled(engine)] == ["1", str(corpora.CHUNK_ROWS), str(corpora.CHUNK_ROWS + 2)]
 
 
-def record(connection: Connection, splits: dict[str, str], *, at: datetime = MONDAY) -> None:
-    corpora.record_splits(connection, splits, shingles=dict.fromkeys(splits, b"\1\0\0\0"), at=at)
+def record(connection: Connection, splits: dict[str, str], *, now: datetime = MONDAY) -> None:
+    corpora.record_splits(connection, splits, shingles=dict.fromkeys(splits, b"\1\0\0\0"), now=now)
 
 
 def test_a_split_once_decided_never_moves(engine: Engine) -> None:
     with database.writing(engine) as connection:
         record(connection, {"a" * 64: "test", "b" * 64: "train"})
-        record(connection, {"a" * 64: "train", "c" * 64: "validation"}, at=TUESDAY)
+        record(connection, {"a" * 64: "train", "c" * 64: "validation"}, now=TUESDAY)
         assert corpora.splits_of(connection, ["a" * 64, "b" * 64, "c" * 64, "d" * 64]) == {
             "a" * 64: "test",
             "b" * 64: "train",
@@ -89,27 +87,16 @@ def test_no_keys_no_splits(engine: Engine) -> None:
 
 
 def test_more_keys_than_a_page_are_found(engine: Engine) -> None:
-    splits = {f"{number:064x}": "train" for number in range(corpora.PAGE_ROWS + 1)}
+    splits = {f"{number:064x}": "train" for number in range(corpora.CHUNK_ROWS + 1)}
     with database.writing(engine) as connection:
         record(connection, splits)
         assert corpora.splits_of(connection, list(splits)) == splits
         assert corpora.ledger_rows(connection) == len(splits)
 
 
-def test_texts_of_a_ledger_that_kept_no_shingles_get_theirs_and_can_be_compared_then(engine: Engine) -> None:
-    with database.writing(engine) as connection:
-        record(connection, {"a" * 64: "test", "b" * 64: "train", "c" * 64: "set_aside"})
-        connection.execute(sa.update(text_splits).where(text_splits.c.split == "test").values(shingles=None))
-        assert corpora.keys_without_shingles(connection) == {"a" * 64}
-        assert list(corpora.ledger(connection)) == [("train", b"\1\0\0\0")]
-        corpora.add_shingles(connection, {"a" * 64: b"\2\0\0\0"})
-        assert corpora.keys_without_shingles(connection) == set()
-        assert sorted(corpora.ledger(connection)) == [("test", b"\2\0\0\0"), ("train", b"\1\0\0\0")]
-
-
-def test_an_origin_freezes_one_corpus(engine: Engine) -> None:
+def test_an_idempotency_key_has_one_corpus(engine: Engine) -> None:
     values = {
-        "origin": "weekly",
+        "idempotency_key": "weekly",
         "due": MONDAY,
         "artifact": "corpora/x",
         "digest": "0" * 64,
@@ -118,7 +105,7 @@ def test_an_origin_freezes_one_corpus(engine: Engine) -> None:
     with database.writing(engine) as connection:
         corpora.record_corpus(connection, {**values, "corpus": "first", "created_at": MONDAY})
         corpora.record_corpus(connection, {**values, "corpus": "second", "created_at": TUESDAY})
-        found = corpora.corpus_of_origin(connection, "weekly")
+        found = corpora.corpus_by_key(connection, "weekly")
         assert found is not None
         assert (found["corpus"], found["summary"], found["due"]) == ("first", {"rows": {"train": 3}}, MONDAY)
         with pytest.raises(CorpusError, match="no corpus 'second'; the newest are first"):
@@ -128,11 +115,11 @@ def test_an_origin_freezes_one_corpus(engine: Engine) -> None:
 def test_a_review_whose_text_or_time_was_lost_breaks_no_corpus(bare_home: Path, empty_url: str) -> None:
     engine = database.connect(empty_url)
     database.make_room(engine)
-    instant = "TIMESTAMPTZ" if engine.dialect.name == "postgresql" else "TIMESTAMP"
+    time_type = "TIMESTAMPTZ" if engine.dialect.name == "postgresql" else "TIMESTAMP"
     with database.writing(engine) as connection:
         connection.exec_driver_sql(
             "CREATE TABLE comments (review_id BIGINT PRIMARY KEY, review_text TEXT, product TEXT, "
-            f"created_at {instant}, updated_at {instant})"
+            f"created_at {time_type}, updated_at {time_type})"
         )
         connection.exec_driver_sql(
             "INSERT INTO comments VALUES (1, NULL, NULL, '2026-11-02 12:00:00', '2026-11-02 12:00:00'), "

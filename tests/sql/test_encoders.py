@@ -4,19 +4,27 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from alembic import command
 from sqlalchemy import Connection, Engine
 
 from senti_tasks.errors import RegistryError
-from senti_tasks.warehouse import database, migrations
+from senti_tasks.warehouse import database
 from senti_tasks.warehouse.models import corpora, encoders, texts
 from tests.situations import MONDAY, TUESDAY, add_reviews
 
 
-def register(connection: Connection, version: str, origin: str, at: datetime = MONDAY, training: Any = None) -> str:
+def register(
+    connection: Connection, version: str, idempotency_key: str, now: datetime = MONDAY, training: Any = None
+) -> str:
     built: dict[str, Any] = {"base_model": "scratch:tiny", "base_revision": None, "config": {}, "code_version": "0.1.0"}
     stored = {"artifact": f"encoders/{version}", "digest": "0" * 64, "training": training or {"history": []}}
-    row = {"version": version, "origin": origin, **built, **stored, "normaliser_version": 1, "trained_at": at}
+    row = {
+        "version": version,
+        "idempotency_key": idempotency_key,
+        **built,
+        **stored,
+        "normaliser_version": 1,
+        "trained_at": now,
+    }
     return encoders.register(connection, row)
 
 
@@ -24,10 +32,10 @@ def test_of_two_attempts_of_one_pretraining_the_first_to_arrive_is_registered(en
     with database.writing(engine) as connection:
         assert register(connection, "e1", "monthly") == "e1"
         assert register(connection, "e2", "monthly") == "e1"
-        found = encoders.encoder_of_origin(connection, "monthly")
+        found = encoders.encoder_by_key(connection, "monthly")
         assert found is not None
         assert (found["version"], found["artifact"], found["trained_at"]) == ("e1", "encoders/e1", MONDAY)
-        assert encoders.encoder_of_origin(connection, "yearly") is None
+        assert encoders.encoder_by_key(connection, "yearly") is None
         with pytest.raises(RegistryError, match="version e1 was registered by another training"):
             register(connection, "e1", "yearly")
 
@@ -37,7 +45,7 @@ def test_the_newest_encoder_is_the_one_trained_last(engine: Engine) -> None:
         register(connection, "b", "second", TUESDAY)
         register(connection, "c", "first", MONDAY)
         assert encoders.newest(connection)["version"] == "b"
-        assert encoders.encoder(connection, "c")["origin"] == "first"
+        assert encoders.encoder(connection, "c")["idempotency_key"] == "first"
         with pytest.raises(RegistryError, match="there is no encoder 'a'; the newest is b"):
             encoders.encoder(connection, "a")
 
@@ -50,42 +58,18 @@ def test_without_an_encoder_the_error_says_how_to_get_one(engine: Engine) -> Non
 
 
 def test_every_text_comes_once_in_pages_the_newest_first(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(texts, "PAGE_ROWS", 3)
+    monkeypatch.setattr(texts, "CHUNK_ROWS", 3)
     with database.writing(engine) as connection:
         add_reviews(connection, {key: f"第{key}条" for key in range(-2, 5)})
         add_reviews(connection, {2**40: "最新"})
     with database.reading(engine) as connection:
-        pages = []
-        for page in texts.pages(connection):
-            corpora.splits_of(connection, ["a" * 64])  # as a selection asks between two pages
-            pages.append([text for _, text in page])
-    assert pages == [["最新", "第4条", "第3条"], ["第2条", "第1条", "第0条"], ["第-1条", "第-2条"]]
+        chunks = []
+        for chunk in texts.chunks(connection):
+            corpora.splits_of(connection, ["a" * 64])  # as a selection asks between two chunks
+            chunks.append([text for _, text in chunk])
+    assert chunks == [["最新", "第4条", "第3条"], ["第2条", "第1条", "第0条"], ["第-1条", "第-2条"]]
 
 
 def test_no_reviews_no_pages(engine: Engine) -> None:
     with database.reading(engine) as connection:
-        assert list(texts.pages(connection)) == []
-
-
-def test_texts_of_encoders_from_before_texts_were_on_record_are_on_record(empty_url: str) -> None:
-    engine = database.connect(empty_url)
-    database.make_room(engine)
-    frozen = {
-        "texts": "texts/t",
-        "digest": "d" * 64,
-        "due": MONDAY.isoformat(),
-        "base_model": "b",
-        "counts": {"kept": 2},
-    }
-    with database.writing(engine) as connection:
-        config = migrations._config(connection)
-        config.attributes.update(review_id_type="bigint", reviews_table="reviews", labels="negative,positive")
-        command.upgrade(config, "0004")
-        register(connection, "e1", "monthly", TUESDAY, {"frozen": frozen})
-        register(connection, "e2", "by hand")
-    migrations.migrate(engine, review_id_type="bigint", reviews_table="reviews")
-    with database.reading(engine) as connection:
-        (row,) = texts.every(connection)
-        assert encoders.trained_on(connection, [row["origin"]]) == ["e1"]
-    counts = {"origin": "monthly", "due": MONDAY, "created_at": TUESDAY, "artifact": "texts/t"}
-    assert row == {**frozen, **counts}
+        assert list(texts.chunks(connection)) == []

@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 from senti_tasks.errors import InputFileError, LockedError
 from senti_tasks.jobs import scoring, upkeep
-from senti_tasks.text import digest
+from senti_tasks.text import text_hash
 from senti_tasks.warehouse import database, importing
 from senti_tasks.warehouse.schema import import_sources, review_annotations, reviews
 from tests.situations import count, on_sqlite, rows
@@ -140,9 +140,9 @@ def test_a_changed_label_is_written_beside_the_earlier_one(engine: Engine, csv: 
     load(csv, "id,review,label\n7,很好,1\n", {"id": "id"})
     assert counts(load(csv, "id,review,label\n7,很好,0\n", {"id": "id"})) == (1, 0, 1, 0, 0, 1)
     labelled = rows(engine, review_annotations, order_by="annotated_at")
-    assert [(row["label"], row["annotator"], row["text_digest"]) for row in labelled] == [
-        (1, "import:reviews.csv", digest("很好")),
-        (0, "import:reviews.csv", digest("很好")),
+    assert [(row["label"], row["annotator"], row["text_hash"]) for row in labelled] == [
+        (1, "import:reviews.csv", text_hash("很好")),
+        (0, "import:reviews.csv", text_hash("很好")),
     ]
 
 
@@ -206,7 +206,7 @@ def test_texts_of_every_kind_are_imported_as_they_are_and_scored(engine: Engine,
     quoted = [text.replace('"', '""') for text in strange]
     assert load(csv, "review\n" + "".join(f'"{text}"\n' for text in quoted))["imported"] == len(strange)
     assert texts(engine) == strange
-    run = scoring.open_run("night", "2026-11-04T02:00:00+08:00")
+    run = scoring.open_run("run", "2026-11-04T02:00:00+08:00")
     scoring.plan(run)
     scoring.score_shard(run, 0)
     scoring.audit(run)

@@ -27,15 +27,15 @@ def stored(home: Path, model_folder: Path) -> tuple[str, str]:
     return ArtifactStore(str(home / "var/artifacts"), home / "var/work").put(model_folder, "models", "tiny")
 
 
-def freeze(engine: Engine, week: int, numbers: range) -> str:
+def write_corpus(engine: Engine, week: int, numbers: range) -> str:
     """A week in which these reviews arrive, with labels; returns its corpus."""
     at = MONDAY + timedelta(weeks=week)
     arrived = made_up_reviews(numbers.stop)[numbers.start :]
     with database.writing(engine) as connection:
-        add_reviews(connection, {key: one.text for key, one in zip(numbers, arrived, strict=True)}, at=at)
+        add_reviews(connection, {key: one.text for key, one in zip(numbers, arrived, strict=True)}, now=at)
         for key, one in zip(numbers, arrived, strict=True):
-            annotate(connection, key, one.label or 0, one.text, at=at)
-    return str(corpora.freeze_corpus(at.isoformat(), f"week {week}", "scratch:tiny")["corpus"])
+            annotate(connection, key, one.label or 0, one.text, now=at)
+    return str(corpora.snapshot_corpus(at.isoformat(), f"week {week}", "scratch:tiny")["corpus"])
 
 
 def register(engine: Engine, version: str, corpus: str, stored: tuple[str, str]) -> str:
@@ -47,13 +47,13 @@ def register(engine: Engine, version: str, corpus: str, stored: tuple[str, str])
 @pytest.fixture
 def candidate(engine: Engine, stored: tuple[str, str], one_thread: None) -> str:
     """``m2``, trained a week after ``m1``, which is the champion and the anchor; and ``m0``, which was before."""
-    first = freeze(engine, 0, range(1, 301))
+    first = write_corpus(engine, 0, range(1, 301))
     for version in ("m0", "m1"):
         register(engine, version, first, stored)
     with database.writing(engine) as connection:
         promote(connection, "m0")
         promote(connection, "m1")
-    return register(engine, "m2", freeze(engine, 1, range(301, 421)), stored)
+    return register(engine, "m2", write_corpus(engine, 1, range(301, 421)), stored)
 
 
 def judged(model: str, **config: Any) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def test_the_anchor_is_a_reference_of_its_own_where_it_is_another_model(candidat
     with database.writing(engine) as connection:
         assert promotions.anchor(connection) is None, "neither was a person's, nor found to be better"
         promotions.promote(
-            connection, "m0", kind="person", compared_with="m1", actor="小李", reason="好", at=TUESDAY, anchors=True
+            connection, "m0", kind="person", compared_with="m1", actor="小李", reason="好", now=TUESDAY, anchors=True
         )
         promote(connection, "m1")
         assert promotions.anchor(connection) == "m0"
@@ -108,19 +108,19 @@ def test_how_often_a_row_has_judged_is_counted_once_a_model(
 
 
 def test_what_is_judged_is_the_form_that_serves(candidate: str, engine: Engine, home: Path, model_folder: Path) -> None:
-    """A faster form that says the contrary of the model: the model would pass, its form must not."""
+    """A faster variant that says the contrary of the model: the model would pass, its variant must not."""
     flipped = home / "flipped"
     shutil.copytree(model_folder, flipped)
     weights = load_file(flipped / "model.safetensors")
     contrary = {name: -one if name.startswith("classifier.") else one for name, one in weights.items()}
     save_file(contrary, flipped / "model.safetensors", {"format": "pt"})
-    artifact, digest = ArtifactStore(str(home / "var/artifacts"), home / "var/work").put(flipped, "forms", "bad")
+    artifact, digest = ArtifactStore(str(home / "var/artifacts"), home / "var/work").put(flipped, "variants", "bad")
     before = judging.evaluate(candidate)
     with database.writing(engine) as connection:
-        (fp32,) = registry.forms(connection, candidate)
-        bad = {**fp32, "form": "bf16", "artifact": artifact, "digest": digest, "agreement": 0.0}
-        registry.record_forms(connection, candidate, [bad, {**fp32, "serves": False}])
-    with pytest.raises(RunStateError, match="the evaluation of m2 is of another form than the one that would serve"):
+        (fp32,) = registry.variants(connection, candidate)
+        bad = {**fp32, "variant": "bf16", "artifact": artifact, "digest": digest, "agreement": 0.0}
+        registry.record_variants(connection, candidate, [bad, {**fp32, "serves": False}])
+    with pytest.raises(RunStateError, match="the evaluation of m2 is of another variant than the one that would serve"):
         judging.judge(before, LENIENT)
     judging.evaluate(candidate)
     accuracy = {row["subject"]: row["value"] for row in rows(engine, model_metrics) if row["metric"] == "accuracy"}
@@ -193,7 +193,7 @@ def test_the_champion_is_scored_on_what_is_new_to_it_and_only_on_that(candidate:
     assert check["model_version"] == "m1"
     assert 0 < check["rows"] <= 120
     assert check["lower_bound"] < check["accuracy"] < check["upper_bound"]
-    assert (check["promised"], check["alarm"]) == (None, False)
+    assert (check["accuracy_at_promotion"], check["alarm"]) == (None, False)
     assert job.check_champion(corpus)["accuracy"] == check["accuracy"]
     (stored,) = rows(engine, champion_checks)
     assert (stored["model_version"], stored["corpus"], stored["rows"]) == ("m1", corpus, check["rows"])
@@ -204,7 +204,7 @@ def test_the_champion_is_scored_on_what_is_new_to_it_and_only_on_that(candidate:
 def test_a_check_that_comes_late_is_of_the_champion_of_its_day(candidate: str, engine: Engine) -> None:
     with database.writing(engine) as connection:
         corpus = registry.model(connection, candidate)["corpus"]
-        promote(connection, candidate, at=datetime.now(UTC) + timedelta(minutes=1))
+        promote(connection, candidate, now=datetime.now(UTC) + timedelta(minutes=1))
     assert job.check_champion(corpus)["model_version"] == "m1"
 
 
@@ -225,7 +225,7 @@ def test_a_champion_that_does_worse_than_it_was_promoted_for_raises_an_alarm(can
 def test_without_a_champion_or_new_labels_there_is_nothing_to_check(
     engine: Engine, stored: tuple[str, str], one_thread: None
 ) -> None:
-    corpus = freeze(engine, 0, range(1, 301))
+    corpus = write_corpus(engine, 0, range(1, 301))
     assert job.check_champion(corpus)["reason"] == "no model has been promoted yet"
     register(engine, "m1", corpus, stored)
     with database.writing(engine) as connection:

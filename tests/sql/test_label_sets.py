@@ -17,7 +17,7 @@ from senti_tasks.training import base_models
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.models import registry
 from senti_tasks.warehouse.schema import model_labels, model_metrics
-from tests.situations import add_model, add_reviews, night, promote, rows
+from tests.situations import add_model, add_reviews, promote, rows, scoring_run
 
 THREE = LabelSet(("negative", "neutral", "positive"))
 SAID = {
@@ -47,7 +47,7 @@ def three(empty_url: str, bare_home: Path, monkeypatch: pytest.MonkeyPatch, one_
     """A warehouse of three labels with 240 labelled reviews, and a base model that is trained in seconds."""
     monkeypatch.setenv("SENTI_DATABASE_URL", empty_url)
     monkeypatch.setenv("SENTI_LABELS", str(THREE))
-    monkeypatch.setenv("SENTI_FORM", "fp32")
+    monkeypatch.setenv("SENTI_VARIANT", "fp32")
     monkeypatch.setenv("SENTI_BASE_MODEL", "scratch:tiny")
     monkeypatch.setitem(base_models.SCRATCH, "scratch:tiny", SHAPE)
     upkeep.migrate()
@@ -58,11 +58,11 @@ def three(empty_url: str, bare_home: Path, monkeypatch: pytest.MonkeyPatch, one_
 
 
 def test_three_labels_go_all_the_way(three: Engine, bare_home: Path) -> None:
-    frozen = corpora.freeze_corpus(datetime.now(UTC).isoformat(), "week")
+    frozen = corpora.snapshot_corpus(datetime.now(UTC).isoformat(), "week")
     # Random weights need a fast pace to learn anything in two seconds.
     recipe = {"epochs": 12, "max_length": 32, "learning_rate": 5e-3}
     model = training.train(frozen["corpus"], "week", config=recipe)["model"]
-    variants.build_forms(model)
+    variants.build_variants(model)
     assert judging.judge(judging.evaluate(model))["reasons"]
     models.promote(model, "演示", actor="小李")  # too few test rows for the gate
     with database.reading(three) as connection:
@@ -75,7 +75,7 @@ def test_three_labels_go_all_the_way(three: Engine, bare_home: Path) -> None:
     (card,) = (bare_home / "var/artifacts/models").glob("*/README.md")
     assert "Labels: 0 negative, 1 neutral, 2 positive." in card.read_text("utf-8")
 
-    run = scoring.open_run("night", datetime.now(UTC).isoformat())
+    run = scoring.open_run("run", datetime.now(UTC).isoformat())
     scoring.plan(run, 1)
     scoring.score_shard(run, 0)
     scoring.audit(run)
@@ -108,12 +108,12 @@ def test_three_labels_go_all_the_way(three: Engine, bare_home: Path) -> None:
 def test_negative_is_the_lowest_label_and_positive_the_highest_whatever_they_are_called(
     label_set: LabelSet, engine: Engine
 ) -> None:
-    """The nights of these tests give 0 and 1: of three labels, 1 is in between."""
+    """The runs of these tests give 0 and 1: of three labels, 1 is in between."""
     with database.writing(engine) as connection:
         add_model(connection, "m1", label_set=label_set)
         promote(connection, "m1")
         add_reviews(connection, {1: "很好", 2: "太差", 3: "满意"}, product="面馆")
-    night(engine)
+    scoring_run(engine)
     positive = 2 if len(label_set.ordered) == 2 else 0
     for view in ("sentiment_daily", "sentiment_by_product"):
         (row,) = rows(engine, view)

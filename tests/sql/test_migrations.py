@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, Engine
@@ -17,8 +16,8 @@ from senti_tasks.errors import WarehouseError
 from senti_tasks.jobs import context, scoring, upkeep
 from senti_tasks.labels import DEFAULT, LabelSet
 from senti_tasks.warehouse import database, migrations
-from senti_tasks.warehouse.schema import metadata, model_forms, review_labels, warehouse_settings
-from tests.situations import add_model, deploy, night, on_postgresql, on_sqlite, promote, rows
+from senti_tasks.warehouse.schema import metadata, review_labels, warehouse_settings
+from tests.situations import add_model, deploy, on_postgresql, on_sqlite, promote, rows, scoring_run
 
 NEWEST = migrations.newest_revision()
 THREE = LabelSet(("negative", "neutral", "positive"))
@@ -61,32 +60,6 @@ def test_the_migrations_make_the_constraints_of_the_schema(engine: Engine) -> No
             assert {rule["name"] for rule in inspector.get_check_constraints(table.name)} == rules
 
 
-def test_a_model_of_the_first_schema_keeps_its_form(empty_url: str) -> None:
-    engine = database.connect(empty_url)
-    at_revision(engine, "0001")
-    execute(
-        engine,
-        "INSERT INTO corpora VALUES ('c', 'c', '2026-11-01', 'corpora/c', 'd', '{}', '2026-11-01')",
-        "INSERT INTO models VALUES ('m', 'm', 'c', 'scratch:tiny', NULL, '{}', '0.1.0', 1, 'm', 'd', '{}', NULL, "
-        "'2026-11-01')",
-        "INSERT INTO model_forms VALUES ('m', 'fp32', 'models/m', 'd', 'torch 2.13.0', 1.0, 1.0, TRUE)",
-    )
-    assert migrate(engine)["before"] == "0001"
-    (form,) = rows(engine, model_forms)
-    kept = {"form": "fp32", "artifact": "models/m", "digest": "d", "agreement": 1.0, "temperature": 1.0, "serves": True}
-    assert kept.items() <= form.items()
-    assert (form["verdict"], form["reviews_compared"]) == ("proven", None)
-
-
-def at_revision(engine: Engine, revision: str) -> None:
-    """An earlier schema, without its views."""
-    database.make_room(engine)
-    with database.writing(engine) as connection:
-        config = migrations._config(connection)
-        config.attributes.update(review_id_type="bigint", reviews_table="reviews", labels="negative,positive")
-        command.upgrade(config, revision)
-
-
 def test_a_migration_that_fails_leaves_nothing(empty_url: str) -> None:
     engine = database.connect(empty_url)
     with pytest.raises(WarehouseError, match=r"there is no such table or view"):
@@ -107,21 +80,21 @@ def columns_of(engine: Engine, view: str) -> set[str]:
 def an_analyst_reads(engine: Engine) -> Iterator[Connection]:
     """A session that has read a view and keeps its transaction open."""
     with database.reading(engine) as connection:
-        connection.exec_driver_sql("SELECT * FROM sentiment_daily").all()
+        connection.exec_driver_sql("SELECT * FROM calendar LIMIT 1").all()
         yield connection
+
+
+CALENDAR_OF_THE_NEXT_RELEASE = """
+-- One row per day from 1990 to 2059.
+SELECT day, day_number, week_start, month, day_number - 1 AS day_before FROM calendar_days
+"""
 
 
 @pytest.fixture
 def a_view_has_changed(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next release of the SQL files, after ``engine`` was migrated: a view has one more column."""
     shutil.copytree(migrations.SQL, tmp_path / "sql")
-    view = tmp_path / "sql" / "views" / "sentiment_daily.sql"
-    body = view.read_text("utf-8")
-    assert "AS mean_confidence\nFROM" in body
-    view.write_text(
-        body.replace("AS mean_confidence\nFROM", "AS mean_confidence,\n    MAX(rollup.score_sum) AS best_score\nFROM"),
-        "utf-8",
-    )
+    (tmp_path / "sql" / "views" / "calendar.sql").write_text(CALENDAR_OF_THE_NEXT_RELEASE, "utf-8")
     monkeypatch.setattr(migrations, "SQL", tmp_path / "sql")
 
 
@@ -141,7 +114,7 @@ def test_a_view_that_somebody_dropped_comes_back(engine: Engine) -> None:
 
 def test_a_changed_view_is_replaced_once(engine: Engine, a_view_has_changed: None) -> None:
     migrate(engine)
-    assert "best_score" in columns_of(engine, "sentiment_daily")
+    assert "day_before" in columns_of(engine, "calendar")
     with an_analyst_reads(engine):
         migrations.migrate(engine, **IMPATIENT, pauses_s=())
 
@@ -156,18 +129,18 @@ def test_a_changed_view_is_replaced_when_its_reader_is_done(engine: Engine, a_vi
             yield 0
 
         migrations.migrate(engine, **IMPATIENT, pauses_s=pauses())
-    assert "best_score" in columns_of(engine, "sentiment_daily")
+    assert "day_before" in columns_of(engine, "calendar")
 
 
 @on_postgresql
 def test_a_reader_who_stays_is_named_and_nothing_is_changed(engine: Engine, a_view_has_changed: None) -> None:
-    before = columns_of(engine, "sentiment_daily"), rows(engine, warehouse_settings, order_by="name")
+    before = columns_of(engine, "calendar"), rows(engine, warehouse_settings, order_by="name")
     with an_analyst_reads(engine) as analyst:
         pid = analyst.scalar(sa.func.pg_backend_pid())
         complaint = rf"somebody is reading .*\(pid {pid} of postgres\), and 3 attempts .*: nothing was changed\. Run"
         with pytest.raises(WarehouseError, match=complaint):
             migrations.migrate(engine, **IMPATIENT, pauses_s=(0, 0))
-    assert (columns_of(engine, "sentiment_daily"), rows(engine, warehouse_settings, order_by="name")) == before
+    assert (columns_of(engine, "calendar"), rows(engine, warehouse_settings, order_by="name")) == before
 
 
 def test_an_analysts_view_survives_the_next_migration(engine: Engine) -> None:
@@ -205,7 +178,7 @@ def test_keys_of_each_type_go_all_the_way(
     unnamed = bare_home / "more.csv"
     unnamed.write_text("review\n一般\n", "utf-8")
     assert [upkeep.import_reviews(unnamed, {})["imported"] for _ in range(2)] == [1, 0]
-    run = scoring.open_run("night", "2026-11-02T12:00:00+08:00")
+    run = scoring.open_run("run", "2026-11-02T12:00:00+08:00")
     for shard in scoring.plan(run, shards=2):
         scoring.score_shard(run, shard)
     scoring.audit(run)
@@ -223,7 +196,7 @@ def test_a_uuid_key_is_a_uuid_on_postgresql(empty_url: str) -> None:
             table: str(column["type"])
             for table in metadata.tables
             for column in sa.inspect(connection).get_columns(table)
-            if column["name"] in ("review_id", "staged_through")
+            if column["name"] in ("review_id", "cursor")
         }
     assert set(types.values()) == {"UUID"}
 
@@ -243,17 +216,6 @@ def test_other_labels_are_refused_later(recorded: LabelSet, wanted: LabelSet, em
     assert migrations.migrate(engine, **keys, label_set=recorded)["before"] == NEWEST
 
 
-def test_a_warehouse_from_before_there_were_other_labels_has_the_two(empty_url: str) -> None:
-    engine = database.connect(empty_url)
-    at_revision(engine, "0002")
-    keys: dict[str, Any] = {"review_id_type": "bigint", "reviews_table": "reviews"}
-    with pytest.raises(WarehouseError, match="but this warehouse was made with 'negative,positive': set it back"):
-        migrations.migrate(engine, **keys, label_set=THREE)
-    assert migrations.migrate(engine, **keys)["before"] == "0002"
-    with database.reading(engine) as connection:
-        assert migrations.recorded_setting(connection, "labels") == "negative,positive"
-
-
 def test_another_table_of_reviews_is_refused_later(engine: Engine) -> None:
     with pytest.raises(WarehouseError, match=r"SENTI_REVIEWS_TABLE is 'comments', but .* was made with 'reviews'"):
         migrate(engine, reviews_table="comments")
@@ -271,10 +233,10 @@ OWN_ROWS = "INSERT INTO {} VALUES (1, '很好', '面馆', 'x', {}, {}), (2, '满
 
 
 @on_sqlite
-@pytest.mark.parametrize("moment", ["2026-11-02 12:00:00", "2026-11-02T12:00:00Z"])
-def test_a_table_of_the_team_by_another_name_with_times_as_others_write_them(moment: str, empty_url: str) -> None:
+@pytest.mark.parametrize("time", ["2026-11-02 12:00:00", "2026-11-02T12:00:00Z"])
+def test_a_table_of_the_team_by_another_name_with_times_as_others_write_them(time: str, empty_url: str) -> None:
     engine = database.connect(empty_url)
-    execute(engine, OWN_TABLE.format("comments", "TEXT", "TEXT"), OWN_ROWS.format("comments", *[f"'{moment}'"] * 4))
+    execute(engine, OWN_TABLE.format("comments", "TEXT", "TEXT"), OWN_ROWS.format("comments", *[f"'{time}'"] * 4))
     migrate(engine, reviews_table="comments")
     assert scored_and_edited(engine, "comments") == [0, 1]
 
@@ -291,22 +253,22 @@ def test_a_table_of_the_team_in_another_schema(empty_url: str) -> None:
 
 
 def scored_and_edited(engine: Engine, table: str) -> list[int]:
-    """The labels of a night over the team's table, which then has one stale row, and none after the next night."""
+    """The labels of a run over the team's table, which then has one stale row, and none after the next run."""
     with database.writing(engine) as connection:
         add_model(connection, "m1")
         promote(connection, "m1")
-    assert night(engine)["labelled"] == 2
+    assert scoring_run(engine)["labelled"] == 2
     execute(engine, OWN_EDIT.format(table))
     assert [row["stale"] for row in rows(engine, "review_sentiment", order_by="review_id")] == [True, False]
-    assert night(engine, "next")["labelled"] == 1
+    assert scoring_run(engine, "next")["labelled"] == 1
     assert not any(row["stale"] for row in rows(engine, "review_sentiment"))
     return [row["label"] for row in rows(engine, "review_sentiment", order_by="review_id")]
 
 
-def own_table(engine: Engine, name: str, review_id: str = "BIGINT", instant: str | None = None) -> str:
+def own_table(engine: Engine, name: str, review_id: str = "BIGINT", time_type: str | None = None) -> str:
     """The statement that makes the team's table, as PostgreSQL or SQLite has it."""
-    instant = instant or ("timestamptz" if engine.dialect.name == "postgresql" else "TEXT")
-    return OWN_TABLE.format(name, instant, instant).replace("BIGINT", review_id)
+    time_type = time_type or ("timestamptz" if engine.dialect.name == "postgresql" else "TEXT")
+    return OWN_TABLE.format(name, time_type, time_type).replace("BIGINT", review_id)
 
 
 SCHEMAS = {"postgresql": "public", "sqlite": "main"}
@@ -416,7 +378,7 @@ def test_a_view_that_declares_no_types_is_taken_on_sqlite(empty_url: str) -> Non
 )
 def test_times_without_a_zone_are_refused(table: str, declared: str, complaint: str, empty_url: str) -> None:
     engine = database.connect(empty_url)
-    execute(engine, own_table(engine, table, instant=declared))
+    execute(engine, own_table(engine, table, time_type=declared))
     with pytest.raises(WarehouseError, match=complaint):
         migrate(engine, reviews_table=table)
 
@@ -456,7 +418,7 @@ def test_a_warehouse_that_was_never_migrated_says_so(
     monkeypatch.setenv("SENTI_DATABASE_URL", empty_url)
     database.make_room(database.connect(empty_url))
     with pytest.raises(WarehouseError, match=r"is at revision none.* run `senti migrate`"):
-        context.enter()
+        context.load_context()
 
 
 def test_a_missing_table_says_so(empty_url: str) -> None:

@@ -1,4 +1,4 @@
-"""A team's own reviews under names of its own: through nights, edits and erasures, and what the doctor says of them."""
+"""A team's own reviews under names of its own: through runs, edits and erasures, and what the doctor says of them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from senti_tasks.jobs import checkup, erasure, scoring, upkeep
-from senti_tasks.text import digest
+from senti_tasks.text import text_hash
 from senti_tasks.warehouse import database, migrations
 from senti_tasks.warehouse.models import corpora, texts
 from senti_tasks.warehouse.schema import metadata, review_labels
@@ -41,7 +41,7 @@ class Shop:
 
     def write(self, key: Any, text: str, at: Any = MONDAY) -> None:
         self.execute(
-            f"INSERT INTO {self.table} VALUES (:key, :text, '面馆', :at, :at, FALSE)", key=key, text=text, at=str(at)
+            f"INSERT INTO {self.table} VALUES (:key, :text, '面馆', :now, :now, FALSE)", key=key, text=text, now=str(at)
         )
 
     def change(self, key: Any, what: str, **values: Any) -> None:
@@ -65,14 +65,14 @@ def make(
         engine = database.connect(empty_url)
         on_sqlite = engine.dialect.name == "sqlite"
         schema = "" if on_sqlite else "shop."
-        instant = types.get("instant") or ("TEXT" if on_sqlite else "TIMESTAMPTZ")
+        time_type = types.get("time_type") or ("TEXT" if on_sqlite else "TIMESTAMPTZ")
         key = types.get("key") or ("TEXT" if on_sqlite and id_type == "uuid" else id_type)
         shop = Shop(engine, f"{schema}comments", f"{schema}senti_reviews", KEYS[id_type])
         database.make_room(engine)
         shop.execute(
             *([] if on_sqlite else ["CREATE SCHEMA shop"]),
-            f"CREATE TABLE {shop.table} (id {key} PRIMARY KEY, body TEXT, item TEXT, posted {instant}, "
-            f"changed {instant}, hidden BOOLEAN)",
+            f"CREATE TABLE {shop.table} (id {key} PRIMARY KEY, body TEXT, item TEXT, posted {time_type}, "
+            f"changed {time_type}, hidden BOOLEAN)",
             *further,
             f"CREATE VIEW {shop.view} AS SELECT {select} FROM {shop.table} WHERE NOT hidden",
         )
@@ -90,8 +90,8 @@ def make(
     return made
 
 
-def run_a_night(origin: str, due: Any = WEDNESDAY, scope: str = "new") -> dict[str, Any]:
-    run = scoring.open_run(origin, due.isoformat(), scope=scope)
+def run_a_run(idempotency_key: str, due: Any = WEDNESDAY, scope: str = "new") -> dict[str, Any]:
+    run = scoring.open_run(idempotency_key, due.isoformat(), scope=scope)
     for shard in scoring.plan(run, shards=2):
         scoring.score_shard(run, shard)
     scoring.audit(run)
@@ -102,33 +102,33 @@ def labelled(shop: Shop) -> dict[str, dict[str, Any]]:
     return {str(row["review_id"]): row for row in rows(shop.engine, "review_sentiment")}
 
 
-# Whole nights
+# Whole runs
 
 
 @pytest.mark.parametrize("id_type", KEYS)
-def test_a_view_with_other_names_goes_through_nights_edits_and_an_erasure(
+def test_a_view_with_other_names_goes_through_runs_edits_and_an_erasure(
     id_type: str, make: Callable[..., Shop]
 ) -> None:
     shop = make(id_type)
     for key, text in zip(shop.keys, TEXTS, strict=True):
         shop.write(key, text)
-    assert run_a_night("first")["labelled"] == 3
+    assert run_a_run("first")["labelled"] == 3
     assert set(labelled(shop)) == {str(key) for key in shop.keys}
     assert {row["product"] for row in rows(shop.engine, "sentiment_latest")} == {"面馆"}
     first, second, third = shop.keys
-    shop.change(first, "body = '用坏了', changed = :at", at=str(WEDNESDAY))
+    shop.change(first, "body = '用坏了', changed = :now", now=str(WEDNESDAY))
     assert labelled(shop)[str(first)]["stale"]
-    assert run_a_night("second")["planned"] == 1
+    assert run_a_run("second")["planned"] == 1
     assert not labelled(shop)[str(first)]["stale"]
     with database.writing(shop.engine) as connection:
         annotate(connection, second, 0, TEXTS[1])
         found = list(corpora.labelled_reviews(connection, due=WEDNESDAY))
         assert [(row["review_id"], row["label"]) for row in found] == [(str(second), 0)]
-    assert erasure.forget([str(third)], "一封信", "小李")["removed"]["review_labels"] == 1
-    assert run_a_night("third", scope="all")["labelled"] == 2
+    assert erasure.erase([str(third)], "一封信", "小李")["removed"]["review_labels"] == 1
+    assert run_a_run("third", scope="all")["labelled"] == 2
     assert set(labelled(shop)) == {str(first), str(second)}
     with database.reading(shop.engine) as connection:
-        assert {key for page in texts.pages(connection) for key, _ in page} == {str(first), str(second)}
+        assert {key for chunk in texts.chunks(connection) for key, _ in chunk} == {str(first), str(second)}
         assert connection.scalar(sa.text(f"SELECT COUNT(*) FROM {shop.table}")) == 3, "it is not ours to delete"
 
 
@@ -152,7 +152,7 @@ def test_labels_in_a_schema_of_their_own(by_role: bool, empty_url: str, make: Ca
     owner = database.connect(empty_url)
     for key, text in zip(shop.keys, TEXTS, strict=True):
         Shop(owner, shop.table, shop.view, shop.keys).write(key, text)
-    assert run_a_night("first")["labelled"] == 3
+    assert run_a_run("first")["labelled"] == 3
     assert upkeep.status()["pending"] == 0
     assert upkeep.migrate()["views"]
     with database.reading(owner) as connection:
@@ -166,15 +166,15 @@ def test_labels_by_people_come_from_a_view_of_the_teams(dialect: str, make: Call
     schema, time = ("", "TEXT") if dialect == "sqlite" else ("shop.", "TIMESTAMPTZ")
     view = (
         "CREATE VIEW review_annotations AS SELECT id AS review_id, who AS annotator, at AS annotated_at, "
-        f"verdict AS label, digest AS text_digest FROM {schema}verdicts"
+        f"verdict AS label, digest AS text_hash FROM {schema}verdicts"
     )
     table = f"CREATE TABLE {schema}verdicts (id BIGINT, who TEXT, at {time}, verdict SMALLINT, digest VARCHAR(32))"
     shop = make(further=(table, view))
     for key, text in zip(shop.keys, TEXTS, strict=True):
         shop.write(key, text)
-        insert = f"INSERT INTO {schema}verdicts VALUES (:key, '小王', :at, 1, :digest)"
-        shop.execute(insert, key=key, at=str(MONDAY), digest=digest(text))
-    erasure.forget(["8"], "一封信", "小李")
+        insert = f"INSERT INTO {schema}verdicts VALUES (:key, '小王', :now, 1, :digest)"
+        shop.execute(insert, key=key, now=str(MONDAY), digest=text_hash(text))
+    erasure.erase(["8"], "一封信", "小李")
     with database.reading(shop.engine) as connection:
         assert [row["review_id"] for row in corpora.labelled_reviews(connection, due=WEDNESDAY)] == ["7", str(2**62)]
     assert len(rows(shop.engine, "review_annotations")) == 3, "they are not ours to delete"
@@ -186,7 +186,7 @@ def test_labels_by_people_come_from_a_view_of_the_teams(dialect: str, make: Call
 def test_a_product_may_be_a_number(make: Callable[..., Shop]) -> None:
     shop = make(select=BARE.replace("item AS", "17 AS"))
     shop.write(7, TEXTS[0])
-    run_a_night("first")
+    run_a_run("first")
     with database.writing(shop.engine) as connection:
         annotate(connection, 7, 1, TEXTS[0])
         assert [row["product"] for row in corpora.labelled_reviews(connection, due=WEDNESDAY)] == ["17"]
@@ -202,25 +202,25 @@ def test_a_hidden_review_is_not_labelled_and_one_that_comes_back_is_found_if_its
     first, second, third = shop.keys
     for key in (second, third):
         shop.change(key, "hidden = TRUE")
-    assert run_a_night("first")["labelled"] == 1
+    assert run_a_run("first")["labelled"] == 1
     shop.change(first, "hidden = TRUE")
     assert [row["review_id"] for row in rows(shop.engine, review_labels)] == [first], "a label stays"
     assert rows(shop.engine, "sentiment_latest") == []
     shop.change(first, "hidden = FALSE")
     shop.change(second, "hidden = FALSE")
-    shop.change(third, "hidden = FALSE, changed = :at", at=str(WEDNESDAY))
-    assert run_a_night("second")["planned"] == 1, "the third, whose time says so; the first has its label"
-    assert run_a_night("weekly", scope="reconcile")["planned"] == 1, "the second"
+    shop.change(third, "hidden = FALSE, changed = :now", now=str(WEDNESDAY))
+    assert run_a_run("second")["planned"] == 1, "the third, whose time says so; the first has its label"
+    assert run_a_run("weekly", scope="reconcile")["planned"] == 1, "the second"
     assert set(labelled(shop)) == {str(key) for key in shop.keys}
 
 
 def test_an_edit_that_leaves_the_time_alone_is_seen_by_nobody(make: Callable[..., Shop]) -> None:
     shop = make()
     shop.write(7, TEXTS[0])
-    run_a_night("first")
+    run_a_run("first")
     shop.change(7, "body = '用坏了'")
-    assert run_a_night("second")["planned"] == 0
-    assert run_a_night("weekly", scope="reconcile")["planned"] == 0
+    assert run_a_run("second")["planned"] == 0
+    assert run_a_run("weekly", scope="reconcile")["planned"] == 0
     assert not labelled(shop)["7"]["stale"]
 
 
@@ -243,7 +243,7 @@ EXECUTE FUNCTION shop.note_change()
 def test_a_trigger_sees_to_the_time(make: Callable[..., Shop]) -> None:
     shop = make(further=(NOTE_CHANGE, ON_CHANGE))
     shop.write(7, TEXTS[0])
-    run_a_night("first")
+    run_a_run("first")
     shop.change(7, "item = '酒店'")
     assert not labelled(shop)["7"]["stale"]
     shop.change(7, "body = '用坏了'")
@@ -277,9 +277,7 @@ def test_a_view_without_an_index_on_the_time_is_told_apart(make: Callable[..., S
     make()
     ok, said = finding()
     assert ok is False
-    assert (
-        "0, all of which each night reads to find what is new, as no index serves their updated_at: docs/own-t" in said
-    )
+    assert "0, all of which each run reads to find what is new, as no index serves their updated_at: docs/own-t" in said
 
 
 def test_a_view_that_casts_the_key_is_told_apart(dialect: str, make: Callable[..., Shop]) -> None:
@@ -289,10 +287,10 @@ def test_a_view_that_casts_the_key_is_told_apart(dialect: str, make: Callable[..
         shop.write(key, "很好")
     ok, said = finding()
     assert ok is False
-    assert "3, all of which each page of a night reads, as no index serves their review_id: docs/own-tables.md" in said
+    assert "3, all of which each chunk of a run reads, as no index serves their review_id: docs/own-tables.md" in said
     shop.execute(f"CREATE INDEX by_cast ON {shop.table} ((CAST(id AS TEXT)))")
     assert finding()[0] is True
-    assert run_a_night("first")["labelled"] == 3
+    assert run_a_run("first")["labelled"] == 3
 
 
 ZONED = BARE.replace("posted AS", "posted AT TIME ZONE 'Asia/Shanghai' AS").replace(
@@ -302,12 +300,12 @@ ZONED = BARE.replace("posted AS", "posted AT TIME ZONE 'Asia/Shanghai' AS").repl
 
 @on_postgresql
 def test_times_without_a_zone_get_one_in_the_view_and_an_index_of_their_own(make: Callable[..., Shop]) -> None:
-    shop = make(select=ZONED, instant="TIMESTAMP", further=("CREATE INDEX plain ON shop.comments (changed)",))
+    shop = make(select=ZONED, time_type="TIMESTAMP", further=("CREATE INDEX plain ON shop.comments (changed)",))
     assert "as no index serves their updated_at" in finding()[1]
     shop.execute("CREATE INDEX zoned ON shop.comments ((changed AT TIME ZONE 'Asia/Shanghai'))")
     assert finding()[0] is True
     shop.write(7, TEXTS[0], "2026-11-02 00:30:00")
-    run_a_night("first")
+    run_a_run("first")
     assert [str(row["local_day"]) for row in rows(shop.engine, review_labels)] == ["2026-11-02"]
 
 
@@ -317,7 +315,7 @@ def test_a_smaller_whole_number_is_as_good_a_key(key: str, make: Callable[..., S
     shop = make(key=key, further=("CREATE INDEX changed ON shop.comments (changed)",))
     shop.write(7, TEXTS[0])
     assert finding()[0] is True
-    assert run_a_night("first")["labelled"] == 1
+    assert run_a_run("first")["labelled"] == 1
 
 
 @on_postgresql
@@ -331,4 +329,4 @@ def test_reviews_without_a_time_are_counted(make: Callable[..., Shop]) -> None:
     shop.write(7, TEXTS[0])
     shop.change(7, "changed = NULL")
     assert finding() == (False, "1 of 1 have no updated_at and are never scored: fill it in")
-    assert run_a_night("first", due=TUESDAY)["planned"] == 0
+    assert run_a_run("first", due=TUESDAY)["planned"] == 0

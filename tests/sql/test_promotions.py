@@ -44,7 +44,7 @@ def test_the_first_model_serves_at_once_and_the_second_waits_for_its_labels(with
         waiting = promotions.incoming(connection)
         assert waiting is not None
         assert waiting["model_version"] == "m2"
-        assert promotions.start_service(connection, second["seq"], at=TUESDAY)
+        assert promotions.start_service(connection, second["seq"], now=TUESDAY)
         assert in_use(connection) == ("m2", "m2")
         assert promotions.incoming(connection) is None
 
@@ -53,8 +53,8 @@ def test_service_starts_once(with_models: Engine) -> None:
     with database.writing(with_models) as connection:
         promote(connection, "m1")
         second = promote(connection, "m2")
-        assert promotions.start_service(connection, second["seq"], at=TUESDAY)
-        assert not promotions.start_service(connection, second["seq"], at=MONDAY)
+        assert promotions.start_service(connection, second["seq"], now=TUESDAY)
+        assert not promotions.start_service(connection, second["seq"], now=MONDAY)
         assert promotions.history(connection)[0]["serving_since"] == TUESDAY
 
 
@@ -63,7 +63,7 @@ def test_a_promotion_that_was_overtaken_never_serves(with_models: Engine) -> Non
         promote(connection, "m1")
         overtaken = promote(connection, "m2")
         promote(connection, "m3")
-        assert not promotions.start_service(connection, overtaken["seq"], at=TUESDAY)
+        assert not promotions.start_service(connection, overtaken["seq"], now=TUESDAY)
         assert in_use(connection) == ("m3", "m1")
 
 
@@ -75,7 +75,7 @@ def test_a_judgement_against_an_earlier_champion_is_refused(with_models: Engine)
         pytest.raises(RegistryError, match=r"m3 was compared with m1, and the champion is m2 by now: judge it again"),
         database.writing(with_models) as connection,
     ):
-        promotions.promote(connection, "m3", kind="gate", compared_with="m1", actor="小李", reason="演示", at=TUESDAY)
+        promotions.promote(connection, "m3", kind="gate", compared_with="m1", actor="小李", reason="演示", now=TUESDAY)
     assert len(rows(with_models, "promotions")) == 2
 
 
@@ -94,7 +94,7 @@ def test_an_unknown_model_is_refused_and_known_ones_are_named(with_models: Engin
         promote(connection, "m9")
 
 
-def test_of_promotions_at_the_same_moment_one_wins(with_models: Engine) -> None:
+def test_of_promotions_at_the_same_time_one_wins(with_models: Engine) -> None:
     everybody_has_looked = Barrier(CONTENDERS)
 
     def contend(version: str) -> str:
@@ -104,7 +104,13 @@ def test_of_promotions_at_the_same_moment_one_wins(with_models: Engine) -> None:
         try:
             with database.writing(with_models) as connection:
                 promotions.promote(
-                    connection, version, kind="person", compared_with=compared_with, actor=version, reason="", at=MONDAY
+                    connection,
+                    version,
+                    kind="person",
+                    compared_with=compared_with,
+                    actor=version,
+                    reason="",
+                    now=MONDAY,
                 )
         except RegistryError as error:
             return str(error)
@@ -113,7 +119,7 @@ def test_of_promotions_at_the_same_moment_one_wins(with_models: Engine) -> None:
     with ThreadPoolExecutor(CONTENDERS) as pool:
         outcomes = list(pool.map(contend, ("m1", "m2", "m3", "m4")))
     assert outcomes.count("won") == 1
-    assert all("champion is" in outcome or "at the same moment" in outcome for outcome in outcomes if outcome != "won")
+    assert all("champion is" in outcome or "at the same time" in outcome for outcome in outcomes if outcome != "won")
     assert len(rows(with_models, "promotions")) == 1
 
 
@@ -127,7 +133,7 @@ def test_of_two_open_transactions_the_second_to_promote_is_refused(with_models: 
         first_has_inserted.wait()
         with database.writing(with_models) as connection:
             promotions.promote(
-                connection, "m3", kind="person", compared_with="m1", actor="小张", reason="演示", at=TUESDAY
+                connection, "m3", kind="person", compared_with="m1", actor="小张", reason="演示", now=TUESDAY
             )
 
     with ThreadPoolExecutor(1) as pool:
@@ -144,9 +150,9 @@ def test_a_rollback_serves_at_once(with_models: Engine) -> None:
     with database.writing(with_models) as connection:
         promote(connection, "m1")
         watermarks.advance(connection, "m1", MONDAY)
-        promotions.start_service(connection, promote(connection, "m2")["seq"], at=TUESDAY)
+        promotions.start_service(connection, promote(connection, "m2")["seq"], now=TUESDAY)
         assert promotions.previous_champion(connection) == "m1"
-        back = promote(connection, "m1", kind="rollback", at=TUESDAY)
+        back = promote(connection, "m1", kind="rollback", now=TUESDAY)
         assert back["serving_since"] == TUESDAY
         assert in_use(connection) == ("m1", "m1")
         with pytest.raises(RegistryError, match="nothing served before m1"):  # and never back to the bad one
@@ -156,8 +162,8 @@ def test_a_rollback_serves_at_once(with_models: Engine) -> None:
 def test_a_rollback_to_a_model_without_labels_waits_for_them(with_models: Engine) -> None:
     with database.writing(with_models) as connection:
         promote(connection, "m1")
-        promotions.start_service(connection, promote(connection, "m2")["seq"], at=TUESDAY)
-        assert promote(connection, "m1", kind="rollback", at=TUESDAY)["serving_since"] is None
+        promotions.start_service(connection, promote(connection, "m2")["seq"], now=TUESDAY)
+        assert promote(connection, "m1", kind="rollback", now=TUESDAY)["serving_since"] is None
         assert in_use(connection) == ("m1", "m2")
 
 
@@ -179,7 +185,7 @@ def test_a_second_rollback_goes_further_back_and_never_to_what_was_rolled_back(w
     with database.writing(with_models) as connection:
         for version in ("m1", "m2", "m3"):
             row = promote(connection, version)
-            promotions.start_service(connection, row["seq"], at=TUESDAY)
+            promotions.start_service(connection, row["seq"], now=TUESDAY)
         assert promotions.previous_champion(connection) == "m2"
         promote(connection, "m2", kind="rollback")
         assert promotions.previous_champion(connection) == "m1"

@@ -10,12 +10,11 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from senti_tasks.errors import AuditError, FrozenError, RunStateError
-from senti_tasks.warehouse import database, partitions
+from senti_tasks.warehouse import database, partitions, schema
 from senti_tasks.warehouse.migrations import SQL
 from senti_tasks.warehouse.schema import (
-    forgotten_reviews,
-    model_forms,
-    publish_clock,
+    erased_reviews,
+    model_variants,
     review_label_history,
     review_labels,
     run_items,
@@ -36,11 +35,11 @@ from tests.situations import (
     delete,
     edit,
     judged,
-    night,
     on_postgresql,
-    open_night,
+    open_planned_run,
     promote,
     rows,
+    scoring_run,
 )
 
 TEXTS = {1: "很好", 2: "太差", 3: "一般"}
@@ -56,10 +55,10 @@ def shop(engine: Engine) -> Engine:
     return engine
 
 
-def answered(engine: Engine, origin: str = "night", *, scope: str = "new") -> int:
+def answered(engine: Engine, idempotency_key: str = "run", *, scope: str = "new") -> int:
     """A run whose labels are staged and accepted."""
     with database.writing(engine) as connection:
-        run = open_night(connection, origin, scope=scope)
+        run = open_planned_run(connection, idempotency_key, scope=scope)
         answer(connection, run)
     return run
 
@@ -71,11 +70,11 @@ def audit(engine: Engine, run: int) -> dict[str, Any]:
 
 def publish(engine: Engine, run: int) -> dict[str, Any]:
     with database.writing(engine) as connection:
-        return publication.publish(connection, run, at=WEDNESDAY)
+        return publication.publish(connection, run, now=WEDNESDAY)
 
 
-def audited(engine: Engine, origin: str = "night", *, scope: str = "new") -> int:
-    run = answered(engine, origin, scope=scope)
+def audited(engine: Engine, idempotency_key: str = "run", *, scope: str = "new") -> int:
+    run = answered(engine, idempotency_key, scope=scope)
     audit(engine, run)
     return run
 
@@ -91,7 +90,7 @@ def labels(engine: Engine) -> dict[int, int]:
 
 # Auditing
 
-STAGED = {"text_digest": "0" * 32, "truncated": False, "local_day": MONDAY.date(), "scored_at": MONDAY, "attempt": 1}
+STAGED = {"text_hash": "0" * 32, "truncated": False, "local_day": MONDAY.date(), "scored_at": MONDAY, "attempt": 1}
 LABEL = {"label": 1, "score": 0.9, "confidence": 0.9}
 OFFENCES: dict[str, tuple[sa.Executable, str]] = {
     "every_answer_was_planned": (
@@ -109,8 +108,8 @@ OFFENCES: dict[str, tuple[sa.Executable, str]] = {
         "'review_id': 3, 'answers': 2",
     ),
     "the_model_is_known": (
-        sa.update(model_forms).values(verdict="refused", serves=False, digest=None),
-        "'form': 'fp32'",
+        sa.update(model_variants).values(verdict="refused", serves=False, digest=None),
+        "'variant': 'fp32'",
     ),
     "scores_are_probabilities": (
         sa.update(staged_labels).where(staged_labels.c.review_id == 1).values(score=1.5),
@@ -163,28 +162,28 @@ def test_many_offenders_are_cut_short(shop: Engine) -> None:
 def test_an_audit_of_ten_thousand_labels_takes_no_time_worth_mentioning(shop: Engine) -> None:
     with database.writing(shop) as connection:
         add_reviews(connection, dict.fromkeys(range(10, 10010), "很好"))
-        run = open_night(connection)
+        run = open_planned_run(connection)
         claim = shards.claim(connection, run, 0)
         assert claim is not None
-        page = shards.read_page(connection, run, 0, after=None, limit=20_000)
-        shards.accept(connection, shards.stage(connection, claim, judged(page), through=page[-1].review_id))
+        chunk = shards.read_chunk(connection, run, 0, after=None, limit=20_000)
+        shards.accept(connection, shards.stage(connection, claim, judged(chunk), cursor=chunk[-1].review_id))
     started = monotonic()
     audit(shop, run)
-    assert monotonic() - started < 3, "a check takes time with the square of the rows: 8 s here, hours in a large night"
+    assert monotonic() - started < 3, "a check takes time with the square of the rows: 8 s here, hours in a large run"
 
 
 def test_other_runs_are_not_held_against_this_one(shop: Engine) -> None:
     broken = answered(shop, "broken")
     with database.writing(shop) as connection:
         connection.execute(sa.update(staged_labels).values(label=7))
-    assert night(shop, "sound")["labelled"] == 3
+    assert scoring_run(shop, "sound")["labelled"] == 3
     with pytest.raises(AuditError):
         audit(shop, broken)
 
 
 def test_an_edit_after_the_plan_does_not_fail_the_audit(shop: Engine) -> None:
     with database.writing(shop) as connection:
-        run = open_night(connection)
+        run = open_planned_run(connection)
     with database.writing(shop) as connection:
         edit(connection, 1, "改主意了")
         delete(connection, 2)
@@ -198,7 +197,7 @@ def test_an_edit_after_the_plan_does_not_fail_the_audit(shop: Engine) -> None:
 def test_a_run_without_a_plan_has_nothing_to_audit(shop: Engine) -> None:
     with database.writing(shop) as connection:
         run = runs.open_run(
-            connection, origin="night", scope="new", model_version="m1", form="fp32", due=MONDAY, at=MONDAY
+            connection, idempotency_key="run", scope="new", model_version="m1", variant="fp32", due=MONDAY, now=MONDAY
         )["run_id"]
     with pytest.raises(RunStateError, match=f"run {run} is open: there is nothing to audit"):
         audit(shop, run)
@@ -231,11 +230,11 @@ def test_publishing_shows_every_label_and_counts_them(shop: Engine) -> None:
     assert count_pending(shop) == 0
 
 
-def test_a_night_with_nothing_to_do_is_published_as_empty(engine: Engine) -> None:
+def test_a_run_with_nothing_to_do_is_published_as_empty(engine: Engine) -> None:
     with database.writing(engine) as connection:
         add_model(connection, "m1")
         promote(connection, "m1")
-    found = night(engine)
+    found = scoring_run(engine)
     assert (found["state"], found["planned"], found["labelled"], found["failed"]) == ("published", 0, 0, 0)
 
 
@@ -243,33 +242,33 @@ def test_publishing_twice_changes_nothing(shop: Engine) -> None:
     run = audited(shop)
     first, second = publish(shop, run), publish(shop, run)
     assert first == second
-    assert rows(shop, publish_clock)[0]["publish_seq"] == 1
+    assert rows(shop, schema.publication_lock)[0]["publish_seq"] == 1
     assert audit(shop, run)["run_id"] == run
 
 
 def test_a_failure_in_the_middle_of_publishing_leaves_nothing(shop: Engine) -> None:
-    night(shop, "yesterday")
+    scoring_run(shop, "yesterday")
     with database.writing(shop) as connection:
         edit(connection, 1, "太差了")
         add_reviews(connection, {5: ""})
     run = audited(shop)
     before = [rows(shop, table) for table in (review_labels, review_label_history, scoring_errors, scoring_runs)]
     with database.writing(shop) as connection:
-        connection.execute(sa.update(publish_clock).values(publish_seq=0))  # its next number is yesterday's
+        connection.execute(sa.update(schema.publication_lock).values(publish_seq=0))  # its next number is yesterday's
     with pytest.raises(sa.exc.IntegrityError, match=r"publish_seq"):
         publish(shop, run)
     assert [
         rows(shop, table) for table in (review_labels, review_label_history, scoring_errors, scoring_runs)
     ] == before
     with database.writing(shop) as connection:
-        connection.execute(sa.update(publish_clock).values(publish_seq=1))
+        connection.execute(sa.update(schema.publication_lock).values(publish_seq=1))
     assert publish(shop, run)["labelled"] == 1
 
 
-def test_an_analyst_sees_nothing_of_a_night_before_its_commit(shop: Engine) -> None:
+def test_an_analyst_sees_nothing_of_a_run_before_its_commit(shop: Engine) -> None:
     run = audited(shop)
     with database.writing(shop) as connection:
-        publication.publish(connection, run, at=WEDNESDAY)
+        publication.publish(connection, run, now=WEDNESDAY)
         assert rows(shop, "review_sentiment") == []
     assert len(rows(shop, "review_sentiment")) == 3
 
@@ -285,11 +284,11 @@ def test_two_publishers_of_a_run_publish_it_once(shop: Engine) -> None:
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(contend, range(2))
     assert first == second
-    assert rows(shop, publish_clock)[0]["publish_seq"] == 1
+    assert rows(shop, schema.publication_lock)[0]["publish_seq"] == 1
 
 
-def test_runs_published_at_the_same_moment_follow_one_another(shop: Engine) -> None:
-    overlapping = [audited(shop, f"night {number}") for number in range(3)]
+def test_runs_published_at_the_same_time_follow_one_another(shop: Engine) -> None:
+    overlapping = [audited(shop, f"run {number}") for number in range(3)]
     start = Barrier(3)
 
     def contend(run: int) -> int:
@@ -311,8 +310,8 @@ def test_of_two_overlapping_runs_the_first_to_publish_labels_a_review(shop: Engi
 
 
 def test_a_full_run_labels_the_same_texts_again_without_history(shop: Engine) -> None:
-    night(shop, "yesterday")
-    again = night(shop, "again", scope="all")
+    scoring_run(shop, "yesterday")
+    again = scoring_run(shop, "again", scope="all")
     assert {row["run_id"] for row in rows(shop, review_labels)} == {again["run_id"]}
     assert count(shop, review_label_history) == 0
 
@@ -330,7 +329,7 @@ def test_an_edit_between_reading_and_publishing_is_pending_and_the_old_label_doe
     shown = {row["review_id"]: row for row in rows(shop, "review_sentiment")}
     assert (shown[1]["label"], bool(shown[1]["stale"])) == (1, True)
     assert not shown[2]["stale"]
-    assert night(shop, "next")["labelled"] == 1
+    assert scoring_run(shop, "next")["labelled"] == 1
     shown = {row["review_id"]: row for row in rows(shop, "review_sentiment")}
     assert (shown[1]["label"], bool(shown[1]["stale"])) == (0, False)
     assert count_pending(shop) == 0
@@ -340,7 +339,7 @@ def test_the_label_of_an_older_text_never_replaces_that_of_a_newer_one(shop: Eng
     late = audited(shop, "late")
     with database.writing(shop) as connection:
         edit(connection, 1, "太差")
-    night(shop, "early")
+    scoring_run(shop, "early")
     publish(shop, late)
     assert labels(shop)[1] == 0
     assert count(shop, review_label_history) == 0
@@ -349,13 +348,13 @@ def test_the_label_of_an_older_text_never_replaces_that_of_a_newer_one(shop: Eng
 
 @pytest.mark.parametrize("scope", ["new", "all"])
 def test_the_label_of_an_edited_text_goes_to_history_once(scope: str, shop: Engine) -> None:
-    first = night(shop, "first")
+    first = scoring_run(shop, "first")
     with database.writing(shop) as connection:
         edit(connection, 1, "太差")
     run = audited(shop, "second", scope=scope)
     second = publish(shop, run)
     publish(shop, run)
-    night(shop, "third", scope="all")
+    scoring_run(shop, "third", scope="all")
     (moved,) = rows(shop, review_label_history)
     assert (moved["review_id"], moved["label"], moved["publish_seq"], moved["replaced_by"]) == (
         1,
@@ -367,21 +366,21 @@ def test_the_label_of_an_edited_text_goes_to_history_once(scope: str, shop: Engi
 
 
 def test_a_touched_row_with_the_same_text_leaves_no_history(shop: Engine) -> None:
-    night(shop, "first")
+    scoring_run(shop, "first")
     with database.writing(shop) as connection:
         edit(connection, 1, TEXTS[1])
     assert count_pending(shop) == 1
-    night(shop, "second")
+    scoring_run(shop, "second")
     assert count_pending(shop) == 0
     assert count(shop, review_label_history) == 0
 
 
 def test_a_text_edited_back_and_forth_keeps_every_label_it_had(shop: Engine) -> None:
-    night(shop, "first")
+    scoring_run(shop, "first")
     for number, (text, at) in enumerate([("太差", TUESDAY), ("很好", WEDNESDAY)]):
         with database.writing(shop) as connection:
-            edit(connection, 1, text, at=at)
-        night(shop, f"after edit {number}")
+            edit(connection, 1, text, now=at)
+        scoring_run(shop, f"after edit {number}")
     history = rows(shop, review_label_history, order_by="publish_seq")
     assert [(row["label"], row["publish_seq"], row["replaced_by"]) for row in history] == [(1, 1, 2), (0, 2, 3)]
     assert labels(shop)[1] == 1
@@ -393,15 +392,15 @@ def test_a_text_edited_back_and_forth_keeps_every_label_it_had(shop: Engine) -> 
 def test_what_cannot_be_scored_is_recorded_and_not_tried_again_until_it_is_edited(shop: Engine) -> None:
     with database.writing(shop) as connection:
         add_reviews(connection, {4: " "})
-    assert night(shop, "first")["failed"] == 1
+    assert scoring_run(shop, "first")["failed"] == 1
     (failed,) = rows(shop, scoring_errors)
     assert (failed["review_id"], failed["reason"]) == (4, "the text is blank")
     assert count_pending(shop) == 0
-    assert night(shop, "second")["planned"] == 0
+    assert scoring_run(shop, "second")["planned"] == 0
     with database.writing(shop) as connection:
         edit(connection, 4, "后来补上的：很好")
     assert count_pending(shop) == 1
-    assert night(shop, "third")["labelled"] == 1
+    assert scoring_run(shop, "third")["labelled"] == 1
 
 
 def test_an_error_met_by_two_runs_is_recorded_once(shop: Engine) -> None:
@@ -414,11 +413,11 @@ def test_an_error_met_by_two_runs_is_recorded_once(shop: Engine) -> None:
 
 
 def test_each_model_has_labels_of_its_own(shop: Engine) -> None:
-    night(shop)
+    scoring_run(shop)
     with database.writing(shop) as connection:
         add_model(connection, "m2")
     assert count_pending(shop, "m2") == 3
-    night(shop, "incoming", scope="rescore", model="m2")
+    scoring_run(shop, "incoming", scope="rescore", model="m2")
     assert count_pending(shop, "m2") == 0
     assert count(shop, review_labels) == 6
 
@@ -427,9 +426,9 @@ def test_each_model_has_labels_of_its_own(shop: Engine) -> None:
 
 
 def test_sweeping_removes_what_published_runs_staged_and_nothing_else(shop: Engine) -> None:
-    night(shop, "published")
+    scoring_run(shop, "published")
     with database.writing(shop) as connection:
-        add_reviews(connection, {4: "来晚了"}, at=TUESDAY)
+        add_reviews(connection, {4: "来晚了"}, now=TUESDAY)
     waiting = audited(shop, "waiting")
     with database.writing(shop) as connection:
         publication.sweep(connection)
@@ -441,8 +440,8 @@ def test_sweeping_removes_what_published_runs_staged_and_nothing_else(shop: Engi
 
 def test_a_row_that_says_neither_label_nor_reason_cannot_be_staged(shop: Engine) -> None:
     with database.writing(shop) as connection:
-        run = open_night(connection)
-    keys = {"run_id": run, "shard": 0, "attempt": 1, "review_id": 1, "text_digest": "0" * 32}
+        run = open_planned_run(connection)
+    keys = {"run_id": run, "shard": 0, "attempt": 1, "review_id": 1, "text_hash": "0" * 32}
     silent = {**keys, "truncated": False, "local_day": WEDNESDAY.date(), "scored_at": WEDNESDAY}
     with pytest.raises(sa.exc.IntegrityError), database.writing(shop) as connection:
         connection.execute(sa.insert(staged_labels).values(silent))
@@ -451,7 +450,7 @@ def test_a_row_that_says_neither_label_nor_reason_cannot_be_staged(shop: Engine)
 def test_a_full_run_that_labels_what_could_not_be_labelled_takes_the_error_back(shop: Engine) -> None:
     with database.writing(shop) as connection:
         add_reviews(connection, {4: " "})
-    night(shop, "first")
+    scoring_run(shop, "first")
     run = answered(shop, "all", scope="all")
     with database.writing(shop) as connection:
         labelled = {"label": 1, "score": 0.9, "confidence": 0.9, "reason": None}
@@ -462,13 +461,13 @@ def test_a_full_run_that_labels_what_could_not_be_labelled_takes_the_error_back(
     assert rows(shop, "scoring_failures") == []
 
 
-def test_what_was_forgotten_during_a_plan_leaves_neither_label_nor_error(shop: Engine) -> None:
+def test_what_was_erased_during_a_plan_leaves_neither_label_nor_error(shop: Engine) -> None:
     with database.writing(shop) as connection:
         add_reviews(connection, {4: " "})
     run = audited(shop)
     with database.writing(shop) as connection:  # as a plan that began before it leaves things
-        forgotten = [{"review_id": key, "at": MONDAY, "actor": "小李", "reason": "演示"} for key in (1, 4)]
-        connection.execute(sa.insert(forgotten_reviews), forgotten)
+        erased = [{"review_id": key, "erased_at": MONDAY, "actor": "小李", "reason": "演示"} for key in (1, 4)]
+        connection.execute(sa.insert(erased_reviews), erased)
     found = publish(shop, run)
     assert (found["labelled"], found["failed"], found["superseded"]) == (2, 0, 2)
     assert set(labels(shop)) == {2, 3}
@@ -476,12 +475,12 @@ def test_what_was_forgotten_during_a_plan_leaves_neither_label_nor_error(shop: E
 
 
 def test_a_label_of_the_present_text_is_not_replaced_by_that_of_a_text_that_a_backup_took_back(shop: Engine) -> None:
-    night(shop, "first")
+    scoring_run(shop, "first")
     with database.writing(shop) as connection:
-        edit(connection, 1, "太差", at=TUESDAY)
+        edit(connection, 1, "太差", now=TUESDAY)
     run = audited(shop, "second")
     with database.writing(shop) as connection:
-        edit(connection, 1, TEXTS[1], at=MONDAY)
+        edit(connection, 1, TEXTS[1], now=MONDAY)
     publish(shop, run)
     assert labels(shop)[1] == 1
     assert count_pending(shop) == 0
@@ -490,15 +489,15 @@ def test_a_label_of_the_present_text_is_not_replaced_by_that_of_a_text_that_a_ba
 def test_what_was_overruled_once_is_not_asked_again_after_a_freeze(shop: Engine) -> None:
     for number in range(8):
         with database.writing(shop) as connection:
-            add_reviews(connection, {100 * number + key: "很好" for key in range(10, 60)}, at=WEDNESDAY)
-        night(shop, f"night {number}")
+            add_reviews(connection, {100 * number + key: "很好" for key in range(10, 60)}, now=WEDNESDAY)
+        scoring_run(shop, f"run {number}")
     with database.writing(shop) as connection:
-        add_reviews(connection, {5_000 + key: "太差" for key in range(200)}, at=WEDNESDAY)
+        add_reviews(connection, {5_000 + key: "太差" for key in range(200)}, now=WEDNESDAY)
     run = answered(shop, "a sale")
     with pytest.raises(AuditError, match="as_usual"):
         audit(shop, run)
     with database.writing(shop) as connection:
-        publication_lock.freeze(connection, by="小李", reason="演示", at=WEDNESDAY)
+        publication_lock.freeze(connection, by="小李", reason="演示", now=WEDNESDAY)
         publication.audit(connection, run, anyway="a sale", actor="小王")
     with pytest.raises(FrozenError):
         publish(shop, run)
@@ -510,16 +509,16 @@ def test_what_was_overruled_once_is_not_asked_again_after_a_freeze(shop: Engine)
 
 def test_a_run_that_was_abandoned_while_it_was_scored_says_so(shop: Engine) -> None:
     with database.writing(shop) as connection:
-        run = open_night(connection)
+        run = open_planned_run(connection)
         claim = shards.claim(connection, run, 0)
         assert claim is not None
-        page = shards.read_page(connection, run, 0, after=None, limit=10)
+        chunk = shards.read_chunk(connection, run, 0, after=None, limit=10)
     with database.writing(shop) as connection:
         runs.abandon(connection, run)
     with database.writing(shop) as connection:
         publication.sweep(connection)
     with pytest.raises(RunStateError, match=f"run {run} was abandoned"), database.writing(shop) as connection:
-        shards.stage(connection, claim, judged(page), through=3)
+        shards.stage(connection, claim, judged(chunk), cursor=3)
     with pytest.raises(RunStateError, match=f"run {run} was abandoned"), database.writing(shop) as connection:
         shards.claim(connection, run, 0)
 
@@ -530,7 +529,7 @@ def test_a_plan_and_a_sweep_do_not_wait_for_each_other(shop: Engine) -> None:
 
     def plan() -> int:
         with database.writing(shop) as connection:
-            return open_night(connection, "second")
+            return open_planned_run(connection, "second")
 
     with ThreadPoolExecutor(1) as pool:
         with database.writing(shop) as connection:

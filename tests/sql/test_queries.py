@@ -21,9 +21,9 @@ from tests.situations import (
     annotate,
     answer,
     edit,
-    night,
-    open_night,
+    open_planned_run,
     promote,
+    scoring_run,
 )
 
 QUERIES = sorted((SQL / "queries").glob("*.sql"))
@@ -31,14 +31,14 @@ QUERIES = sorted((SQL / "queries").glob("*.sql"))
 
 @pytest.fixture
 def shop(engine: Engine) -> Engine:
-    """Ten noodles of which one is bad, and ten nights of which five are; the last review is of Tuesday."""
+    """Ten noodles of which one is bad, and ten runs of which five are; the last review is of Tuesday."""
     with database.writing(engine) as connection:
         add_model(connection, "m1")
         promote(connection, "m1")
         add_reviews(connection, {key: "太差" if key == 1 else "很好" for key in range(1, 11)}, product="面馆")
         add_reviews(connection, {key: "太差" if key <= 15 else "一般" for key in range(11, 20)}, product="酒店")
-        add_reviews(connection, {20: "一般"}, product="酒店", at=TUESDAY)
-    night(engine)
+        add_reviews(connection, {20: "一般"}, product="酒店", now=TUESDAY)
+    scoring_run(engine)
     return engine
 
 
@@ -73,7 +73,7 @@ def test_the_negatives_to_read_first_are_negatives_only(shop: Engine) -> None:
     assert {row["review_text"] for row in found} == {"太差"}
 
 
-def told(row: dict[str, Any], *names: str) -> tuple[Any, ...]:
+def shown(row: dict[str, Any], *names: str) -> tuple[Any, ...]:
     """Values as text, dates and decimals as both databases spell them."""
     return tuple(str(row[name]).removesuffix(".0").removesuffix(" 00:00:00") for name in names)
 
@@ -81,7 +81,7 @@ def told(row: dict[str, Any], *names: str) -> tuple[Any, ...]:
 def test_the_share_of_negatives_has_its_wilson_interval(shop: Engine) -> None:
     found = ask(shop, "negative_share_by_product_and_week")
     names = ("product", "week_start", "reviews", "negative_percent", "at_least", "at_most")
-    assert [told(row, *names) for row in found] == [
+    assert [shown(row, *names) for row in found] == [
         ("酒店", "2026-11-02", "10", "50", "23.7", "76.3"),
         ("面馆", "2026-11-02", "10", "10", "1.8", "40.4"),
     ]
@@ -93,19 +93,19 @@ def test_a_product_without_negatives_may_have_none_at_all(engine: Engine) -> Non
         promote(connection, "m1")
         add_reviews(connection, {1: "很好", 2: "很好"}, product="面馆")
         add_reviews(connection, {3: "太差", 4: "太差", 5: "太差"}, product="酒店")
-    night(engine)
+    scoring_run(engine)
     found = ask(engine, "negative_share_by_product_and_week")
-    assert [told(row, "product", "at_least", "at_most") for row in found] == [
+    assert [shown(row, "product", "at_least", "at_most") for row in found] == [
         ("酒店", "43.8", "100"),  # 3 / (3 + 1.96²)
         ("面馆", "0", "65.8"),  # 1.96² / (2 + 1.96²)
     ]
 
 
-def test_ranges_of_a_rescoring_are_no_nights(shop: Engine) -> None:
-    night(shop, "of another model", scope="rescore")
+def test_ranges_of_a_rescoring_are_no_runs(shop: Engine) -> None:
+    scoring_run(shop, "of another model", scope="rescore")
     with database.writing(shop) as connection:
         connection.execute(sa.text("UPDATE scoring_runs SET seconds = 4, labelled = 20"))
-    assert [row["nights"] for row in ask(shop, "speed_of_nights")] == [1]
+    assert [row["runs"] for row in ask(shop, "speed_of_runs")] == [1]
     assert len(ask(shop, "how_complete_is_it")) == 1
 
 
@@ -114,45 +114,45 @@ def test_a_product_that_got_worse_is_found_and_one_that_did_not_is_not(shop: Eng
     with database.writing(shop) as connection:
         for product, keys in (("酒店", range(100, 120)), ("面馆", range(200, 220))):
             texts = {key: "太差" if key == keys[0] else "很好" for key in keys}
-            add_reviews(connection, texts, product=product, at=WEDNESDAY, created_at=long_ago)
-    night(shop, "next")
+            add_reviews(connection, texts, product=product, now=WEDNESDAY, created_at=long_ago)
+    scoring_run(shop, "next")
     (worse,) = ask(shop, "products_that_got_worse")
-    assert told(worse, "product", "negative_percent_before", "negative_percent") == ("酒店", "5", "50")
+    assert shown(worse, "product", "negative_percent_before", "negative_percent") == ("酒店", "5", "50")
     assert float(worse["z"]) == pytest.approx(2.81, abs=0.01)  # (0.5 - 0.05) / sqrt(7/32 * 25/32 * (1/10 + 1/20))
 
 
 def test_the_certain_negatives_are_of_the_newest_day(shop: Engine) -> None:
     assert ask(shop, "certain_negatives_of_the_newest_day") == []
     with database.writing(shop) as connection:
-        add_reviews(connection, {30: "差得很", 31: "很好"}, at=WEDNESDAY)
-    night(shop, "next")
+        add_reviews(connection, {30: "差得很", 31: "很好"}, now=WEDNESDAY)
+    scoring_run(shop, "next")
     assert [row["review_id"] for row in ask(shop, "certain_negatives_of_the_newest_day")] == [30]
 
 
 def test_labels_that_the_new_model_changed_are_counted_by_direction(shop: Engine) -> None:
     with database.writing(shop) as connection:
         add_model(connection, "m2")
-        promotions.start_service(connection, promote(connection, "m2")["seq"], at=TUESDAY)
-        run = open_night(connection, "m2")
+        promotions.start_service(connection, promote(connection, "m2")["seq"], now=TUESDAY)
+        run = open_planned_run(connection, "m2")
         answer(connection, run)
         flipped = "UPDATE staged_labels SET label = 0, score = 0.4 WHERE run_id = :run AND review_id IN (2, 3)"
         connection.execute(sa.text(flipped), {"run": run})
         publication.audit(connection, run)
-        publication.publish(connection, run, at=WEDNESDAY)
+        publication.publish(connection, run, now=WEDNESDAY)
     (found,) = ask(shop, "labels_that_flipped")
     names = ("old_model_version", "new_model_version", "old_label_name", "new_label_name", "reviews")
-    assert told(found, *names) == ("m1", "m2", "positive", "negative", "2")
+    assert shown(found, *names) == ("m1", "m2", "positive", "negative", "2")
     assert float(found["mean_change_of_score"]) == pytest.approx(-0.5)
 
 
 def test_the_model_is_held_against_the_newest_label_by_a_person_of_the_same_text(shop: Engine) -> None:
     with database.writing(shop) as connection:
-        annotate(connection, 1, 1, "太差", at=MONDAY)
-        annotate(connection, 1, 0, "太差", at=TUESDAY)  # the newest one counts
+        annotate(connection, 1, 1, "太差", now=MONDAY)
+        annotate(connection, 1, 0, "太差", now=TUESDAY)  # the newest one counts
         annotate(connection, 2, 0, "很好")
         annotate(connection, 3, 0, "另一条")  # of another text
     (found,) = ask(shop, "model_against_people_by_month")
-    assert told(found, "month", "reviews", "agreement_percent") == ("2026-11", "2", "50")
+    assert shown(found, "month", "reviews", "agreement_percent") == ("2026-11", "2", "50")
 
 
 def test_the_runs_say_how_complete_they_are_and_how_fast_they_were(shop: Engine) -> None:
@@ -160,29 +160,29 @@ def test_the_runs_say_how_complete_they_are_and_how_fast_they_were(shop: Engine)
     assert (run["state"], run["planned"], run["labelled"], run["failed"]) == ("published", 20, 20, 0)
     with database.writing(shop) as connection:
         connection.execute(sa.text("UPDATE scoring_runs SET seconds = 4"))
-    (speed,) = ask(shop, "speed_of_nights")
-    assert told(speed, "model_version", "form", "nights", "labelled", "reviews_per_second") == (
+    (speed,) = ask(shop, "speed_of_runs")
+    assert shown(speed, "model_version", "variant", "runs", "labelled", "reviews_per_second") == (
         *("m1", "fp32", "1", "20", "5"),
     )
 
 
 def test_what_could_not_be_scored_is_counted_by_its_reason(shop: Engine) -> None:
     with database.writing(shop) as connection:
-        add_reviews(connection, {40: " ", 41: ""}, at=WEDNESDAY)
-    night(shop, "next")
+        add_reviews(connection, {40: " ", 41: ""}, now=WEDNESDAY)
+    scoring_run(shop, "next")
     (found,) = ask(shop, "what_could_not_be_scored")
-    assert told(found, "reason", "reviews", "for_instance") == ("the text is blank", "2", "40")
+    assert shown(found, "reason", "reviews", "for_instance") == ("the text is blank", "2", "40")
 
 
 def test_the_weeks_show_the_mood(shop: Engine) -> None:
     (found,) = ask(shop, "drift_by_week")
-    assert told(found, "week_start", "reviews", "negative_percent") == ("2026-11-02", "20", "30")
+    assert shown(found, "week_start", "reviews", "negative_percent") == ("2026-11-02", "20", "30")
     assert float(found["mean_confidence"]) == pytest.approx((6 * 0.8 + 9 * 0.9 + 5 * 0.6) / 20, abs=0.001)
 
 
-def test_a_label_of_an_edited_text_is_listed_until_the_next_night(shop: Engine) -> None:
+def test_a_label_of_an_edited_text_is_listed_until_the_next_run(shop: Engine) -> None:
     with database.writing(shop) as connection:
-        edit(connection, 1, "改了", at=WEDNESDAY)
+        edit(connection, 1, "改了", now=WEDNESDAY)
     assert [row["review_id"] for row in ask(shop, "stale_labels")] == [1]
-    night(shop, "next")
+    scoring_run(shop, "next")
     assert ask(shop, "stale_labels") == []

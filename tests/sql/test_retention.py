@@ -29,11 +29,11 @@ from tests.situations import (
     answer,
     count,
     edit,
-    night,
     on_postgresql,
-    open_night,
+    open_planned_run,
     promote,
     rows,
+    scoring_run,
 )
 
 MODELS = ("m1", "m2", "m3", "m4", "m5")
@@ -46,9 +46,9 @@ def shop(engine: Engine, home: Path) -> Engine:
         add_reviews(connection, {1: "很好", 2: "太差"})
         for version in MODELS:
             add_model(connection, version)
-            promotions.start_service(connection, promote(connection, version)["seq"], at=TUESDAY)
+            promotions.start_service(connection, promote(connection, version)["seq"], now=TUESDAY)
     for version in MODELS:
-        night(engine, version, model=version)
+        scoring_run(engine, version, model=version)
     return engine
 
 
@@ -70,7 +70,7 @@ def test_the_incoming_model_and_the_one_in_service_keep_theirs(shop: Engine) -> 
     with database.writing(shop) as connection:
         add_model(connection, "m6")
         promote(connection, "m6")
-    night(shop, "m6", model="m6")
+    scoring_run(shop, "m6", model="m6")
     assert expendable(shop, 1) == ["m1", "m2", "m3", "m4"]
 
 
@@ -83,19 +83,19 @@ def test_dropping_leaves_the_others_and_a_rollback_to_it_waits_for_a_rescoring(s
         assert watermarks.of(connection, "m4") is None
         assert promote(connection, "m4", kind="rollback")["serving_since"] is None
         assert promotions.in_service(connection) == "m5"
-    assert night(shop, "m4 again", model="m4")["labelled"] == 2
+    assert scoring_run(shop, "m4 again", model="m4")["labelled"] == 2
 
 
 def test_a_run_that_waited_while_its_models_labels_were_dropped_is_not_published(shop: Engine) -> None:
     with database.writing(shop) as connection:
-        add_reviews(connection, {3: "一般"}, at=WEDNESDAY)
-        late = open_night(connection, "waits for a person", model="m4")
+        add_reviews(connection, {3: "一般"}, now=WEDNESDAY)
+        late = open_planned_run(connection, "waits for a person", model="m4")
         answer(connection, late)
         publication.audit(connection, late)
     with database.writing(shop) as connection:
         retention.drop_labels(connection, "m4")
     with pytest.raises(RunStateError, match="abandoned"), database.writing(shop) as connection:
-        publication.publish(connection, late, at=WEDNESDAY)
+        publication.publish(connection, late, now=WEDNESDAY)
     assert {row["state"] for row in rows(shop, scoring_runs) if row["run_id"] != late} == {"published"}
     with database.writing(shop) as connection:
         assert promote(connection, "m4", kind="rollback")["serving_since"] is None, (
@@ -106,8 +106,8 @@ def test_a_run_that_waited_while_its_models_labels_were_dropped_is_not_published
 @on_postgresql
 def test_analysts_read_on_while_the_history_of_a_model_is_deleted(shop: Engine) -> None:
     with database.writing(shop) as connection:
-        edit(connection, 1, "太差", at=WEDNESDAY)
-    night(shop, "m1 again", model="m1")
+        edit(connection, 1, "太差", now=WEDNESDAY)
+    scoring_run(shop, "m1 again", model="m1")
 
     def drop() -> None:
         with database.writing(shop) as connection:
@@ -149,14 +149,16 @@ def test_maintenance_drops_sweeps_and_tidies(shop: Engine, monkeypatch: pytest.M
 
 
 def test_maintenance_of_an_empty_warehouse_has_nothing_to_do(engine: Engine, home: Path) -> None:
-    assert maintenance.settle_deleted("maintenance") == {"deleted": 0, "forgotten": 0}
+    assert maintenance.settle_deleted("maintenance") == {"deleted": 0, "erased": 0}
     assert maintenance.retain() == []
     maintenance.tidy()
 
 
-def test_a_night_that_was_never_published_is_given_up_once_a_later_one_was(shop: Engine) -> None:
+def test_a_run_that_was_never_published_is_given_up_once_a_later_one_was(shop: Engine) -> None:
     with database.writing(shop) as connection:
-        failed, newest = (open_night(connection, origin, model="m5") for origin in ("failed", "newest"))
+        failed, newest = (
+            open_planned_run(connection, idempotency_key, model="m5") for idempotency_key in ("failed", "newest")
+        )
         long_ago = sa.update(scoring_runs).where(scoring_runs.c.run_id == failed)
         connection.execute(long_ago.values(opened_at=TUESDAY))
         assert runs.abandon_overtaken(connection, before=WEDNESDAY) == [failed]

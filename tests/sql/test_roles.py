@@ -21,7 +21,7 @@ from tests.situations import (
     answer,
     delete,
     on_postgresql,
-    open_night,
+    open_planned_run,
     promote,
     rows,
 )
@@ -72,7 +72,7 @@ def test_the_pipeline_scores_publishes_promotes_and_maintains_and_cannot_change_
     roles: dict[str, str], engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = connected(roles, "pipeline", monkeypatch)
-    run = scoring.open_run("night", "2026-11-04T02:00:00+08:00")
+    run = scoring.open_run("run", "2026-11-04T02:00:00+08:00")
     scoring.plan(run)
     scoring.score_shard(run, 0)
     scoring.audit(run)
@@ -139,29 +139,29 @@ def test_two_who_are_the_pipeline_end_what_the_other_began(
     first, second = (connected(roles, name, monkeypatch) for name in ("pipeline", "second"))
     with database.writing(first) as connection:
         add_model(connection, "next")
-        run = open_night(connection)
+        run = open_planned_run(connection)
     with database.writing(second) as connection:
         answer(connection, run)
     with database.writing(second) as connection:
         publication.audit(connection, run)
-        publication.publish(connection, run, at=WEDNESDAY)
+        publication.publish(connection, run, now=WEDNESDAY)
     with database.writing(second) as connection:
         publication.sweep(connection)
         partitions.drop(connection, review_labels, "next")
     assert len(rows(engine, "review_sentiment")) == 2
 
 
-def test_the_pipeline_settles_what_was_deleted_at_the_source_and_forgets_nothing_that_is_there(
+def test_the_pipeline_settles_what_was_deleted_at_the_source_and_erases_nothing_that_is_there(
     roles: dict[str, str], engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connected(roles, "pipeline", monkeypatch)
-    monkeypatch.setenv("SENTI_DELETED_REVIEWS", "forget")
+    monkeypatch.setenv("SENTI_DELETED_REVIEWS", "erase")
     with database.writing(engine) as connection:
         annotate(connection, 1, 1, "很好")
         delete(connection, 1)
-    assert maintenance.settle_deleted("maintenance") == {"deleted": 1, "forgotten": 1}
+    assert maintenance.settle_deleted("maintenance") == {"deleted": 1, "erased": 1}
     with pytest.raises(WarehouseError, match="may not do this"):
-        erasure.forget(["2"], "演示", "小李")
+        erasure.erase(["2"], "演示", "小李")
 
 
 def test_what_stands_beside_the_warehouse_in_its_schema_is_given_to_nobody(

@@ -1,4 +1,4 @@
-"""Scoring runs: frozen plans, claimed shards, pages staged exactly once."""
+"""Scoring runs: frozen plans, claimed shards, chunks staged exactly once."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -20,9 +20,9 @@ from tests.situations import (
     delete,
     edit,
     judged,
-    night,
     promote,
     rows,
+    scoring_run,
 )
 
 
@@ -36,16 +36,22 @@ def shop(engine: Engine) -> Engine:
     return engine
 
 
-def opened(engine: Engine, origin: str = "night", scope: str = "new") -> int:
+def opened(engine: Engine, idempotency_key: str = "run", scope: str = "new") -> int:
     with database.writing(engine) as connection:
         run = runs.open_run(
-            connection, origin=origin, scope=scope, model_version="m1", form="fp32", due=WEDNESDAY, at=WEDNESDAY
+            connection,
+            idempotency_key=idempotency_key,
+            scope=scope,
+            model_version="m1",
+            variant="fp32",
+            due=WEDNESDAY,
+            now=WEDNESDAY,
         )
     return int(run["run_id"])
 
 
-def planned(engine: Engine, shards: int = 1, origin: str = "night") -> int:
-    run = opened(engine, origin)
+def planned(engine: Engine, shards: int = 1, idempotency_key: str = "run") -> int:
+    run = opened(engine, idempotency_key)
     with database.writing(engine) as connection:
         runs.plan(connection, run, shards=shards)
     return run
@@ -96,14 +102,14 @@ def test_the_number_of_shards_follows_the_number_of_reviews(shop: Engine, review
         assert runs.plan(connection, run, shard_rows=reviews_a_shard) == list(range(shards))
 
 
-def test_a_night_with_nothing_to_do_has_one_empty_shard(engine: Engine) -> None:
+def test_a_run_with_nothing_to_do_has_one_empty_shard(engine: Engine) -> None:
     with database.writing(engine) as connection:
         add_model(connection, "m1")
     run = opened(engine)
     with database.writing(engine) as connection:
         assert runs.plan(connection, run, shards=1) == [0]
         assert runs.run(connection, run)["planned"] == 0
-        assert shards.read_page(connection, run, 0, after=None, limit=10) == []
+        assert shards.read_chunk(connection, run, 0, after=None, limit=10) == []
 
 
 def test_a_plan_is_made_once(shop: Engine) -> None:
@@ -129,35 +135,41 @@ def test_of_two_planners_at_once_one_plans(shop: Engine) -> None:
     assert len(plan_of(shop)) == 7
 
 
-def test_a_night_plans_what_has_no_label_and_a_full_run_everything(shop: Engine) -> None:
-    night(shop, "yesterday")
+def test_a_run_plans_what_has_no_label_and_a_full_run_everything(shop: Engine) -> None:
+    scoring_run(shop, "yesterday")
     with database.writing(shop) as connection:
-        add_reviews(connection, {8: "新来的"}, at=TUESDAY)
-        runs.plan(connection, opened_in(connection, "tonight", "new"))
+        add_reviews(connection, {8: "新来的"}, now=TUESDAY)
+        runs.plan(connection, opened_in(connection, "this_run", "new"))
         runs.plan(connection, opened_in(connection, "again", "all"))
     assert [row["planned"] for row in rows(shop, scoring_runs, order_by="run_id")] == [7, 1, 8]
 
 
-def opened_in(connection: Any, origin: str, scope: str) -> int:
+def opened_in(connection: Any, idempotency_key: str, scope: str) -> int:
     run = runs.open_run(
-        connection, origin=origin, scope=scope, model_version="m1", form="fp32", due=WEDNESDAY, at=WEDNESDAY
+        connection,
+        idempotency_key=idempotency_key,
+        scope=scope,
+        model_version="m1",
+        variant="fp32",
+        due=WEDNESDAY,
+        now=WEDNESDAY,
     )
     return int(run["run_id"])
 
 
 def test_the_oldest_unfinished_run_of_its_kind_is_found(shop: Engine) -> None:
-    night(shop, "senti score/new/1")
+    scoring_run(shop, "senti score/new/1")
     older, _newer, _other = (
         planned(shop, 1, "senti score/new/2"),
         opened(shop, "senti score/new/3"),
         opened(shop, "airflow/1"),
     )
     with database.reading(shop) as connection:
-        found = runs.unfinished_run(connection, scope="new", origin_prefix="senti score/new/")
+        found = runs.unfinished_run(connection, scope="new", key_prefix="senti score/new/")
         assert found is not None
         assert found["run_id"] == older
-        assert runs.unfinished_run(connection, scope="all", origin_prefix="senti score/") is None
-        assert runs.unfinished_run(connection, scope="new", origin_prefix="senti%") is None
+        assert runs.unfinished_run(connection, scope="all", key_prefix="senti score/") is None
+        assert runs.unfinished_run(connection, scope="new", key_prefix="senti%") is None
 
 
 # Claiming
@@ -170,7 +182,7 @@ def test_each_claim_raises_the_attempt(shop: Engine) -> None:
     assert [claim and claim.attempt for claim in claims] == [1, 2]
 
 
-def test_claims_at_the_same_moment_get_attempts_of_their_own(shop: Engine) -> None:
+def test_claims_at_the_same_time_get_attempts_of_their_own(shop: Engine) -> None:
     run = planned(shop)
     start = Barrier(4)
 
@@ -190,19 +202,19 @@ def test_an_earlier_attempt_writes_nothing_once_the_shard_is_claimed_again(shop:
     with database.writing(shop) as connection:
         earlier = shards.claim(connection, run, 0)
         later = shards.claim(connection, run, 0)
-        page = shards.read_page(connection, run, 0, after=None, limit=3)
+        chunk = shards.read_chunk(connection, run, 0, after=None, limit=3)
     assert earlier is not None
     assert later is not None
     with (
         pytest.raises(ShardTakenError, match=r"shard 0 of run .* was claimed again"),
         database.writing(shop) as connection,
     ):
-        shards.stage(connection, earlier, judged(page), through=3)
+        shards.stage(connection, earlier, judged(chunk), cursor=3)
     with pytest.raises(ShardTakenError), database.writing(shop) as connection:
         shards.accept(connection, earlier)
     assert count(shop, staged_labels) == 0
     with database.writing(shop) as connection:
-        shards.stage(connection, later, judged(page), through=3)
+        shards.stage(connection, later, judged(chunk), cursor=3)
     assert count(shop, staged_labels) == 3
 
 
@@ -211,13 +223,13 @@ def test_the_next_attempt_goes_on_where_the_last_one_staged(shop: Engine) -> Non
     with database.writing(shop) as connection:
         first = shards.claim(connection, run, 0)
         assert first is not None
-        assert first.staged_through is None
-        page = shards.read_page(connection, run, 0, after=None, limit=3)
-        shards.stage(connection, first, judged(page), through=page[-1].review_id)
+        assert first.cursor is None
+        chunk = shards.read_chunk(connection, run, 0, after=None, limit=3)
+        shards.stage(connection, first, judged(chunk), cursor=chunk[-1].review_id)
         second = shards.claim(connection, run, 0)
         assert second is not None
-        assert second.staged_through == 3
-        rest = shards.read_page(connection, run, 0, after=second.staged_through, limit=10)
+        assert second.cursor == 3
+        rest = shards.read_chunk(connection, run, 0, after=second.cursor, limit=10)
     assert [item.review_id for item in rest] == [4, 5, 6, 7]
 
 
@@ -226,17 +238,17 @@ def test_an_attempt_whose_last_page_a_crash_took_back_does_not_go_on_as_if_it_we
     with database.writing(shop) as connection:
         before = shards.claim(connection, run, 0)
         assert before is not None
-        page = shards.read_page(connection, run, 0, after=None, limit=3)
+        chunk = shards.read_chunk(connection, run, 0, after=None, limit=3)
     with pytest.raises(RuntimeError, match="lost"), database.writing(shop) as connection:
-        after = shards.stage(connection, before, judged(page), through=3)
+        after = shards.stage(connection, before, judged(chunk), cursor=3)
         raise RuntimeError("lost")
-    assert after.staged_through == 3
-    with pytest.raises(ShardTakenError, match="took back its last page"), database.writing(shop) as connection:
-        shards.stage(connection, after, judged([]), through=7)
+    assert after.cursor == 3
+    with pytest.raises(ShardTakenError, match="took back its last chunk"), database.writing(shop) as connection:
+        shards.stage(connection, after, judged([]), cursor=7)
     with pytest.raises(ShardTakenError), database.writing(shop) as connection:
         shards.accept(connection, after)
     with database.writing(shop) as connection:
-        shards.stage(connection, before, judged(page), through=3)
+        shards.stage(connection, before, judged(chunk), cursor=3)
     assert count(shop, staged_labels) == 3
 
 
@@ -248,7 +260,7 @@ def test_a_finished_shard_cannot_be_claimed_or_staged(shop: Engine) -> None:
         shards.accept(connection, claim)
         assert shards.claim(connection, run, 0) is None
         with pytest.raises(ShardTakenError):
-            shards.stage(connection, claim, judged([]), through=7)
+            shards.stage(connection, claim, judged([]), cursor=7)
 
 
 def test_a_shard_that_was_never_planned_says_so(shop: Engine) -> None:
@@ -262,11 +274,11 @@ def test_a_page_and_its_mark_are_written_together(shop: Engine) -> None:
     with pytest.raises(RuntimeError), database.writing(shop) as connection:
         claim = shards.claim(connection, run, 0)
         assert claim is not None
-        page = shards.read_page(connection, run, 0, after=None, limit=3)
-        shards.stage(connection, claim, judged(page), through=3)
+        chunk = shards.read_chunk(connection, run, 0, after=None, limit=3)
+        shards.stage(connection, claim, judged(chunk), cursor=3)
         raise RuntimeError
     assert count(shop, staged_labels) == 0
-    assert rows(shop, run_shards)[0]["staged_through"] is None
+    assert rows(shop, run_shards)[0]["cursor"] is None
 
 
 # Reading
@@ -276,16 +288,16 @@ def test_pages_follow_one_another_without_gap_or_overlap(shop: Engine) -> None:
     run = planned(shop)
     seen: list[int] = []
     with database.reading(shop) as connection:
-        while page := shards.read_page(connection, run, 0, after=seen[-1] if seen else None, limit=3):
-            assert len(page) <= 3
-            seen += [item.review_id for item in page]
+        while chunk := shards.read_chunk(connection, run, 0, after=seen[-1] if seen else None, limit=3):
+            assert len(chunk) <= 3
+            seen += [item.review_id for item in chunk]
     assert seen == [1, 2, 3, 4, 5, 6, 7]
 
 
 def test_a_shard_reads_its_own_reviews(shop: Engine) -> None:
     run = planned(shop, shards=3)
     with database.reading(shop) as connection:
-        assert [item.review_id for item in shards.read_page(connection, run, 1, after=None, limit=9)] == [4, 5]
+        assert [item.review_id for item in shards.read_chunk(connection, run, 1, after=None, limit=9)] == [4, 5]
 
 
 def test_what_was_edited_or_deleted_since_the_plan_is_superseded(shop: Engine) -> None:
@@ -293,8 +305,8 @@ def test_what_was_edited_or_deleted_since_the_plan_is_superseded(shop: Engine) -
     with database.writing(shop) as connection:
         edit(connection, 2, "改主意了，太差")
         delete(connection, 3)
-        page = shards.read_page(connection, run, 0, after=None, limit=4)
-    assert [(item.review_id, item.superseded, item.text) for item in page] == [
+        chunk = shards.read_chunk(connection, run, 0, after=None, limit=4)
+    assert [(item.review_id, item.superseded, item.text) for item in chunk] == [
         (1, False, "第1条，不错"),
         (2, True, None),
         (3, True, None),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from senti_tasks.warehouse import binary_copy, database, migrations, partitions
+from senti_tasks.warehouse import database, migrations, partitions
 from senti_tasks.warehouse.schema import staged_labels
 from senti_tasks.warehouse.scoring import staging
 from tests.situations import MONDAY, TUESDAY, rows
@@ -56,7 +56,7 @@ def test_what_is_staged_comes_back(empty_url: str, id_type: str, labels: list[in
             "shard": 2,
             "attempt": 1,
             "review_id": key,
-            "text_digest": f"{place:032x}",
+            "text_hash": f"{place:032x}",
             "label": labels[place] if known else None,
             "score": staged.scores[place] if known else None,
             "confidence": staged.confidences[place] if known else None,
@@ -73,8 +73,3 @@ def test_nothing_is_staged_of_no_answers(engine: sa.Engine) -> None:
     with database.writing(engine) as connection:
         staging.append(connection, 1, 0, 1, empty)
     assert rows(engine, staged_labels) == []
-
-
-def test_a_column_of_nulls_after_one_of_any_width_is_refused() -> None:
-    with pytest.raises(ValueError, match="put it before"):
-        binary_copy.rows([[b"one"], None], 1)

@@ -19,9 +19,9 @@ from tests.situations import TUESDAY, WEDNESDAY, add_model, add_reviews, annotat
 PLANTED = set(range(7, 300, 25))
 
 
-def freeze(engine: Engine, corpus: str, *suspects: object, at: datetime = WEDNESDAY) -> None:
+def write_corpus(engine: Engine, corpus: str, *suspects: object, now: datetime = WEDNESDAY) -> None:
     """A corpus in which label 1 of each of ``suspects`` looks wrong, the first one most."""
-    values = {"corpus": corpus, "origin": corpus, "due": WEDNESDAY, "artifact": f"corpora/{corpus}"}
+    values = {"corpus": corpus, "idempotency_key": corpus, "due": WEDNESDAY, "artifact": f"corpora/{corpus}"}
     found = [
         {
             "review_id": str(key),
@@ -33,7 +33,7 @@ def freeze(engine: Engine, corpus: str, *suspects: object, at: datetime = WEDNES
         for place, key in enumerate(suspects)
     ]
     with database.writing(engine) as connection:
-        corpora.record_corpus(connection, {**values, "digest": "0" * 64, "summary": {}, "created_at": at})
+        corpora.record_corpus(connection, {**values, "digest": "0" * 64, "summary": {}, "created_at": now})
         annotation_suspects.record(connection, corpus, found)
 
 
@@ -44,7 +44,7 @@ def shop(engine: Engine) -> Engine:
         add_reviews(connection, {1: "太差", 2: "很差", 3: "还行"}, product="面馆")
         for key, text in {1: "太差", 2: "很差", 3: "还行"}.items():
             annotate(connection, key, 1, text)
-    freeze(engine, "first", 2, 1)
+    write_corpus(engine, "first", 2, 1)
     return engine
 
 
@@ -62,7 +62,7 @@ def test_planted_wrong_labels_come_to_light_and_again_changes_nothing(home: Path
         add_reviews(connection, {number: one.text for number, one in reviews.items()})
         for number, one in reviews.items():
             annotate(connection, number, 1 - (one.label or 0) if number in PLANTED else (one.label or 0), one.text)
-    corpus = freezing.freeze_corpus(WEDNESDAY.isoformat(), "weekly", "scratch:tiny")["corpus"]
+    corpus = freezing.snapshot_corpus(WEDNESDAY.isoformat(), "weekly", "scratch:tiny")["corpus"]
     answer = jobs.rank_suspects(corpus)
     found = shown(engine)
     assert answer == {"corpus": corpus, "suspects": len(found)}
@@ -100,22 +100,22 @@ def test_labels_have_their_names_once_a_model_serves(shop: Engine) -> None:
 
 def test_a_label_that_was_mended_is_no_suspect_any_more(shop: Engine) -> None:
     with database.writing(shop) as connection:
-        annotate(connection, 2, 0, "很差", annotator="小李", at=TUESDAY)
+        annotate(connection, 2, 0, "很差", annotator="小李", now=TUESDAY)
     assert keys(shop) == [1]
     with database.writing(shop) as connection:
-        annotate(connection, 1, 1, "太差", annotator="小李", at=TUESDAY)
+        annotate(connection, 1, 1, "太差", annotator="小李", now=TUESDAY)
     assert [(row["review_id"], row["annotator"]) for row in shown(shop)] == [(1, "小李")]
 
 
 def test_a_review_that_was_edited_since_is_no_suspect_any_more(shop: Engine) -> None:
     with database.writing(shop) as connection:
-        edit(connection, 2, "后来很好", at=WEDNESDAY + timedelta(hours=1))
+        edit(connection, 2, "后来很好", now=WEDNESDAY + timedelta(hours=1))
     assert keys(shop) == [1]
 
 
 def test_the_newest_corpus_is_shown_and_three_are_kept(shop: Engine) -> None:
     for number, name in enumerate(("second", "third", "fourth")):
-        freeze(shop, name, 3, at=WEDNESDAY + timedelta(days=7 * (number + 1)))
+        write_corpus(shop, name, 3, now=WEDNESDAY + timedelta(days=7 * (number + 1)))
         assert keys(shop) == [3]
         assert {row["corpus"] for row in shown(shop)} == {name}
     kept = {row["corpus"] for row in rows(shop, schema.annotation_suspects)}
@@ -140,6 +140,6 @@ def test_keys_of_every_type_find_their_reviews(id_type: str, bare_home: Path, em
     with database.writing(engine) as connection:
         add_reviews(connection, {key: "太差"})
         annotate(connection, key, 1, "太差")
-    freeze(engine, "first", key)
+    write_corpus(engine, "first", key)
     assert [str(row["review_id"]) for row in shown(engine)] == [key]
     engine.dispose()

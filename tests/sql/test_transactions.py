@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from senti_tasks.errors import WarehouseError
 from senti_tasks.warehouse import database
-from senti_tasks.warehouse.schema import publish_clock
+from senti_tasks.warehouse.schema import publication_lock
 from tests.situations import on_postgresql, on_sqlite, rows
 
 WRITERS, TIMES = 4, 25
@@ -20,28 +20,28 @@ def test_four_writers_that_read_first_all_succeed(engine: Engine) -> None:
         own = database.connect(engine.url.render_as_string(hide_password=False))
         for _ in range(TIMES):
             with database.writing(own) as connection:
-                seq = connection.execute(sa.select(publish_clock.c.publish_seq)).scalar_one()
-                connection.execute(sa.update(publish_clock).values(publish_seq=seq + 1))
+                seq = connection.execute(sa.select(publication_lock.c.publish_seq)).scalar_one()
+                connection.execute(sa.update(publication_lock).values(publish_seq=seq + 1))
         own.dispose()
 
     with ThreadPoolExecutor(WRITERS) as pool:
         list(pool.map(count_up, range(WRITERS)))
-    assert rows(engine, publish_clock)[0]["publish_seq"] == WRITERS * TIMES
+    assert rows(engine, publication_lock)[0]["publish_seq"] == WRITERS * TIMES
 
 
 def test_a_transaction_that_fails_leaves_nothing(engine: Engine) -> None:
     with pytest.raises(RuntimeError), database.writing(engine) as connection:
-        connection.execute(sa.update(publish_clock).values(publish_seq=7))
+        connection.execute(sa.update(publication_lock).values(publish_seq=7))
         raise RuntimeError
-    assert rows(engine, publish_clock)[0]["publish_seq"] == 0
+    assert rows(engine, publication_lock)[0]["publish_seq"] == 0
 
 
 def test_an_analyst_who_reads_does_not_hold_up_a_writer(engine: Engine) -> None:
     with database.reading(engine) as reader:
-        assert reader.scalar(sa.select(publish_clock.c.publish_seq)) == 0
+        assert reader.scalar(sa.select(publication_lock.c.publish_seq)) == 0
         with database.writing(engine) as connection:
-            connection.execute(sa.update(publish_clock).values(publish_seq=1))
-    assert rows(engine, publish_clock)[0]["publish_seq"] == 1
+            connection.execute(sa.update(publication_lock).values(publish_seq=1))
+    assert rows(engine, publication_lock)[0]["publish_seq"] == 1
 
 
 # What goes wrong
@@ -59,28 +59,28 @@ def test_a_lock_that_is_not_let_go_says_so(engine: Engine, monkeypatch: pytest.M
     monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", 50)
     other = opened_with(engine, "-c lock_timeout=50")
     with database.writing(engine) as holder:
-        holder.execute(sa.update(publish_clock).values(publish_seq=1))
+        holder.execute(sa.update(publication_lock).values(publish_seq=1))
         with (
             pytest.raises(WarehouseError, match=r"held a lock in the warehouse .* nothing was changed; run this again"),
             database.writing(other) as connection,
         ):
-            connection.execute(sa.update(publish_clock).values(publish_seq=2))
-    assert rows(engine, publish_clock)[0]["publish_seq"] == 1
+            connection.execute(sa.update(publication_lock).values(publish_seq=2))
+    assert rows(engine, publication_lock)[0]["publish_seq"] == 1
 
 
 @on_postgresql
 def test_a_missing_grant_says_so(engine: Engine) -> None:
     with database.writing(engine) as connection:
         connection.exec_driver_sql("CREATE ROLE guest")
-    with pytest.raises(WarehouseError, match=r"may not do this .*publish_clock.*: have its owner GRANT it"):
-        rows(opened_with(engine, "-c role=guest"), publish_clock)
+    with pytest.raises(WarehouseError, match=r"may not do this .*publication_lock.*: have its owner GRANT it"):
+        rows(opened_with(engine, "-c role=guest"), publication_lock)
     with database.writing(engine) as connection:
         connection.exec_driver_sql("DROP ROLE guest")
 
 
 def test_a_broken_rule_is_a_bug_and_stays_one(engine: Engine) -> None:
     with pytest.raises(sa.exc.IntegrityError), database.writing(engine) as connection:
-        connection.execute(sa.insert(publish_clock).values(id=1, publish_seq=1))
+        connection.execute(sa.insert(publication_lock).values(id=1, publish_seq=1))
 
 
 @on_postgresql

@@ -10,7 +10,18 @@ from sqlalchemy import Engine
 from senti_tasks.jobs import scoring
 from senti_tasks.warehouse import database, migrations, overview
 from senti_tasks.warehouse.models import promotions, registry
-from tests.situations import SHANGHAI, TUESDAY, WEDNESDAY, add_model, add_reviews, delete, edit, night, promote, rows
+from tests.situations import (
+    SHANGHAI,
+    TUESDAY,
+    WEDNESDAY,
+    add_model,
+    add_reviews,
+    delete,
+    edit,
+    promote,
+    rows,
+    scoring_run,
+)
 
 VIEWS = list(migrations.view_statements())
 
@@ -24,7 +35,7 @@ def shop(engine: Engine) -> Engine:
         add_reviews(connection, {1: "很好", 2: "太差"}, product="面馆")
         add_reviews(connection, {3: "一般"}, product="酒店")
         add_reviews(connection, {4: "差"})
-    night(engine)
+    scoring_run(engine)
     return engine
 
 
@@ -53,12 +64,12 @@ def test_review_sentiment_has_each_label_with_its_name(shop: Engine) -> None:
     assert {row["model_version"] for row in shown.values()} == {"m1"}
 
 
-def test_a_label_is_stale_from_an_edit_to_the_next_night(shop: Engine) -> None:
+def test_a_label_is_stale_from_an_edit_to_the_next_run(shop: Engine) -> None:
     with database.writing(shop) as connection:
         edit(connection, 1, "后来坏了，差")
     assert [key for key, row in by_id(shop, "review_sentiment").items() if row["stale"]] == [1]
     assert [key for key, row in by_id(shop, "sentiment_latest").items() if row["stale"]] == [1]
-    night(shop, "next")
+    scoring_run(shop, "next")
     assert not [key for key, row in by_id(shop, "review_sentiment").items() if row["stale"]]
 
 
@@ -85,8 +96,8 @@ def test_sentiment_by_product_counts_each_product_and_the_reviews_without_one(sh
 
 def test_sentiment_daily_counts_each_day(shop: Engine) -> None:
     with database.writing(shop) as connection:
-        add_reviews(connection, {5: "很好"}, at=TUESDAY)
-    night(shop, "next")
+        add_reviews(connection, {5: "很好"}, now=TUESDAY)
+    scoring_run(shop, "next")
     shown = {str(row["local_day"]): row for row in rows(shop, "sentiment_daily")}
     assert {
         day: (row["reviews"], row["positive"], row["negative"], row["negative_share"]) for day, row in shown.items()
@@ -97,15 +108,15 @@ def test_sentiment_daily_counts_each_day(shop: Engine) -> None:
 
 
 def test_a_day_begins_at_midnight_in_shanghai(engine: Engine, champion: str) -> None:
-    moments = {
+    times = {
         1: datetime(2026, 11, 2, 23, 59, 59, 999999, SHANGHAI),
         2: datetime(2026, 11, 3, 0, 0, 0, 0, SHANGHAI),  # 16:00 of the second in UTC
         3: datetime(2026, 11, 3, 23, 59, 59, 0, SHANGHAI),
     }
     with database.writing(engine) as connection:
-        for key, moment in moments.items():
-            add_reviews(connection, {key: "味道不错"}, created_at=moment)
-    run = scoring.open_run("night", "2026-11-04T02:00:00+08:00")
+        for key, time in times.items():
+            add_reviews(connection, {key: "味道不错"}, created_at=time)
+    run = scoring.open_run("run", "2026-11-04T02:00:00+08:00")
     scoring.plan(run)
     scoring.score_shard(run, 0)
     scoring.audit(run)
@@ -124,7 +135,7 @@ def test_a_day_begins_where_the_setting_says(
     monkeypatch.setenv("SENTI_TIMEZONE", "America/New_York")
     with database.writing(engine) as connection:
         add_reviews(connection, {1: "味道不错"}, created_at=datetime(2026, 11, 3, 1, tzinfo=SHANGHAI))
-    run = scoring.open_run("night", "2026-11-04T02:00:00+08:00")
+    run = scoring.open_run("run", "2026-11-04T02:00:00+08:00")
     scoring.plan(run)
     scoring.score_shard(run, 0)
     scoring.audit(run)
@@ -141,10 +152,10 @@ def test_analysts_see_the_model_in_service_while_the_champion_waits(shop: Engine
         add_model(connection, "m2")
         waiting = promote(connection, "m2")
     assert [row["model_version"] for row in rows(shop, "model_in_service")] == ["m1"]
-    night(shop, "incoming", scope="rescore", model="m2")
+    scoring_run(shop, "incoming", scope="rescore", model="m2")
     assert {row["model_version"] for row in rows(shop, "review_sentiment")} == {"m1"}
     with database.writing(shop) as connection:
-        assert promotions.start_service(connection, waiting["seq"], at=TUESDAY)
+        assert promotions.start_service(connection, waiting["seq"], now=TUESDAY)
     assert {row["model_version"] for row in rows(shop, "review_sentiment")} == {"m2"}
     assert len(rows(shop, "review_sentiment")) == 4
 
@@ -153,9 +164,9 @@ def test_after_a_rollback_analysts_see_the_earlier_labels_again(shop: Engine) ->
     with database.writing(shop) as connection:
         add_model(connection, "m2")
         waiting = promote(connection, "m2")
-    night(shop, "incoming", scope="rescore", model="m2")
+    scoring_run(shop, "incoming", scope="rescore", model="m2")
     with database.writing(shop) as connection:
-        promotions.start_service(connection, waiting["seq"], at=TUESDAY)
+        promotions.start_service(connection, waiting["seq"], now=TUESDAY)
         promote(connection, "m1", kind="rollback")
     assert {row["model_version"] for row in rows(shop, "review_sentiment")} == {"m1"}
     assert len(rows(shop, "review_sentiment")) == 4
@@ -182,17 +193,17 @@ def test_the_scorecard_puts_a_models_figures_beside_its_references(shop: Engine)
 
 def test_scoring_health_shows_each_run(shop: Engine) -> None:
     with database.writing(shop) as connection:
-        add_reviews(connection, {5: " "}, at=WEDNESDAY)
-    night(shop, "next")
-    shown = [(row["origin"], row["state"], row["planned"], row["labelled"], row["failed"]) for row in rows(
+        add_reviews(connection, {5: " "}, now=WEDNESDAY)
+    scoring_run(shop, "next")
+    shown = [(row["idempotency_key"], row["state"], row["planned"], row["labelled"], row["failed"]) for row in rows(
         shop, "scoring_health", order_by="run_id"
     )]  # fmt: skip
-    assert shown == [("night", "published", 4, 4, 0), ("next", "published", 1, 0, 1)]
+    assert shown == [("run", "published", 4, 4, 0), ("next", "published", 1, 0, 1)]
 
 
 def test_the_overview_says_where_things_stand(shop: Engine) -> None:
     with database.writing(shop) as connection:
-        add_reviews(connection, {5: "新来的"}, at=WEDNESDAY)
+        add_reviews(connection, {5: "新来的"}, now=WEDNESDAY)
         found = overview.status(connection)
         newest = overview.view(connection, "sentiment_latest", order_by="review_id", limit=2)
     assert {key: found[key] for key in ("reviews", "annotated", "pending", "champion", "in_service")} == {
@@ -202,7 +213,7 @@ def test_the_overview_says_where_things_stand(shop: Engine) -> None:
         "champion": "m1",
         "in_service": "m1",
     }
-    assert [run["origin"] for run in found["runs"]] == ["night"]
+    assert [run["idempotency_key"] for run in found["runs"]] == ["run"]
     assert [row["review_id"] for row in newest] == [4, 3]
 
 

@@ -1,4 +1,4 @@
-"""What a night looks at: what changed since the model's watermark, less an overlap; and what a reconciliation finds."""
+"""What a run looks at: what changed since the model's watermark, less an overlap; and what a reconciliation finds."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -8,19 +8,29 @@ from sqlalchemy import Connection, Engine
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.schema import review_labels, scoring_runs
 from senti_tasks.warehouse.scoring import pending, publication, runs, watermarks
-from tests.situations import MONDAY, WEDNESDAY, add_model, add_reviews, answer, night, open_night, promote, rows
+from tests.situations import (
+    MONDAY,
+    WEDNESDAY,
+    add_model,
+    add_reviews,
+    answer,
+    open_planned_run,
+    promote,
+    rows,
+    scoring_run,
+)
 
 THURSDAY = WEDNESDAY + timedelta(days=1)
 
 
 @pytest.fixture
 def shop(engine: Engine) -> Engine:
-    """Two reviews of Monday, labelled by the night that was due on Wednesday."""
+    """Two reviews of Monday, labelled by the run that was due on Wednesday."""
     with database.writing(engine) as connection:
         add_model(connection, "m1")
         promote(connection, "m1")
         add_reviews(connection, {1: "很好", 2: "太差"})
-    night(engine, "wednesday")
+    scoring_run(engine, "wednesday")
     return engine
 
 
@@ -33,7 +43,7 @@ def labelled(engine: Engine) -> set[int]:
     return {row["review_id"] for row in rows(engine, review_labels)}
 
 
-def test_a_publication_moves_the_mark_to_the_time_the_night_was_due(shop: Engine) -> None:
+def test_a_publication_moves_the_mark_to_the_time_the_run_was_due(shop: Engine) -> None:
     assert mark(shop) == WEDNESDAY
 
 
@@ -41,72 +51,78 @@ def test_a_model_without_a_mark_looks_at_everything(shop: Engine) -> None:
     with database.writing(shop) as connection:
         add_model(connection, "m2")
     assert mark(shop, "m2") is None
-    assert night(shop, "first of m2", model="m2")["planned"] == 2
+    assert scoring_run(shop, "first of m2", model="m2")["planned"] == 2
 
 
-def test_a_review_that_committed_within_the_overlap_is_found_by_the_next_night(shop: Engine) -> None:
+def test_a_review_that_committed_within_the_overlap_is_found_by_the_next_run(shop: Engine) -> None:
     with database.writing(shop) as connection:
-        add_reviews(connection, {3: "不错"}, at=WEDNESDAY - timedelta(hours=23))
-    assert night(shop, "next")["labelled"] == 1
+        add_reviews(connection, {3: "不错"}, now=WEDNESDAY - timedelta(hours=23))
+    assert scoring_run(shop, "next")["labelled"] == 1
 
 
 def test_a_review_that_committed_later_than_that_is_found_and_counted_by_a_reconciliation(shop: Engine) -> None:
     with database.writing(shop) as connection:
-        add_reviews(connection, {3: "不错"}, at=MONDAY)
-        add_reviews(connection, {4: "一般"}, at=WEDNESDAY)
-    assert night(shop, "next")["labelled"] == 1
+        add_reviews(connection, {3: "不错"}, now=MONDAY)
+        add_reviews(connection, {4: "一般"}, now=WEDNESDAY)
+    assert scoring_run(shop, "next")["labelled"] == 1
     assert labelled(shop) == {1, 2, 4}
-    assert night(shop, "monday", scope="reconcile")["labelled"] == 1
+    assert scoring_run(shop, "monday", scope="reconcile")["labelled"] == 1
     assert labelled(shop) == {1, 2, 3, 4}
     assert [row["late"] for row in rows(shop, "scoring_health", order_by="run_id")] == [None, None, 1]
 
 
 def test_a_review_dated_2099_is_labelled_and_ends_nothing(shop: Engine) -> None:
     with database.writing(shop) as connection:
-        add_reviews(connection, {3: "不错"}, at=datetime(2099, 1, 1, tzinfo=UTC))
-    assert night(shop, "thursday")["labelled"] == 1
+        add_reviews(connection, {3: "不错"}, now=datetime(2099, 1, 1, tzinfo=UTC))
+    assert scoring_run(shop, "thursday")["labelled"] == 1
     assert mark(shop) == WEDNESDAY
     with database.writing(shop) as connection:
-        add_reviews(connection, {4: "一般"}, at=WEDNESDAY)
-    assert night(shop, "friday")["labelled"] == 1
+        add_reviews(connection, {4: "一般"}, now=WEDNESDAY)
+    assert scoring_run(shop, "friday")["labelled"] == 1
 
 
 def test_the_mark_never_moves_backwards_and_never_past_the_opening(shop: Engine) -> None:
-    for origin, due, opened, expected in (
-        ("an earlier night", MONDAY, MONDAY, WEDNESDAY),
-        ("a night that was due tomorrow", THURSDAY, WEDNESDAY, WEDNESDAY),
-        ("the next night", THURSDAY, THURSDAY, THURSDAY),
+    for idempotency_key, due, opened, expected in (
+        ("an earlier run", MONDAY, MONDAY, WEDNESDAY),
+        ("a run that was due tomorrow", THURSDAY, WEDNESDAY, WEDNESDAY),
+        ("the next run", THURSDAY, THURSDAY, THURSDAY),
     ):
         with database.writing(shop) as connection:
             run = runs.open_run(
-                connection, origin=origin, scope="new", model_version="m1", form="fp32", due=due, at=opened
+                connection,
+                idempotency_key=idempotency_key,
+                scope="new",
+                model_version="m1",
+                variant="fp32",
+                due=due,
+                now=opened,
             )["run_id"]
             runs.plan(connection, run)
             answer(connection, run)
             publication.audit(connection, run)
-            publication.publish(connection, run, at=THURSDAY)
-        assert mark(shop) == expected, origin
+            publication.publish(connection, run, now=THURSDAY)
+        assert mark(shop) == expected, idempotency_key
 
 
-def test_a_night_that_was_not_published_leaves_the_mark(engine: Engine) -> None:
+def test_a_run_that_was_not_published_leaves_the_mark(engine: Engine) -> None:
     with database.writing(engine) as connection:
         add_model(connection, "m1")
         promote(connection, "m1")
         add_reviews(connection, {1: "很好"})
-        run = open_night(connection)
+        run = open_planned_run(connection)
         answer(connection, run)
         publication.audit(connection, run)
     assert mark(engine) is None
 
 
-def test_after_a_rollback_a_night_completes_what_the_old_model_has_not_seen(shop: Engine) -> None:
+def test_after_a_rollback_a_run_completes_what_the_old_model_has_not_seen(shop: Engine) -> None:
     with database.writing(shop) as connection:
         add_model(connection, "m2")
-        add_reviews(connection, {3: "不错"}, at=WEDNESDAY)
-    night(shop, "m2", model="m2")
+        add_reviews(connection, {3: "不错"}, now=WEDNESDAY)
+    scoring_run(shop, "m2", model="m2")
     with database.writing(shop) as connection:
         assert pending.count(connection, "m1") == 1
-    assert night(shop, "back to m1", model="m1")["labelled"] == 1
+    assert scoring_run(shop, "back to m1", model="m1")["labelled"] == 1
 
 
 def test_ranges_of_keys_cover_what_waits_and_are_opened_once(shop: Engine) -> None:
@@ -114,9 +130,9 @@ def test_ranges_of_keys_cover_what_waits_and_are_opened_once(shop: Engine) -> No
         add_model(connection, "m2")
         add_reviews(connection, dict.fromkeys(range(3, 11), "不错"))
         found = ranges(connection, rows_each=3)
-        assert runs.ranges_of_origin(connection, "rescore") == found
+        assert runs.ranges_by_key(connection, "rescore") == found
         assert ranges(connection, rows_each=1) == found, "another attempt, at the same time, opened ranges of its own"
-        assert runs.ranges_of_origin(connection, "another") == []
+        assert runs.ranges_by_key(connection, "another") == []
         for run in found:
             runs.plan(connection, run)
     bounds = [(row["after_id"], row["through_id"], row["planned"]) for row in rows(shop, scoring_runs)[1:]]
@@ -128,20 +144,20 @@ def test_ranges_are_larger_where_there_would_be_too_many_and_one_where_nothing_w
         add_model(connection, "m2")
         add_reviews(connection, dict.fromkeys(range(3, 11), "不错"))
         assert len(ranges(connection, rows_each=1, most=4)) == 4
-    night(shop, "all of it", model="m2")
+    scoring_run(shop, "all of it", model="m2")
     with database.writing(shop) as connection:
-        (run,) = ranges(connection, rows_each=3, origin="nothing waits")
+        (run,) = ranges(connection, rows_each=3, idempotency_key="nothing waits")
         assert runs.plan(connection, run) == [0]
 
 
-def ranges(connection: Connection, *, rows_each: int, most: int = 500, origin: str = "rescore") -> list[int]:
+def ranges(connection: Connection, *, rows_each: int, most: int = 500, idempotency_key: str = "rescore") -> list[int]:
     return runs.open_ranges(
         connection,
-        origin=origin,
+        idempotency_key=idempotency_key,
         model_version="m2",
-        form="fp32",
+        variant="fp32",
         due=WEDNESDAY,
-        at=WEDNESDAY,
+        now=WEDNESDAY,
         rows=rows_each,
         most=most,
     )

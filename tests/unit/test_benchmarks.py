@@ -209,7 +209,7 @@ def test_the_warehouse_reports_planning_staging_publishing_and_nights_on_both_da
         [
             *(sys.executable, "-m", "benchmarks.warehouse", "--json", "--rounds", "1", *behind),
             *("--night", "50", "--staged", "500", "--published", "200"),
-            *("--reviews", "300", "--memory-reviews", "100", "200", "--forms", "fp32"),
+            *("--reviews", "300", "--memory-reviews", "100", "200", "--variants", "fp32"),
         ],
         cwd=_ROOT,
         check=False,
@@ -221,10 +221,10 @@ def test_the_warehouse_reports_planning_staging_publishing_and_nights_on_both_da
     found = json.loads(done.stdout)
     assert [one["behind"] for one in found["planning"]["postgresql"]] == [300, 600]
     assert found["staging"].keys() == {"postgresql", "sqlite"}
-    assert found["staging"]["postgresql"]["staging_over"]["4096"].keys() == {"bare", "ready", "pandas"}
+    assert found["staging"]["postgresql"]["staging_over"]["4096"].keys() == {"bare", "pandas"}
     assert found["publishing"]["new"]["seconds"].keys() == {"plan", "read_and_stage", "audit", "publish"}
     assert found["publishing"]["rollback_seconds"] > 0
-    nights = found["nights"]["forms"]["fp32"]
+    nights = found["nights"]["variants"]["fp32"]
     assert nights.keys() == {"sqlite", "postgresql"}
     assert nights["sqlite"]["of_engine"] > 0
     assert nights["postgresql"]["peak_mb"].keys() == {"100", "200"}

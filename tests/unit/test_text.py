@@ -32,22 +32,22 @@ def test_normalising_twice_is_normalising_once() -> None:
 
 
 def test_the_digest_is_that_of_postgresql_over_the_raw_text() -> None:
-    assert text.digest(" 很好") == hashlib.sha256(" 很好".encode()).hexdigest()[:32]
-    assert text.digest(" 很好") != text.digest("很好")
+    assert text.text_hash(" 很好") == hashlib.sha256(" 很好".encode()).hexdigest()[:32]
+    assert text.text_hash(" 很好") != text.text_hash("很好")
 
 
 @pytest.mark.parametrize("other", ["很好吃！", " 很 好 吃", "很，好。吃~", "很好吃😊"])
 def test_texts_that_differ_in_punctuation_alone_share_a_split(other: str) -> None:
-    assert text.split_key(other) == text.split_key("很好吃")
+    assert text.content_hash(other) == text.content_hash("很好吃")
 
 
 @pytest.mark.parametrize(("one", "other"), [("ＨＯＴＥＬ", "hotel"), ("①", "1"), ("ﬁne", "FINE")])
 def test_texts_that_differ_in_width_or_case_alone_share_a_split(one: str, other: str) -> None:
-    assert text.split_key(one) == text.split_key(other)
+    assert text.content_hash(one) == text.content_hash(other)
 
 
 def test_other_words_and_other_emoji_have_splits_of_their_own() -> None:
-    keys = [text.split_key(one) for one in ("很好", "不好", "很好2", "😊", "😡", "！", "？")]
+    keys = [text.content_hash(one) for one in ("很好", "不好", "很好2", "😊", "😡", "！", "？")]
     assert len(set(keys)) == len(keys)
     assert all(len(key) == 64 for key in keys)
 
@@ -76,5 +76,5 @@ def test_what_cannot_be_scored_says_why(unfit: str | None, reason: str) -> None:
 
 
 def test_half_a_surrogate_pair_can_be_digested() -> None:
-    assert len(text.digest("\ud83d")) == 32
-    assert len(text.split_key("\ud83d")) == 64
+    assert len(text.text_hash("\ud83d")) == 32
+    assert len(text.content_hash("\ud83d")) == 64

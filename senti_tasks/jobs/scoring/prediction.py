@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from senti_tasks.jobs.context import enter
+from senti_tasks.errors import ConfigError, NoChampionError
+from senti_tasks.jobs.context import load_context
 from senti_tasks.jobs.scoring.loading import scorer_of
-
-if TYPE_CHECKING:
-    from senti_tasks.scoring.predictions import Predictions
+from senti_tasks.scoring.predictions import Predictions
+from senti_tasks.warehouse import database
+from senti_tasks.warehouse.models import promotions, registry
 
 
 def predict(texts: Sequence[str]) -> list[dict[str, Any]]:
     """Label, its name, score, confidence and truncation of each text, from the champion, in the order given."""
-    from senti_tasks.errors import ConfigError, NoChampionError
-    from senti_tasks.warehouse import database
-    from senti_tasks.warehouse.models import promotions, registry
-
-    place = enter()
-    with database.reading(place.engine) as connection:
+    context = load_context()
+    with database.reading(context.engine) as connection:
         model = promotions.champion(connection)
         if model is None:
             raise NoChampionError(promotions.NO_CHAMPION)
         names = registry.label_names(connection, model)
-    found = scorer_of(place, model).predict(texts)
+    found = scorer_of(context, model).predict(texts)
     for position, reason in found.reasons.items():
         raise ConfigError(f"cannot label {texts[position][:20]!r}: {reason}")
     return [

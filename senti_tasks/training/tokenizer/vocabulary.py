@@ -31,7 +31,7 @@ def fit_to_vocabulary(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizer
     A character that the vocabulary lacks becomes its NFKC form if the vocabulary has that one, else a curly quote or a
     long dash becomes its plain form. What the vocabulary knows stays as it is. Only for WordPiece: others know bytes.
 
-    (``BertTokenizer`` builds its normaliser anew when it is loaded, and forgets this one.)
+    (``BertTokenizer`` builds its normaliser anew when it is loaded, without this rule.)
     """
     backend = tokenizer.backend_tokenizer
     if isinstance(backend.model, WordPiece):

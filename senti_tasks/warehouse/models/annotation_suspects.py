@@ -11,7 +11,7 @@ from senti_tasks.warehouse.schema import annotation_suspects, corpora
 from senti_tasks.warehouse.types import review_id_value
 
 CORPORA_KEPT = 3
-"""Corpora, the newest, whose suspects stay: what an older one doubted was since mended, or is doubted again."""
+"""Suspects of so many of the newest corpora are kept. A suspect of an older one was corrected, or was found again."""
 
 
 def record(connection: Connection, corpus: str, suspects: Sequence[dict[str, Any]]) -> None:

@@ -15,26 +15,35 @@ from senti_tasks.warehouse.schema import encoders, models
 def register(connection: Connection, encoder: Mapping[str, Any]) -> str:
     """Registers a pretrained encoder; returns its version.
 
-    One that this origin registered before stays as it is, and its version is returned: of two attempts of one training,
-    the first to arrive wins.
+    An encoder with the same idempotency key stays as it is, and its version is returned: of two attempts of one
+    training, the first to arrive wins.
     """
     connection.execute(insert(connection, encoders).values(encoder).on_conflict_do_nothing())
-    registered = encoder_of_origin(connection, encoder["origin"])
+    registered = encoder_by_key(connection, encoder["idempotency_key"])
     if registered is None:
         raise RegistryError(f"version {encoder['version']} was registered by another training: run this one again")
     version: str = registered["version"]
     return version
 
 
-def encoder_of_origin(connection: Connection, origin: str) -> dict[str, Any] | None:
-    """The encoder that ``origin`` registered before, so that a retried task gives the same answer."""
-    row = connection.execute(sa.select(encoders).where(encoders.c.origin == origin)).mappings().one_or_none()
+def encoder_by_key(connection: Connection, idempotency_key: str) -> dict[str, Any] | None:
+    """The encoder with this ``idempotency_key``, so that a retried task returns the same one."""
+    row = (
+        connection.execute(sa.select(encoders).where(encoders.c.idempotency_key == idempotency_key))
+        .mappings()
+        .one_or_none()
+    )
     return None if row is None else dict(row)
 
 
-def trained_on(connection: Connection, origins: Collection[str]) -> list[str]:
-    """The versions pretrained on the texts that ``origins`` froze: each origin has one encoder, or none yet."""
-    found = sa.select(encoders.c.version).where(encoders.c.origin.in_(origins)).order_by(encoders.c.version)
+def trained_on(connection: Connection, idempotency_keys: Collection[str]) -> list[str]:
+    """The versions pretrained on the texts of these ``idempotency_keys``: each key has one encoder, or
+    none yet."""
+    found = (
+        sa.select(encoders.c.version)
+        .where(encoders.c.idempotency_key.in_(idempotency_keys))
+        .order_by(encoders.c.version)
+    )
     return list(connection.execute(found).scalars())
 
 

@@ -32,15 +32,16 @@ def champion(connection: Connection) -> str | None:
     return None if newest is None else newest["model_version"]
 
 
-def champion_at(connection: Connection, moment: datetime) -> str | None:
-    """The version that was the champion at ``moment``, if there was one."""
-    before = sa.select(promotions.c.model_version).where(promotions.c.at <= moment)
+def champion_at(connection: Connection, time: datetime) -> str | None:
+    """The version that was the champion at ``time``; ``None`` if there was none."""
+    before = sa.select(promotions.c.model_version).where(promotions.c.at <= time)
     found: str | None = connection.scalar(before.order_by(promotions.c.seq.desc()).limit(1))
     return found
 
 
 def in_service(connection: Connection) -> str:
-    """The version whose labels analysts see and whose labels nights add to. Raises ``NoChampionError`` without one."""
+    """The version whose labels analysts see, and that scheduled runs score with. Raises ``NoChampionError`` without
+    one."""
     newest = _newest(connection, serving=True)
     if newest is None:
         raise NoChampionError(NO_CHAMPION)
@@ -62,7 +63,7 @@ def promote(
     compared_with: str | None,
     actor: str,
     reason: str,
-    at: datetime,
+    now: datetime,
     anchors: bool = False,
 ) -> dict[str, Any]:
     """Appends a promotion of ``version``; returns the row. ``anchors``: later candidates are compared with it too.
@@ -93,15 +94,15 @@ def promote(
         "compared_with": compared_with,
         "actor": actor,
         "reason": reason,
-        "at": at,
-        "serving_since": at if serves else None,
+        "at": now,
+        "serving_since": now if serves else None,
         "anchors": anchors,
     }
     try:
         connection.execute(sa.insert(promotions).values(row))
     except sa.exc.IntegrityError as error:
         raise RegistryError(
-            f"another promotion was recorded at the same moment: look at it, then promote {version}"
+            f"another promotion was recorded at the same time: look at it, then promote {version}"
         ) from error
     return row
 
@@ -123,7 +124,7 @@ def previous_champion(connection: Connection) -> str:
 
 
 def anchor(connection: Connection) -> str | None:
-    """The last version promoted because it was better beyond doubt, or by a person, and not rolled back since.
+    """The last version promoted because it was significantly better, or by a person, and not rolled back since.
 
     Candidates are compared with it as well as with the champion, which may be a hair worse than its predecessor every
     week, and would slide without it.
@@ -149,14 +150,14 @@ def was_promoted(connection: Connection, version: str, *, kind: str) -> bool:
     return connection.execute(sa.select(promotions.c.seq).where(such)).first() is not None
 
 
-def start_service(connection: Connection, seq: int, *, at: datetime) -> bool:
+def start_service(connection: Connection, seq: int, *, now: datetime) -> bool:
     """Lets promotion ``seq`` serve, unless a later promotion was appended or it serves already; returns whether it
     did."""
     later = sa.select(promotions.c.seq).where(promotions.c.seq > seq).exists()
     updated = connection.execute(
         sa.update(promotions)
         .where(promotions.c.seq == seq, promotions.c.serving_since.is_(None), ~later)
-        .values(serving_since=at)
+        .values(serving_since=now)
     )
     return updated.rowcount == 1
 

@@ -1,4 +1,4 @@
-"""The models: what each was trained from, the forms of it that can serve, and how it was judged."""
+"""The models: what each was trained from, the variants of it that can serve, and how it was judged."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -13,40 +13,44 @@ from senti_tasks.warehouse.models import corpora
 from senti_tasks.warehouse.schema import (
     champion_checks,
     gate_results,
-    model_forms,
     model_labels,
     model_metrics,
+    model_variants,
     models,
     review_labels,
 )
 
-_FORM_KEY = ["model_version", "form"]
+_VARIANT_KEY = ["model_version", "variant"]
 
 
 def register(
-    connection: Connection, model: Mapping[str, Any], *, label_names: Mapping[int, str], form: Mapping[str, Any]
+    connection: Connection, model: Mapping[str, Any], *, label_names: Mapping[int, str], variant: Mapping[str, Any]
 ) -> str:
-    """Registers a trained model with its label names and its first servable form; returns its version.
+    """Registers a trained model with its label names and its first servable variant; returns its version.
 
-    A model that this origin registered before stays as it is, and its version is returned: of two attempts of one
-    training, the first to arrive wins.
+    A model with the same idempotency key stays as it is, and its version is returned: of two attempts of
+    one training, the first to arrive wins.
     """
     connection.execute(insert(connection, models).values(model).on_conflict_do_nothing())
-    registered = model_of_origin(connection, model["origin"])
+    registered = model_by_key(connection, model["idempotency_key"])
     if registered is None:
         raise RegistryError(f"version {model['version']} was registered by another training: run this one again")
     version: str = registered["version"]
     names = [{"model_version": version, "label": label, "label_name": name} for label, name in label_names.items()]
     connection.execute(insert(connection, model_labels).on_conflict_do_nothing(), names)
     connection.execute(
-        insert(connection, model_forms).values({"model_version": version, **form}).on_conflict_do_nothing()
+        insert(connection, model_variants).values({"model_version": version, **variant}).on_conflict_do_nothing()
     )
     partitions.make(connection, review_labels, version)
     return version
 
 
-def model_of_origin(connection: Connection, origin: str) -> dict[str, Any] | None:
-    row = connection.execute(sa.select(models).where(models.c.origin == origin)).mappings().one_or_none()
+def model_by_key(connection: Connection, idempotency_key: str) -> dict[str, Any] | None:
+    row = (
+        connection.execute(sa.select(models).where(models.c.idempotency_key == idempotency_key))
+        .mappings()
+        .one_or_none()
+    )
     return None if row is None else dict(row)
 
 
@@ -78,27 +82,27 @@ def check_labels(connection: Connection, version: str, expected: Mapping[int, st
         )
 
 
-def serving_form(connection: Connection, version: str) -> dict[str, Any]:
-    """The form of ``version`` that serves: where it lies, its digest, its temperature."""
+def serving_variant(connection: Connection, version: str) -> dict[str, Any]:
+    """The variant of ``version`` that serves: where it lies, its digest, its temperature."""
     row = connection.execute(
-        sa.select(model_forms).where(model_forms.c.model_version == version, model_forms.c.serves)
+        sa.select(model_variants).where(model_variants.c.model_version == version, model_variants.c.serves)
     ).mappings()
     return dict(row.one())
 
 
-def record_forms(connection: Connection, version: str, rows: Iterable[Mapping[str, Any]]) -> str:
-    """Stores the forms of ``version`` with the verdict on each; returns the one that serves.
+def record_variants(connection: Connection, version: str, rows: Iterable[Mapping[str, Any]]) -> str:
+    """Stores the variants of ``version`` with the verdict on each; returns the one that serves.
 
     The one of ``rows`` that is marked so serves from then on, unless the model was judged meanwhile: what was judged is
     what runs.
     """
     if _verdict(connection, version) is None:
-        statement = insert(connection, model_forms)
-        replaced = {one.name: statement.excluded[one.name] for one in model_forms.c if one.name not in _FORM_KEY}
+        statement = insert(connection, model_variants)
+        replaced = {one.name: statement.excluded[one.name] for one in model_variants.c if one.name not in _VARIANT_KEY}
         values = [{"model_version": version, **row} for row in rows]
-        connection.execute(statement.on_conflict_do_update(index_elements=_FORM_KEY, set_=replaced), values)
-    form: str = serving_form(connection, version)["form"]
-    return form
+        connection.execute(statement.on_conflict_do_update(index_elements=_VARIANT_KEY, set_=replaced), values)
+    variant: str = serving_variant(connection, version)["variant"]
+    return variant
 
 
 def record_metrics(connection: Connection, version: str, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -125,9 +129,9 @@ def record_judgement(
 ) -> dict[str, Any]:
     """Stores the gate's verdict on ``version`` and every rule's figures and reason; a verdict once given stands.
 
-    ``test_keys`` are the split keys of the rows that judged, which are counted. Returns what stands: promote, champion
-    (the model compared with, or ``None``) and reasons, of the rules that passed or, for a refusal, of those that did
-    not; what was found in each slice is not among them.
+    ``test_keys`` are the content hashes of the rows that judged, which are counted. Returns what stands: promote,
+    champion (the model compared with, or ``None``) and reasons, of the rules that passed or, for a refusal, of those
+    that did not; what was found in each slice is not among them.
     """
     if _verdict(connection, version) is None:
         connection.execute(
@@ -153,7 +157,8 @@ def compared_with(connection: Connection, version: str) -> str | None:
 
 
 def is_superior(connection: Connection, version: str) -> bool:
-    """Whether the gate found ``version`` better than the models of its day beyond doubt, or met none."""
+    """Whether the gate found ``version`` significantly better than the models of its day, or had none to be compared
+    with."""
     return any(rule["rule"] == "superiority" and rule["figure"] == 1 for rule in judgement(connection, version))
 
 
@@ -171,9 +176,11 @@ def judgement(connection: Connection, version: str) -> list[dict[str, Any]]:
     return [dict(row) for row in connection.execute(ordered).mappings()]
 
 
-def forms(connection: Connection, version: str) -> list[dict[str, Any]]:
-    """The servable forms of ``version``."""
-    found = sa.select(model_forms).where(model_forms.c.model_version == version).order_by(model_forms.c.form)
+def variants(connection: Connection, version: str) -> list[dict[str, Any]]:
+    """The servable variants of ``version``."""
+    found = (
+        sa.select(model_variants).where(model_variants.c.model_version == version).order_by(model_variants.c.variant)
+    )
     return [dict(row) for row in connection.execute(found).mappings()]
 
 

@@ -37,15 +37,15 @@ def _served(connection: Connection) -> list[str]:
 def drop_labels(connection: Connection, version: str) -> None:
     """Removes the labels of a model, its history and errors. A rollback to it then takes a re-scoring.
 
-    Its runs that were not published are abandoned: one that came later would leave a mark, and a few labels behind it.
-    On PostgreSQL the labels are a partition, which goes at once. Raises ``LockedError`` when a reader holds it too
-    long.
+    Its runs that were not published are abandoned: one that was published later would set a watermark with only a few
+    labels behind it. On PostgreSQL the labels are a partition, which goes at once. Raises ``LockedError`` when a reader
+    holds it too long.
     """
-    publication_lock.lock(connection)
+    publication_lock.take(connection)
     of_it = sa.and_(scoring_runs.c.model_version == version, scoring_runs.c.state != "published")
     connection.execute(sa.update(scoring_runs).where(of_it).values(state="abandoned"))
     for table in (review_label_history, scoring_errors, label_rollups):
         connection.execute(sa.delete(table).where(table.c.model_version == version))
-    watermarks.forget(connection, version)
+    watermarks.remove(connection, version)
     partitions.drop(connection, review_labels, version)  # last: nobody can read any model's labels from here on
     partitions.make(connection, review_labels, version)  # it may be promoted again

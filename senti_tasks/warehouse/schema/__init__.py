@@ -1,7 +1,7 @@
 """The tables, as the newest migration leaves them (a test compares the two). The schema states the rules."""
 
 from senti_tasks.warehouse.schema.labels import (
-    forgotten_reviews,
+    erased_reviews,
     label_rollups,
     review_label_history,
     review_labels,
@@ -13,13 +13,13 @@ from senti_tasks.warehouse.schema.models import (
     champion_checks,
     corpora,
     encoders,
-    frozen_texts,
     gate_results,
-    model_forms,
     model_labels,
     model_metrics,
+    model_variants,
     models,
     promotions,
+    text_snapshots,
     text_splits,
 )
 from senti_tasks.warehouse.schema.runs import (
@@ -30,7 +30,7 @@ from senti_tasks.warehouse.schema.runs import (
     scoring_watermarks,
     staged_labels,
 )
-from senti_tasks.warehouse.schema.settings import calendar_days, publish_clock, warehouse_settings
+from senti_tasks.warehouse.schema.settings import calendar_days, publication_lock, warehouse_settings
 from senti_tasks.warehouse.schema.source import import_sources, review_annotations, reviews
 
 __all__ = [
@@ -41,18 +41,17 @@ __all__ = [
     "champion_checks",
     "corpora",
     "encoders",
-    "forgotten_reviews",
-    "frozen_texts",
+    "erased_reviews",
     "gate_results",
     "import_sources",
     "label_rollups",
     "metadata",
-    "model_forms",
     "model_labels",
     "model_metrics",
+    "model_variants",
     "models",
     "promotions",
-    "publish_clock",
+    "publication_lock",
     "review_annotations",
     "review_label_history",
     "review_labels",
@@ -64,6 +63,7 @@ __all__ = [
     "scoring_runs",
     "scoring_watermarks",
     "staged_labels",
+    "text_snapshots",
     "text_splits",
     "warehouse_settings",
 ]

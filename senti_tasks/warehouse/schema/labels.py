@@ -9,13 +9,13 @@ from senti_tasks.warehouse.types import ReviewId, UTCDateTime
 
 def _label_columns() -> list[Column[object]]:
     return [
-        Column("text_digest", Digest, nullable=False),
+        Column("text_hash", Digest, nullable=False),
         Column("review_updated_at", UTCDateTime, nullable=False),  # the version of the text that was read
         Column("label", sa.SmallInteger, nullable=False),
         Column("score", sa.Double, nullable=False),
         Column("confidence", sa.Double, nullable=False),
         Column("truncated", sa.Boolean, nullable=False),
-        Column("form", sa.Text, nullable=False),
+        Column("variant", sa.Text, nullable=False),
         Column("run_id", Counter, nullable=False),
         Column("scored_at", UTCDateTime, nullable=False),
         Column("local_day", sa.Date, nullable=False),  # the day the review was written, in SENTI_TIMEZONE
@@ -29,7 +29,7 @@ review_labels = Table(
     Column("review_id", ReviewId, primary_key=True),
     *_label_columns(),
     Column("publish_seq", Counter, nullable=False),
-    Index("ix_review_labels_text_digest", "model_version", "text_digest"),
+    Index("ix_review_labels_text_hash", "model_version", "text_hash"),
     postgresql_partition_by="LIST (model_version)",
 )
 
@@ -49,10 +49,10 @@ scoring_errors = Table(
     Column("model_version", sa.Text, primary_key=True),
     Column("review_id", ReviewId, primary_key=True),
     Column("review_updated_at", UTCDateTime, primary_key=True),
-    Column("text_digest", Digest, nullable=False),
+    Column("text_hash", Digest, nullable=False),
     Column("reason", sa.Text, nullable=False),
     Column("run_id", Counter, nullable=False),
-    Column("at", UTCDateTime, nullable=False),
+    Column("failed_at", UTCDateTime, nullable=False),
 )
 
 label_rollups = Table(  # sums over review_labels, kept with every publication, so that a month is thirty rows
@@ -66,11 +66,11 @@ label_rollups = Table(  # sums over review_labels, kept with every publication, 
     Column("confidence_sum", sa.Double, nullable=False),
 )
 
-forgotten_reviews = Table(  # erased on request: never labelled, published or imported again
-    "forgotten_reviews",
+erased_reviews = Table(  # erased on request: never labelled, published or imported again
+    "erased_reviews",
     metadata,
     Column("review_id", ReviewId, primary_key=True),
-    Column("at", UTCDateTime, nullable=False),
+    Column("erased_at", UTCDateTime, nullable=False),
     Column("actor", sa.Text, nullable=False),
     Column("reason", sa.Text, nullable=False),
 )

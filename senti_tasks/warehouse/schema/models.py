@@ -9,10 +9,12 @@ from senti_tasks.warehouse.types import ReviewId, UTCDateTime
 text_splits = Table(  # append-only: a text's split is decided once and never moves
     "text_splits",
     metadata,
-    Column("split_key", sa.String(64), primary_key=True),
+    Column("content_hash", sa.String(64), primary_key=True),
     Column("split", sa.Text, nullable=False),  # set_aside: it resembles texts of several splits
     Column("first_seen", UTCDateTime, nullable=False),
-    Column("shingles", sa.LargeBinary),  # what near-duplicates are recognised by, also when the review is gone
+    Column(
+        "shingles", sa.LargeBinary, nullable=False
+    ),  # what near-duplicates are recognised by, also when the review is gone
     Column("judgements", sa.Integer, nullable=False, server_default="0"),  # of models that its label has judged
     CheckConstraint("split IN ('train', 'validation', 'test', 'set_aside')", name="split"),
 )
@@ -21,7 +23,7 @@ corpora = Table(
     "corpora",
     metadata,
     Column("corpus", sa.Text, primary_key=True),
-    Column("origin", sa.Text, nullable=False, unique=True),  # a retried task finds what it froze
+    Column("idempotency_key", sa.Text, nullable=False, unique=True),  # a retried task finds its corpus
     Column("due", UTCDateTime, nullable=False),
     Column("artifact", sa.Text, nullable=False),
     Column("digest", sa.String(64), nullable=False),
@@ -33,7 +35,7 @@ models = Table(
     "models",
     metadata,
     Column("version", sa.Text, primary_key=True),
-    Column("origin", sa.Text, nullable=False, unique=True),
+    Column("idempotency_key", sa.Text, nullable=False, unique=True),
     Column("corpus", sa.Text, ForeignKey("corpora.corpus"), nullable=False),
     Column("base_model", sa.Text, nullable=False),
     Column("base_revision", sa.Text),
@@ -51,7 +53,7 @@ encoders = Table(  # pretrained on the unlabelled reviews: what a training can s
     "encoders",
     metadata,
     Column("version", sa.Text, primary_key=True),
-    Column("origin", sa.Text, nullable=False, unique=True),
+    Column("idempotency_key", sa.Text, nullable=False, unique=True),
     Column("base_model", sa.Text, nullable=False),
     Column("base_revision", sa.Text),
     Column("config", sa.JSON, nullable=False),
@@ -63,11 +65,11 @@ encoders = Table(  # pretrained on the unlabelled reviews: what a training can s
     Column("trained_at", UTCDateTime, nullable=False),
 )
 
-frozen_texts = Table(  # what an encoder is pretrained on; erased reviews are taken out of it
-    "frozen_texts",
+text_snapshots = Table(  # what an encoder is pretrained on; erased reviews are taken out of it
+    "text_snapshots",
     metadata,
-    Column("origin", sa.Text, primary_key=True),  # a retried task finds what it froze
-    Column("texts", sa.Text, nullable=False),  # the artifact as it was frozen: what encoders name
+    Column("idempotency_key", sa.Text, primary_key=True),  # a retried task finds its snapshot
+    Column("texts", sa.Text, nullable=False),  # the first name of the artifact: encoders refer to it
     Column("due", UTCDateTime, nullable=False),
     Column("base_model", sa.Text, nullable=False),
     Column("artifact", sa.Text, nullable=False),  # what is left of it
@@ -76,7 +78,7 @@ frozen_texts = Table(  # what an encoder is pretrained on; erased reviews are ta
     Column("created_at", UTCDateTime, nullable=False),
 )
 
-annotation_suspects = Table(  # labels by people that the other reviews of the corpus speak against
+annotation_suspects = Table(  # labels by people that are probably wrong, as the other reviews of the corpus suggest
     "annotation_suspects",
     metadata,
     Column("corpus", sa.Text, ForeignKey("corpora.corpus"), primary_key=True),
@@ -95,11 +97,11 @@ model_labels = Table(
     Column("label_name", sa.Text, nullable=False),
 )
 
-model_forms = Table(  # what can serve: fp32, bf16, int8, each a folder of its own; and what was refused, and why
-    "model_forms",
+model_variants = Table(  # what can serve: fp32, bf16, int8, each a folder of its own; and what was refused, and why
+    "model_variants",
     metadata,
     Column("model_version", sa.Text, ForeignKey("models.version"), primary_key=True),
-    Column("form", sa.Text, primary_key=True),
+    Column("variant", sa.Text, primary_key=True),
     Column("verdict", sa.Text, CheckConstraint("verdict IN ('proven', 'refused')", name="verdict"), nullable=False),
     Column("reason", sa.Text, nullable=False),
     Column("artifact", sa.Text),
@@ -118,7 +120,7 @@ model_metrics = Table(
     "model_metrics",
     metadata,
     Column("model_version", sa.Text, ForeignKey("models.version"), primary_key=True),  # the candidate being judged
-    Column("subject", sa.Text, primary_key=True),  # candidate, champion or baseline; or a form of the candidate
+    Column("subject", sa.Text, primary_key=True),  # candidate, champion or baseline; or a variant of the candidate
     Column("split", sa.Text, primary_key=True),
     Column("metric", sa.Text, primary_key=True),
     Column("value", sa.Double, nullable=False),
@@ -153,7 +155,7 @@ promotions = Table(  # append-only, but for serving_since, which is set once
     Column("reason", sa.Text, nullable=False),
     Column("at", UTCDateTime, nullable=False),
     Column("serving_since", UTCDateTime),  # empty: waiting until every review has its label
-    Column("anchors", sa.Boolean, nullable=False),  # better beyond doubt, or a person's: later candidates meet it too
+    Column("anchors", sa.Boolean, nullable=False),  # later candidates are compared with it too
     CheckConstraint("seq = previous_seq + 1", name="chain"),
     CheckConstraint("kind IN ('gate', 'person', 'overruling', 'rollback')", name="kind"),
 )
@@ -168,7 +170,7 @@ champion_checks = Table(  # the champion on labels that arrived since its corpus
     Column("macro_f1", sa.Double),
     Column("lower_bound", sa.Double),  # of the accuracy
     Column("upper_bound", sa.Double),
-    Column("promised", sa.Double),  # the accuracy that it was promoted with
+    Column("accuracy_at_promotion", sa.Double),  # on its test split, when it was judged
     Column("alarm", sa.Boolean, nullable=False),
     Column("reason", sa.Text, nullable=False),
     Column("checked_at", UTCDateTime, nullable=False),

@@ -10,10 +10,10 @@ scoring_runs = Table(
     "scoring_runs",
     metadata,
     Column("run_id", Counter, primary_key=True),
-    Column("origin", sa.Text, nullable=False, unique=True),  # makes opening a run idempotent
+    Column("idempotency_key", sa.Text, nullable=False, unique=True),  # makes opening a run idempotent
     Column("scope", sa.Text, nullable=False),
     Column("model_version", sa.Text, ForeignKey("models.version"), nullable=False),
-    Column("form", sa.Text, nullable=False),
+    Column("variant", sa.Text, nullable=False),
     Column("due", UTCDateTime, nullable=False),
     Column("state", sa.Text, nullable=False),
     Column("opened_at", UTCDateTime, nullable=False),
@@ -26,7 +26,7 @@ scoring_runs = Table(
     Column("truncated", Counter),
     Column("after_id", ReviewId),  # of a run over a range of keys: those above this one
     Column("through_id", ReviewId),  # ... up to this one
-    Column("late", Counter),  # of a reconciliation: planned reviews that the nights had no chance to see
+    Column("late", Counter),  # of a reconciliation: planned reviews that no nightly run could have seen
     Column("seconds", sa.Double),  # from opening to publication
     Column("overruled", sa.Text),  # the checks that a person overruled, what they found, and why and by whom
     Column("overruled_by", sa.Text),
@@ -40,10 +40,10 @@ scoring_watermarks = Table(  # everything changed up to here was planned and pub
     "scoring_watermarks",
     metadata,
     Column("model_version", sa.Text, ForeignKey("models.version"), primary_key=True),
-    Column("through", UTCDateTime, nullable=False),
+    Column("watermark", UTCDateTime, nullable=False),
 )
 
-run_summaries = Table(  # what a published run said, for the nights after it to be compared with
+run_summaries = Table(  # the label counts of a published run: later audits compare with them
     "run_summaries",
     metadata,
     Column("run_id", Counter, ForeignKey("scoring_runs.run_id"), primary_key=True),
@@ -53,7 +53,7 @@ run_summaries = Table(  # what a published run said, for the nights after it to 
     Column("confidence_squares", sa.Double, nullable=False),
 )
 
-run_items = Table(  # the frozen plan: which version of which review, in which shard (contiguous in review_id)
+run_items = Table(  # the plan: which version of which review, in which shard (contiguous in review_id)
     "run_items",
     metadata,
     Column("run_id", Counter, primary_key=True),
@@ -70,8 +70,8 @@ run_shards = Table(
     Column("shard", sa.SmallInteger, primary_key=True),
     Column("planned", Counter, nullable=False),
     Column("attempt", sa.Integer, nullable=False, server_default="0"),  # the fencing token: claiming raises it
-    Column("accepted_attempt", sa.Integer),  # set once, when every page is staged
-    Column("staged_through", ReviewId),  # the last review_id answered: where the next attempt goes on
+    Column("accepted_attempt", sa.Integer),  # set once, when every chunk is staged
+    Column("cursor", ReviewId),  # the last review_id answered: where the next attempt goes on
     CheckConstraint("accepted_attempt <= attempt", name="accepted"),
 )
 
@@ -82,7 +82,7 @@ staged_labels = Table(  # append-only and without an index, so that it takes row
     Column("shard", sa.SmallInteger, nullable=False),
     Column("attempt", sa.Integer, nullable=False),
     Column("review_id", ReviewId, nullable=False),
-    Column("text_digest", Digest, nullable=False),
+    Column("text_hash", Digest, nullable=False),
     Column("label", sa.SmallInteger),
     Column("score", sa.Double),
     Column("confidence", sa.Double),

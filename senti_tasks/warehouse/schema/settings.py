@@ -13,8 +13,8 @@ warehouse_settings = Table(
     Column("value", sa.Text, nullable=False),
 )
 
-publish_clock = Table(  # one row; updating it is the lock that makes publications follow one another
-    "publish_clock",
+publication_lock = Table(  # one row; updating it is the lock that makes publications follow one another
+    "publication_lock",
     metadata,
     Column("id", sa.SmallInteger, CheckConstraint("id = 1", name="one_row"), primary_key=True),
     Column("publish_seq", Counter, nullable=False),

@@ -27,7 +27,7 @@ review_annotations = Table(
     Column("annotator", sa.Text, primary_key=True),
     Column("annotated_at", UTCDateTime, primary_key=True),
     Column("label", sa.SmallInteger, nullable=False),
-    Column("text_digest", Digest, nullable=False),  # of the text that was judged
+    Column("text_hash", Digest, nullable=False),  # of the text that was judged
 )
 
 import_sources = Table(

@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from senti_tasks.warehouse.schema import forgotten_reviews, review_labels, reviews, scoring_errors
+from senti_tasks.warehouse.schema import erased_reviews, review_labels, reviews, scoring_errors
 from senti_tasks.warehouse.scoring import watermarks
 
 DAY = timedelta(days=1)
@@ -15,9 +15,9 @@ DAY = timedelta(days=1)
 def reviews_of(model_version: str, *, since: datetime | None = None) -> sa.Select[Any]:
     """Reviews (review_id, updated_at) with neither a label nor an error of this model for this version of the text.
 
-    ``since`` leaves out those that last changed before it: what a night pays for is then what is new, not what is old.
+    ``since`` leaves out those that last changed before it: a run then costs what is new, not what is old.
     A review without ``updated_at`` has no version that a label could be of: it is never pending (``senti doctor``
-    counts such rows). Nor is one that was forgotten.
+    counts such rows). Nor is one that was erased.
     """
     labelled = sa.and_(
         review_labels.c.model_version == model_version,
@@ -34,16 +34,16 @@ def reviews_of(model_version: str, *, since: datetime | None = None) -> sa.Selec
 
 
 def every_review() -> sa.Select[Any]:
-    """All reviews (review_id, updated_at) that have a version and were not forgotten."""
-    forgotten = sa.exists().where(forgotten_reviews.c.review_id == reviews.c.review_id)
-    return sa.select(reviews.c.review_id, reviews.c.updated_at).where(reviews.c.updated_at.is_not(None), ~forgotten)
+    """All reviews (review_id, updated_at) that have a version and were not erased."""
+    erased = sa.exists().where(erased_reviews.c.review_id == reviews.c.review_id)
+    return sa.select(reviews.c.review_id, reviews.c.updated_at).where(reviews.c.updated_at.is_not(None), ~erased)
 
 
 def since(connection: Connection, model_version: str, overlap: timedelta) -> datetime | None:
-    """From when on a night looks for changed reviews: ``overlap`` before the model's watermark, for transactions that
+    """From when on a run looks for changed reviews: ``overlap`` before the model's watermark, for transactions that
     were under way; ``None``, from the beginning, for a model that has none."""
-    mark = watermarks.of(connection, model_version)
-    return None if mark is None else mark - overlap
+    watermark = watermarks.of(connection, model_version)
+    return None if watermark is None else watermark - overlap
 
 
 def count(

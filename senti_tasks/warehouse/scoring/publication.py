@@ -1,4 +1,4 @@
-"""Audits a run's staged labels and publishes them in one transaction: analysts see all of a night, or none of it."""
+"""Audits a run's staged labels and publishes them in one transaction: analysts see all of a run, or none of it."""
 
 from datetime import datetime
 from pathlib import Path
@@ -12,8 +12,7 @@ from senti_tasks.warehouse import partitions
 from senti_tasks.warehouse.database import insert
 from senti_tasks.warehouse.migrations import SQL
 from senti_tasks.warehouse.schema import (
-    forgotten_reviews,
-    publish_clock,
+    erased_reviews,
     review_label_history,
     review_labels,
     reviews,
@@ -35,7 +34,7 @@ def audit(
 ) -> dict[str, Any]:
     """Runs every check of ``sql/checks`` on the run's staged labels, and marks the run as audited when all pass.
 
-    Those in ``sql/checks/usual`` compare the night with the 28 before it. A person may overrule them: ``anyway`` says
+    Those in ``sql/checks/usual`` compare the run with the 28 before it. A person may overrule them: ``anyway`` says
     why, ``actor`` who, and both are recorded with what the checks found, once and for good: a run that waited for a
     freeze to end is not held up by them again. The others hold what publishing rests on.
     Raises ``AuditError`` naming each failed check and its first offending rows. A published run is not audited again.
@@ -80,52 +79,52 @@ def _failures(connection: Connection, run_id: int, checks: list[Path]) -> list[s
     return failures
 
 
-def publish(connection: Connection, run_id: int, *, at: datetime) -> dict[str, Any]:
+def publish(connection: Connection, run_id: int, *, now: datetime) -> dict[str, Any]:
     """Merges the run's accepted labels into ``review_labels`` and records the run as published; returns its row.
 
     A label of a newer text is never replaced by one of an older text. What is replaced because the text was edited
     moves to ``review_label_history``. Publishing twice changes nothing. Raises ``RunStateError`` unless the run was
     audited.
     """
-    held = publication_lock.lock(connection)
+    held = publication_lock.take(connection)
     found = run(connection, run_id)
     if found["state"] == "published":
         return found
     if found["state"] != "audited":
         raise RunStateError(f"run {run_id} is {found['state']}, and only an audited run can be published")
-    publication_lock.require_thawed(held, run_id)
+    publication_lock.require_unfrozen(held, run_id)
     seq = held["publish_seq"] + 1
     again = found["scope"] == "all"
     publishing = _gather(connection, _judged(_accepted(found), again=again))
     _keep_history(connection, publishing, seq)
     rollups.add(connection, publishing)
     _merge(connection, publishing, seq)
-    _record_errors(connection, publishing, at, again=again)
+    _record_errors(connection, publishing, now, again=again)
     counts = _summarise(connection, run_id, publishing)
     publishing.drop(connection)
     published = {
         "state": "published",
         "publish_seq": seq,
-        "published_at": at,
-        "seconds": (at - found["opened_at"]).total_seconds(),
+        "published_at": now,
+        "seconds": (now - found["opened_at"]).total_seconds(),
         **counts,
         "superseded": found["planned"] - counts["labelled"] - counts["failed"],
     }
     connection.execute(sa.update(scoring_runs).where(scoring_runs.c.run_id == run_id).values(published))
-    connection.execute(sa.update(publish_clock).values(publish_seq=seq))
-    if found["scope"] != "rescore":  # which answers a range of keys: the mark comes when all of them are covered
+    publication_lock.advance(connection, seq)
+    if found["scope"] != "rescore":  # which answers a range of keys: the watermark moves when all ranges are covered
         watermarks.advance(connection, found["model_version"], min(found["due"], found["opened_at"]))
     return run(connection, run_id)
 
 
 def _accepted(found: dict[str, Any]) -> sa.Subquery:
-    """The run's answers from accepted shards, each with the version of the text that was planned and read. What was
-    forgotten meanwhile stays forgotten."""
+    """The run's answers from accepted shards, each with the version of the text that was planned and read. Reviews that
+    were erased meanwhile are left out."""
     staged, item, shard = staged_labels, run_items, run_shards
     return (
         sa.select(
             sa.literal(found["model_version"], sa.Text).label("model_version"),
-            sa.literal(found["form"], sa.Text).label("form"),
+            sa.literal(found["variant"], sa.Text).label("variant"),
             item.c.review_updated_at,
             *(column for column in staged.c if column.name not in ("shard", "attempt")),
         )
@@ -138,23 +137,22 @@ def _accepted(found: dict[str, Any]) -> sa.Subquery:
             ),
         )
         .join(shard, sa.and_(shard.c.run_id == staged.c.run_id, shard.c.shard == staged.c.shard))
-        .outerjoin(forgotten_reviews, forgotten_reviews.c.review_id == staged.c.review_id)
+        .outerjoin(erased_reviews, erased_reviews.c.review_id == staged.c.review_id)
         .where(
             staged.c.run_id == found["run_id"],
             shard.c.accepted_attempt.is_not(None),
-            forgotten_reviews.c.review_id.is_(None),
+            erased_reviews.c.review_id.is_(None),
         )
         .subquery("answers")
     )
 
 
 def _judged(answers: sa.Subquery, *, again: bool) -> sa.Select[Any]:
-    """``answers``, and which of them are labels that are to stand: of reviews without a label yet, or with one of an
-    older text, which they replace.
+    """``answers``, and which of them are labels to publish: of reviews without a label, or with an older one.
 
-    Older is an earlier version, unless it is the one in ``reviews`` now, and any other version than that one: time goes
-    backwards when a backup is restored. ``again`` lets a label replace one of the same version. Publications follow one
-    another, so what is decided here still holds when it is written.
+    A label is older if its version is earlier than the answer's, or if it is not the version now in ``reviews``. The
+    second case covers a restored backup, where versions go backwards. ``again`` also replaces a label of the same
+    version. The publication lock is held, so the decision still holds when the labels are written.
     """
     old, answer = review_labels, answers.c
     other = answer.review_updated_at != old.c.review_updated_at
@@ -196,7 +194,7 @@ def _keep_history(connection: Connection, publishing: sa.Table, seq: int) -> Non
     replaced = (
         sa.select(*old.c, sa.literal(seq, sa.BigInteger))
         .join(publishing, sa.and_(new.model_version == old.c.model_version, new.review_id == old.c.review_id))
-        .where(new.replaces, new.text_digest != old.c.text_digest)
+        .where(new.replaces, new.text_hash != old.c.text_hash)
     )
     names = [*old.c.keys(), "replaced_by"]
     connection.execute(sa.insert(review_label_history).from_select(names, replaced))
@@ -210,17 +208,19 @@ def _merge(connection: Connection, publishing: sa.Table, seq: int) -> None:
     statement = insert(connection, review_labels)
     changed = {column.name: statement.excluded[column.name] for column in review_labels.c if column.name not in keys}
     replacing = statement.on_conflict_do_update(index_elements=keys, set_=changed)
-    # What is new is told apart, as most of a night is: looking for what it could replace takes a fifth of the time.
+    # Most labels of a run are new. They are inserted apart: looking for rows to replace takes a fifth of the time.
     for way, rows in ((statement, new.stands & ~new.replaces), (replacing, new.replaces)):
         connection.execute(way.from_select([*LABEL_COLUMNS, "publish_seq"], labels.where(rows)))
 
 
-def _record_errors(connection: Connection, publishing: sa.Table, at: datetime, *, again: bool) -> None:
-    names = ["model_version", "review_id", "review_updated_at", "text_digest", "reason", "run_id"]
-    failed = sa.select(*(publishing.c[name] for name in names), sa.literal(at, scoring_errors.c.at.type)).where(
+def _record_errors(connection: Connection, publishing: sa.Table, now: datetime, *, again: bool) -> None:
+    names = ["model_version", "review_id", "review_updated_at", "text_hash", "reason", "run_id"]
+    failed = sa.select(*(publishing.c[name] for name in names), sa.literal(now, scoring_errors.c.failed_at.type)).where(
         publishing.c.reason.is_not(None)
     )
-    connection.execute(insert(connection, scoring_errors).from_select([*names, "at"], failed).on_conflict_do_nothing())
+    connection.execute(
+        insert(connection, scoring_errors).from_select([*names, "failed_at"], failed).on_conflict_do_nothing()
+    )
     new, old = publishing.c, scoring_errors.c  # a full run may label what could not be labelled before
     now_labelled = sa.select(new.review_id).where(
         new.stands,
@@ -233,7 +233,7 @@ def _record_errors(connection: Connection, publishing: sa.Table, at: datetime, *
 
 
 def _summarise(connection: Connection, run_id: int, publishing: sa.Table) -> dict[str, int]:
-    """Keeps what the run said, label by label: what the audits of the nights to come compare theirs with. Returns how
+    """Records the counts of the run per label: audits of later runs compare with them. Returns how
     many reviews it labelled, could not score, and read the beginning and the end of."""
     said, count, total = publishing.c, sa.func.count(), sa.func.sum
     truncated = total(sa.case((said.truncated, 1), else_=0)).label("truncated")

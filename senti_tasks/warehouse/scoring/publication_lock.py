@@ -1,6 +1,6 @@
-"""The clock of publications: one row, whose lock makes them follow one another, and the switch that keeps them back.
+"""The publication lock: one row, whose lock makes publications follow one another, and the switch that freezes them.
 
-A freeze keeps back publications and nothing else: nights go on being scored, and wait.
+A freeze holds back publications only: runs are still scored and audited, and wait.
 """
 
 from collections.abc import Mapping
@@ -11,44 +11,53 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from senti_tasks.errors import FrozenError
-from senti_tasks.warehouse.schema import publish_clock
+from senti_tasks.warehouse.schema import publication_lock as table
 
 
-def lock(connection: Connection) -> dict[str, Any]:
-    """The newest publish_seq and the freeze, with their row locked until the transaction ends: whoever changes
-    published labels takes this turn."""
-    unchanged = sa.update(publish_clock).values(publish_seq=publish_clock.c.publish_seq)
-    return dict(connection.execute(unchanged.returning(publish_clock)).mappings().one())
+def take(connection: Connection) -> dict[str, Any]:
+    """Locks the row until the transaction ends, and returns it: the newest publish_seq and the freeze, if any.
+
+    Everything that changes published labels takes this lock first.
+    """
+    unchanged = sa.update(table).values(publish_seq=table.c.publish_seq)
+    return dict(connection.execute(unchanged.returning(table)).mappings().one())
 
 
-def freeze(connection: Connection, *, by: str, reason: str, at: datetime) -> dict[str, Any]:
-    """Keeps publications back from the next one on: one that is under way ends first. A freeze in force stays as it
-    is. Returns since when, by whom and why."""
-    thawed = publish_clock.c.frozen_at.is_(None)
-    values = {"frozen_at": at, "frozen_by": by, "frozen_reason": reason}
-    connection.execute(sa.update(publish_clock).where(thawed).values(values))
-    return state(connection) or {}
+def advance(connection: Connection, publish_seq: int) -> None:
+    """Records the number of the newest publication."""
+    connection.execute(sa.update(table).values(publish_seq=publish_seq))
+
+
+def freeze(connection: Connection, *, by: str, reason: str, now: datetime) -> dict[str, Any]:
+    """Freezes publishing, and returns since when, by whom and why.
+
+    A publication under way is finished first. A freeze that is in force already stays as it is.
+    """
+    unfrozen = table.c.frozen_at.is_(None)
+    values = {"frozen_at": now, "frozen_by": by, "frozen_reason": reason}
+    connection.execute(sa.update(table).where(unfrozen).values(values))
+    return freeze_in_force(connection) or {}
 
 
 def unfreeze(connection: Connection) -> bool:
-    """Lets publications go on; returns whether they were kept back."""
-    frozen = publish_clock.c.frozen_at.is_not(None)
+    """Ends the freeze; returns whether there was one."""
+    frozen = table.c.frozen_at.is_not(None)
     nothing = dict.fromkeys(("frozen_at", "frozen_by", "frozen_reason"))
-    return connection.execute(sa.update(publish_clock).where(frozen).values(nothing)).rowcount == 1
+    return connection.execute(sa.update(table).where(frozen).values(nothing)).rowcount == 1
 
 
-def state(connection: Connection) -> dict[str, Any] | None:
-    """Since when, by whom and why publications are kept back; ``None`` when they are not."""
+def freeze_in_force(connection: Connection) -> dict[str, Any] | None:
+    """Since when, by whom and why publishing is frozen; ``None`` when it is not."""
     names = ("frozen_at", "frozen_by", "frozen_reason")
-    row = connection.execute(sa.select(*(publish_clock.c[name] for name in names))).mappings().one()
+    row = connection.execute(sa.select(*(table.c[name] for name in names))).mappings().one()
     return dict(row) if row["frozen_at"] is not None else None
 
 
-def require_thawed(held: Mapping[str, Any], run_id: int) -> None:
-    """Raises ``FrozenError`` when ``held``, the row that a publication holds, says that publications are kept back."""
-    if held["frozen_at"] is not None:
+def require_unfrozen(row: Mapping[str, Any], run_id: int) -> None:
+    """Raises ``FrozenError`` when ``row``, as ``take`` returns it, has a freeze."""
+    if row["frozen_at"] is not None:
         raise FrozenError(
-            f"run {run_id} is scored and audited, and waits: publishing was frozen by {held['frozen_by']} on "
-            f"{held['frozen_at']:%Y-%m-%d %H:%M} UTC ({held['frozen_reason']}). After `senti unfreeze` clear the "
+            f"run {run_id} is scored and audited, and waits: publishing was frozen by {row['frozen_by']} on "
+            f"{row['frozen_at']:%Y-%m-%d %H:%M} UTC ({row['frozen_reason']}). After `senti unfreeze` clear the "
             f"task, or run `senti score --run {run_id}`"
         )

@@ -24,7 +24,7 @@ def subtract(connection: Connection, removed: ColumnElement[bool]) -> None:
 
 
 def rebuild(connection: Connection, model_version: str) -> None:
-    """Adds up a model's labels anew: sums of floats drift by a hair with every night."""
+    """Adds up a model's labels anew: sums of floats drift a little with every run."""
     connection.execute(sa.delete(label_rollups).where(label_rollups.c.model_version == model_version))
     mine = review_labels.c.model_version == model_version
     _change(connection, sa.select(*_entries(review_labels, 1)).where(mine))

@@ -1,4 +1,4 @@
-"""Scoring runs: opened once under an origin, with a frozen plan of which reviews they answer; published or given up."""
+"""Scoring runs: opened once per idempotency key, planned once, then published or given up."""
 
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -15,27 +15,40 @@ from senti_tasks.warehouse.scoring import pending, publication_lock
 
 
 def open_run(
-    connection: Connection, *, origin: str, scope: str, model_version: str, form: str, due: datetime, at: datetime
+    connection: Connection,
+    *,
+    idempotency_key: str,
+    scope: str,
+    model_version: str,
+    variant: str,
+    due: datetime,
+    now: datetime,
 ) -> dict[str, Any]:
-    """The run of ``origin``: the one it opened before, whatever its state, or a new one for ``model_version``."""
+    """The run with this ``idempotency_key``, whatever its state; a new one for ``model_version`` if there is none."""
     values = {
-        "origin": origin,
+        "idempotency_key": idempotency_key,
         "scope": scope,
         "model_version": model_version,
-        "form": form,
+        "variant": variant,
         "due": due,
         "state": "open",
-        "opened_at": at,
+        "opened_at": now,
     }
     connection.execute(
-        insert(connection, scoring_runs).values(values).on_conflict_do_nothing(index_elements=["origin"])
+        insert(connection, scoring_runs).values(values).on_conflict_do_nothing(index_elements=["idempotency_key"])
     )
-    return dict(connection.execute(sa.select(scoring_runs).where(scoring_runs.c.origin == origin)).mappings().one())
+    return dict(
+        connection.execute(sa.select(scoring_runs).where(scoring_runs.c.idempotency_key == idempotency_key))
+        .mappings()
+        .one()
+    )
 
 
-def run_of_origin(connection: Connection, origin: str) -> int | None:
-    """The run that ``origin`` opened before, if it did."""
-    found: int | None = connection.scalar(sa.select(scoring_runs.c.run_id).where(scoring_runs.c.origin == origin))
+def run_by_key(connection: Connection, idempotency_key: str) -> int | None:
+    """The run with this ``idempotency_key``; ``None`` if there is none."""
+    found: int | None = connection.scalar(
+        sa.select(scoring_runs.c.run_id).where(scoring_runs.c.idempotency_key == idempotency_key)
+    )
     return found
 
 
@@ -47,13 +60,13 @@ def run(connection: Connection, run_id: int) -> dict[str, Any]:
     return dict(row)
 
 
-def unfinished_run(connection: Connection, *, scope: str, origin_prefix: str) -> dict[str, Any] | None:
-    """The oldest run of ``scope`` that was opened under ``origin_prefix`` and not published."""
+def unfinished_run(connection: Connection, *, scope: str, key_prefix: str) -> dict[str, Any] | None:
+    """The oldest run of ``scope`` whose idempotency key begins with ``key_prefix`` and that was not published."""
     oldest = (
         sa.select(scoring_runs)
         .where(
             scoring_runs.c.scope == scope,
-            scoring_runs.c.origin.startswith(origin_prefix, autoescape=True),
+            scoring_runs.c.idempotency_key.startswith(key_prefix, autoescape=True),
             scoring_runs.c.state.not_in(["published", "abandoned"]),
         )
         .order_by(scoring_runs.c.run_id)
@@ -71,7 +84,7 @@ def waiting(connection: Connection) -> list[int]:
 
 def abandon(connection: Connection, run_id: int) -> None:
     """Gives up a run that was not published: it will not be, and what it staged is swept."""
-    publication_lock.lock(
+    publication_lock.take(
         connection
     )  # a publication of it that is under way ends first, and with its staged rows in place
     unpublished = sa.and_(scoring_runs.c.run_id == run_id, scoring_runs.c.state != "published")
@@ -79,8 +92,8 @@ def abandon(connection: Connection, run_id: int) -> None:
 
 
 def abandon_overtaken(connection: Connection, *, before: datetime) -> list[int]:
-    """Gives up nights opened before ``before`` that a later one made needless: it planned what they had not published,
-    and was published. Returns their run_ids. (Nobody resumes the run of an old DAG run; its staged rows would stay.)"""
+    """Gives up unpublished runs opened before ``before`` that a later one replaced: it planned their reviews, and was
+    published. Returns their run_ids. (Nobody resumes the run of an old DAG run; its staged rows would stay.)"""
     later = scoring_runs.alias("later")
     whole = ("new", "reconcile", "all")
     overtaken = sa.exists().where(
@@ -118,11 +131,11 @@ def _scope(connection: Connection, found: dict[str, Any], overlap: timedelta) ->
 def open_ranges(
     connection: Connection,
     *,
-    origin: str,
+    idempotency_key: str,
     model_version: str,
-    form: str,
+    variant: str,
     due: datetime,
-    at: datetime,
+    now: datetime,
     rows: int,
     most: int,
 ) -> list[int]:
@@ -139,21 +152,29 @@ def open_ranges(
         numbered.c.position % size == 0, numbered.c.position < numbered.c.total
     )
     bounds = [None, *connection.execute(ends.order_by(numbered.c.review_id)).scalars(), None]
-    values = {"scope": "rescore", "model_version": model_version, "form": form, "due": due, "opened_at": at}
+    values = {"scope": "rescore", "model_version": model_version, "variant": variant, "due": due, "opened_at": now}
     ranges = [
-        {**values, "origin": f"{origin}#{number}", "state": "open", "after_id": after, "through_id": through}
+        {
+            **values,
+            "idempotency_key": f"{idempotency_key}#{number}",
+            "state": "open",
+            "after_id": after,
+            "through_id": through,
+        }
         for number, (after, through) in enumerate(pairwise(bounds))
     ]
-    first = insert(connection, scoring_runs).values(ranges[0]).on_conflict_do_nothing(index_elements=["origin"])
+    first = (
+        insert(connection, scoring_runs).values(ranges[0]).on_conflict_do_nothing(index_elements=["idempotency_key"])
+    )
     opened = connection.scalar(first.returning(scoring_runs.c.run_id))
     if opened is not None and ranges[1:]:  # else another attempt has opened its own meanwhile
         connection.execute(sa.insert(scoring_runs), ranges[1:])
-    return ranges_of_origin(connection, origin)
+    return ranges_by_key(connection, idempotency_key)
 
 
-def ranges_of_origin(connection: Connection, origin: str) -> list[int]:
-    """The runs over ranges of keys that ``origin`` opened before; none, if it did not."""
-    mine = scoring_runs.c.origin.startswith(f"{origin}#", autoescape=True)
+def ranges_by_key(connection: Connection, idempotency_key: str) -> list[int]:
+    """The runs over ranges of review_id that were opened under ``idempotency_key``; empty if there are none."""
+    mine = scoring_runs.c.idempotency_key.startswith(f"{idempotency_key}#", autoescape=True)
     found = sa.select(scoring_runs.c.run_id).where(mine).order_by(scoring_runs.c.run_id)
     return list(connection.execute(found).scalars())
 
@@ -167,11 +188,11 @@ def plan(
     max_shards: int = 500,
     overlap: timedelta = pending.DAY,
 ) -> list[int]:
-    """Freezes which versions of which reviews the run answers, in ranges of review_id of like size: ``shards`` of them,
+    """Records which versions of which reviews the run answers, in ranges of review_id of like size: ``shards`` of them,
     or as many as keep to ``shard_rows`` and ``max_shards``.
 
     A run of the scope ``new`` looks at what changed since ``overlap`` before the model's watermark; ``reconcile`` looks
-    at everything, and counts as late what a night would not have seen.
+    at everything, and counts as late what a run of the scope ``new`` would not have seen.
     Returns the shards' numbers: at least one, which is empty when there is nothing to do. A planned run stays as it is.
     """
     found = run(connection, run_id)
@@ -213,8 +234,8 @@ def _least(number: sa.ColumnElement[int], most: int) -> sa.ColumnElement[int]:
 
 
 def _late(connection: Connection, found: dict[str, Any], overlap: timedelta) -> int | None:
-    """Of what a reconciliation planned, how many reviews changed before what the nights look at: they were committed
-    after the night that should have seen them."""
+    """Of what a reconciliation planned, how many reviews changed before the time from which runs of the scope ``new``
+    look: they were committed after the run that should have seen them."""
     if found["scope"] != "reconcile":
         return None
     if (seen := pending.since(connection, found["model_version"], overlap)) is None:
@@ -224,12 +245,12 @@ def _late(connection: Connection, found: dict[str, Any], overlap: timedelta) -> 
 
 
 def answered(connection: Connection, run_id: int) -> int:
-    """How many planned reviews lie at or before the marks of their shards."""
+    """How many planned reviews lie at or before the cursors of their shards."""
     shard = run_shards
     mine = sa.and_(shard.c.run_id == run_items.c.run_id, shard.c.shard == run_items.c.shard)
     passed = (
         sa.select(sa.func.count())
         .select_from(run_items.join(shard, mine))
-        .where(run_items.c.run_id == run_id, run_items.c.review_id <= shard.c.staged_through)
+        .where(run_items.c.run_id == run_id, run_items.c.review_id <= shard.c.cursor)
     )
     return connection.scalar(passed) or 0

@@ -1,9 +1,9 @@
-"""Shards of a run: an attempt claims one, reads what it planned page by page, and stages what the model said.
+"""Shards of a run: an attempt claims a shard, reads the planned reviews chunk by chunk, and stages their labels.
 
-Exactly once, by construction: a shard's row holds the attempt that owns it and the last review answered. Staging a page
-moves that mark from where the attempt left it and appends the labels in one transaction, and only for the attempt that
-still owns the shard. So an attempt that was presumed dead writes nothing once another has claimed the shard, and the
-other goes on at the mark.
+Labels are staged exactly once. The shard's row holds the attempt that owns it and a cursor: the last review that was
+staged. Staging a chunk moves the cursor and appends the labels in one transaction, and only if the attempt still owns
+the shard and the cursor is where this attempt left it. An attempt that was presumed dead can therefore write nothing
+after another one has claimed the shard, and the new attempt continues at the cursor.
 """
 
 import json
@@ -28,7 +28,7 @@ class Claim:
     run_id: int
     shard: int
     attempt: int
-    staged_through: Any
+    cursor: Any
     """The last review_id that was answered, by this attempt or earlier ones; ``None`` at the beginning."""
     planned: int
     """Reviews in the shard."""
@@ -51,20 +51,20 @@ def claim(connection: Connection, run_id: int, shard: int) -> Claim | None:
         sa.update(run_shards)
         .where(_one_shard(run_id, shard), run_shards.c.accepted_attempt.is_(None), _wanted(run_id))
         .values(attempt=run_shards.c.attempt + 1)
-        .returning(run_shards.c.attempt, run_shards.c.staged_through, run_shards.c.planned)
+        .returning(run_shards.c.attempt, run_shards.c.cursor, run_shards.c.planned)
     ).one_or_none()
     if row is not None:
-        return Claim(run_id, shard, row.attempt, row.staged_through, row.planned)
+        return Claim(run_id, shard, row.attempt, row.cursor, row.planned)
     _require_wanted(connection, run_id)
     if connection.execute(sa.select(run_shards.c.shard).where(_one_shard(run_id, shard))).one_or_none() is None:
         raise RunStateError(f"run {run_id} has no shard {shard}: plan it first")
     return None
 
 
-def read_page(connection: Connection, run_id: int, shard: int, *, after: Any, limit: int) -> list[Item]:
+def read_chunk(connection: Connection, run_id: int, shard: int, *, after: Any, limit: int) -> list[Item]:
     """The next ``limit`` planned reviews past ``after``, in order of review_id, each as it stands now."""
     # By key alone, and the version compared afterwards: an import gives all of its rows one updated_at, and a planner
-    # that took its index would read them all for every review of the page.
+    # that took its index would read them all for every review of the chunk.
     wanted = (
         sa.select(run_items.c.review_id, run_items.c.review_updated_at)
         .where(run_items.c.run_id == run_id, run_items.c.shard == shard)
@@ -75,27 +75,27 @@ def read_page(connection: Connection, run_id: int, shard: int, *, after: Any, li
         wanted = wanted.where(run_items.c.review_id > after)
     item = wanted.cte("item")
     unchanged = sa.func.coalesce(reviews.c.updated_at == item.c.review_updated_at, sa.false())
-    page = (
+    chunk = (
         sa.select(item.c.review_id, sa.case((unchanged, reviews.c.review_text)), reviews.c.created_at, ~unchanged)
         .select_from(item.outerjoin(reviews, reviews.c.review_id == item.c.review_id))
         .order_by(item.c.review_id)
     )
-    return [Item._make(row) for row in connection.execute(page).all()]
+    return [Item._make(row) for row in connection.execute(chunk).all()]
 
 
 def answers_before(
-    connection: Connection, model_version: str, form: str, digests: Iterable[str]
+    connection: Connection, model_version: str, variant: str, digests: Iterable[str]
 ) -> dict[str, dict[str, Any]]:
-    """What this form of the model published of texts with these digests before: digest to label, score, confidence,
+    """What this variant of the model published of texts with these digests before: digest to label, score, confidence,
     truncated. One probe of an index per digest, however many reviews share it."""
     if not (different := sorted(set(digests))):
         return {}
     asked = _listed(connection, different)
-    same = sa.and_(review_labels.c.model_version == model_version, review_labels.c.form == form)
+    same = sa.and_(review_labels.c.model_version == model_version, review_labels.c.variant == variant)
     other = review_labels.alias("other")
     one = (
         sa.select(other.c.review_id)
-        .where(other.c.model_version == model_version, other.c.form == form, other.c.text_digest == asked.c.digest)
+        .where(other.c.model_version == model_version, other.c.variant == variant, other.c.text_hash == asked.c.digest)
         .limit(1)
         .scalar_subquery()
     )
@@ -119,20 +119,20 @@ def _listed(connection: Connection, digests: list[str]) -> sa.CTE:
     return sa.select(digest.label("digest")).cte("asked")
 
 
-def stage(connection: Connection, claim: Claim, answers: Answers, *, through: Any) -> Claim:
-    """Appends the answers of one page and moves the shard's mark to ``through``, its last review_id; returns the claim
-    to go on with.
+def stage(connection: Connection, claim: Claim, answers: Answers, *, cursor: Any) -> Claim:
+    """Appends the labels of one chunk and moves the shard's cursor to ``cursor``, its last review_id; returns the claim
+    for the next chunk.
 
-    Raises ``ShardTakenError`` when another attempt has claimed the shard since, or the mark is not where this one left
-    it: nothing is written then.
+    Raises ``ShardTakenError`` when another attempt has claimed the shard since, or the cursor is not where this one
+    left it: nothing is written then.
     """
     if connection.dialect.name == "postgresql":
-        # Nobody waits for the disk. A page that a crash of the server takes back takes its mark along, and whoever goes
-        # on as if it were there is refused; accepting the shard waits for all of its pages.
+        # The commit does not wait for the disk. If the server crashes, a chunk is lost together with its cursor, and an
+        # attempt that continues with the old cursor is refused. Accepting the shard waits for all of its chunks.
         connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
-    _hold(connection, claim, staged_through=through)
+    _hold(connection, claim, cursor=cursor)
     staging.append(connection, claim.run_id, claim.shard, claim.attempt, answers)
-    return replace(claim, staged_through=through)
+    return replace(claim, cursor=cursor)
 
 
 def accept(connection: Connection, claim: Claim) -> None:
@@ -145,15 +145,15 @@ def _hold(connection: Connection, claim: Claim, **values: Any) -> None:
         _one_shard(claim.run_id, claim.shard),
         run_shards.c.attempt == claim.attempt,
         run_shards.c.accepted_attempt.is_(None),
-        run_shards.c.staged_through.is_not_distinct_from(claim.staged_through),
+        run_shards.c.cursor.is_not_distinct_from(claim.cursor),
         _wanted(claim.run_id),
     )
     if connection.execute(sa.update(run_shards).where(mine).values(values)).rowcount != 1:
         _require_wanted(connection, claim.run_id)
         raise ShardTakenError(
             f"shard {claim.shard} of run {claim.run_id} was claimed again after attempt {claim.attempt}, or a crash of "
-            "the database took back its last page: this attempt stops here, and the next one goes on from the last "
-            "page that is staged"
+            "the database took back its last chunk: this attempt stops here, and the next one goes on from the last "
+            "chunk that is staged"
         )
 
 

@@ -1,6 +1,6 @@
-"""Appends answers to ``staged_labels`` as fast as the database takes them: binary COPY on PostgreSQL, one prepared
-INSERT on SQLite."""
+"""Appends labels to ``staged_labels``: binary COPY on PostgreSQL, one prepared INSERT on SQLite."""
 
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -12,17 +12,16 @@ import numpy.typing as npt
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from senti_tasks.warehouse import binary_copy, partitions
-from senti_tasks.warehouse.binary_copy import Column, float8, int2, int4, int8
+from senti_tasks.warehouse import partitions
 from senti_tasks.warehouse.schema import staged_labels
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What a model said of n reviews, a column each, all in one order."""
+    """The result of scoring n reviews, a column each, all in the same order."""
 
     review_ids: Sequence[Any]
-    text_digests: Sequence[str]
+    text_hashes: Sequence[str]
     labels: npt.NDArray[np.int64]
     """(n,); -1 where there is a reason instead."""
     scores: npt.NDArray[np.float64]
@@ -50,76 +49,81 @@ def append(connection: Connection, run_id: int, shard: int, attempt: int, answer
         _insert(connection, run_id, shard, attempt, answers)
 
 
-COPIED = (
-    *("run_id", "shard", "attempt", "text_digest", "truncated", "local_day", "scored_at"),
-    *("label", "score", "confidence", "reason", "review_id"),
-)
-"""The columns in the order in which they are copied."""
+TYPES = {
+    "run_id": "int8",
+    "shard": "int2",
+    "attempt": "int4",
+    "text_hash": "varchar",
+    "label": "int2",
+    "score": "float8",
+    "confidence": "float8",
+    "truncated": "bool",
+    "local_day": "date",
+    "scored_at": "timestamptz",
+    "reason": "text",
+}
+"""PostgreSQL's types of the columns, but for the review_id, in the order in which they are copied."""
+KEY_TYPES = {int: "int8", str: "text", uuid.UUID: "uuid"}
 
 
 def _copy(connection: Connection, run_id: int, shard: int, attempt: int, answers: Answers) -> None:
-    # Into the run's partition itself: nothing is routed, and no lock on the whole is taken.
+    # Into the run's partition itself: nothing is routed, and no lock on the whole table is taken.
     table = connection.dialect.identifier_preparer.quote(partitions.name_of(staged_labels, run_id))
-    statement = f"COPY {table} ({', '.join(COPIED)}) FROM STDIN (FORMAT BINARY)"
+    statement = f"COPY {table} ({', '.join(TYPES)}, review_id) FROM STDIN (FORMAT BINARY)"
     driver: Any = connection.connection.driver_connection
     import psycopg  # SQLite needs no driver of PostgreSQL
 
     try:
         with driver.cursor() as cursor, cursor.copy(statement) as copy:
-            copy.write(binary_copy.BEGIN)
-            for rows in copied(run_id, shard, attempt, answers):
-                copy.write(rows)
-            copy.write(binary_copy.END)
+            copy.set_types([*TYPES.values(), KEY_TYPES[type(answers.review_ids[0])]])
+            for row in _rows(run_id, shard, attempt, answers):
+                copy.write_row(row)
     except psycopg.Error as error:  # as SQLAlchemy, which knows no COPY, would raise it
         raise sa.exc.DBAPIError.instance(
             statement, None, error, psycopg.Error, connection_invalidated=driver.closed, dialect=connection.dialect
         ) from error
 
 
-COPIED_AT_ONCE = 2_048
-"""Rows that are encoded while PostgreSQL stores those before them."""
+def _rows(run_id: int, shard: int, attempt: int, answers: Answers) -> Iterator[tuple[Any, ...]]:
+    """The rows in the order of ``TYPES``, with the review_id last."""
+    columns = _columns(answers)
+    return zip(
+        *(repeat(key) for key in (run_id, shard, attempt)),
+        answers.text_hashes,
+        *(columns[name] for name in ("label", "score", "confidence", "truncated")),
+        answers.local_days,
+        repeat(answers.scored_at),
+        columns["reason"],
+        answers.review_ids,
+        strict=False,  # some repeat for ever
+    )
 
 
-def copied(run_id: int, shard: int, attempt: int, answers: Answers) -> Iterator[bytes]:
-    """``answers`` as rows of ``COPIED``, in parts: those with a label, and then the others."""
-    labelled = answers.labels >= 0
-    keys = ((run_id, int8), (shard, int2), (attempt, int4))
-    for places in (np.flatnonzero(labelled), np.flatnonzero(~labelled)):
-        for start in range(0, len(places), COPIED_AT_ONCE):
-            part = places[start : start + COPIED_AT_ONCE]
-            n, at = len(part), part.tolist()
-            columns: list[Column] = [
-                *(np.full(n, key, kind) for key, kind in keys),
-                np.array([answers.text_digests[place] for place in at], "S32"),
-                answers.truncated[part].astype(np.int8),
-                binary_copy.dates([answers.local_days[place] for place in at]),
-                binary_copy.moments(answers.scored_at, n),
-            ]
-            if labelled[part[0]]:
-                scores = (answers.scores, answers.confidences)
-                columns += [answers.labels[part].astype(int2), *(of[part].astype(float8) for of in scores), None]
-            else:
-                columns += [None, None, None, [answers.reasons[place].encode() for place in at]]
-            columns.append(binary_copy.keys([answers.review_ids[place] for place in at]))
-            yield binary_copy.rows(columns, n)
+def _columns(answers: Answers) -> dict[str, Sequence[Any]]:
+    """The columns that come as arrays, as Python values; without a label, score and confidence where there is a
+    reason."""
+    labelled = (answers.labels >= 0).tolist()
+    arrays = (("label", answers.labels), ("score", answers.scores), ("confidence", answers.confidences))
+    return {
+        **{
+            name: [value if known else None for value, known in zip(of.tolist(), labelled, strict=True)]
+            for name, of in arrays
+        },
+        "truncated": answers.truncated.tolist(),
+        "reason": [answers.reasons.get(position) for position in range(len(answers))],
+    }
 
 
 def _insert(connection: Connection, run_id: int, shard: int, attempt: int, answers: Answers) -> None:
-    labelled = (answers.labels >= 0).tolist()
     columns = {
         "run_id": repeat(run_id),
         "shard": repeat(shard),
         "attempt": repeat(attempt),
         "review_id": answers.review_ids,
-        "text_digest": answers.text_digests,
-        **{
-            name: (value if known else None for value, known in zip(of.tolist(), labelled, strict=True))
-            for name, of in (("label", answers.labels), ("score", answers.scores), ("confidence", answers.confidences))
-        },
-        "truncated": answers.truncated.tolist(),
+        "text_hash": answers.text_hashes,
+        **_columns(answers),
         "local_day": map(date.isoformat, answers.local_days),
         "scored_at": repeat(answers.scored_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")),  # as SQLAlchemy does
-        "reason": map(answers.reasons.get, range(len(answers))),
     }
     statement = sa.insert(staged_labels).compile(dialect=connection.dialect, column_keys=list(columns))
     order = statement.positiontup or []

@@ -1,7 +1,7 @@
-"""How far each model's labels reach: every review changed up to the mark was planned, answered and published.
+"""How far each model's labels reach: every review that changed up to the watermark was planned, answered and published.
 
-A mark moves in the transaction that publishes, to the time the run was due, and never backwards. It never follows the
-data: one review dated 2099 would end all scoring.
+A watermark moves in the transaction that publishes, to the time at which the run was due, and never backwards. It does
+not follow the dates in the data: one review dated 2099 would end all scoring.
 """
 
 from datetime import datetime
@@ -14,25 +14,25 @@ from senti_tasks.warehouse.schema import scoring_watermarks
 
 
 def of(connection: Connection, model_version: str) -> datetime | None:
-    """The mark of ``model_version``; ``None`` before its first publication: nothing is known to be labelled."""
+    """The watermark of ``model_version``; ``None`` before its first publication."""
     found: datetime | None = connection.scalar(
-        sa.select(scoring_watermarks.c.through).where(scoring_watermarks.c.model_version == model_version)
+        sa.select(scoring_watermarks.c.watermark).where(scoring_watermarks.c.model_version == model_version)
     )
     return found
 
 
-def advance(connection: Connection, model_version: str, through: datetime) -> None:
-    """Moves the mark to ``through``, unless it is there or further already."""
+def advance(connection: Connection, model_version: str, watermark: datetime) -> None:
+    """Moves the watermark forward to ``watermark``; an earlier time changes nothing."""
     table = scoring_watermarks
-    statement = insert(connection, table).values(model_version=model_version, through=through)
-    later = statement.excluded.through > table.c.through
+    statement = insert(connection, table).values(model_version=model_version, watermark=watermark)
+    later = statement.excluded.watermark > table.c.watermark
     connection.execute(
         statement.on_conflict_do_update(
-            index_elements=["model_version"], set_={"through": statement.excluded.through}, where=later
+            index_elements=["model_version"], set_={"watermark": statement.excluded.watermark}, where=later
         )
     )
 
 
-def forget(connection: Connection, model_version: str) -> None:
-    """Removes the mark: the model's labels are gone."""
+def remove(connection: Connection, model_version: str) -> None:
+    """Removes the watermark, when the model's labels are dropped."""
     connection.execute(sa.delete(scoring_watermarks).where(scoring_watermarks.c.model_version == model_version))

@@ -1,14 +1,14 @@
--- Passes when it returns no rows: the mean confidence is what the last 28 nights of this model lead one to expect.
--- Unusual is more than 4 standard deviations from their mean (those between nights, and those of a sample of tonight's
--- size) and more than 2 points; before 7 nights there is nothing to compare with. Nights of new reviews only.
-WITH tonight AS (
+-- Passes when it returns no rows: the mean confidence is close to that of the last 28 runs of this model.
+-- Unusual is more than 4 standard deviations from their mean (between runs, and by chance in a sample of this size)
+-- and more than 2 points; with fewer than 7 runs before it nothing is compared. Runs of the scope new only.
+WITH this_run AS (
     SELECT COUNT(*) AS labels, AVG(staged.confidence) AS confidence
     FROM staged_labels AS staged
     INNER JOIN scoring_runs AS run ON run.run_id = staged.run_id
     WHERE staged.run_id = :run_id AND run.scope = 'new' AND staged.label IS NOT NULL
 ),
 
-nights AS (
+runs_before AS (
     SELECT earlier.run_id
     FROM scoring_runs AS earlier
     INNER JOIN scoring_runs AS run ON run.model_version = earlier.model_version
@@ -22,14 +22,14 @@ means AS (
         SUM(summary.labels) AS labels,
         SUM(summary.confidence_sum) AS confidence_sum,
         SUM(summary.confidence_squares) AS confidence_squares
-    FROM nights AS night
-    INNER JOIN run_summaries AS summary ON summary.run_id = night.run_id
-    GROUP BY night.run_id
+    FROM runs_before AS run
+    INNER JOIN run_summaries AS summary ON summary.run_id = run.run_id
+    GROUP BY run.run_id
 ),
 
 usual AS (
     SELECT
-        COUNT(*) AS nights,
+        COUNT(*) AS runs,
         SUM(confidence_sum) / SUM(labels) AS confidence,
         SUM(confidence_sum * confidence_sum / labels) / SUM(labels) AS mean_square,
         SUM(confidence_squares) / SUM(labels) AS square
@@ -38,13 +38,13 @@ usual AS (
 
 compared AS (
     SELECT
-        tonight.confidence,
+        this_run.confidence,
         usual.confidence AS usual_confidence,
         usual.mean_square - usual.confidence * usual.confidence
-        + (usual.square - usual.confidence * usual.confidence) / tonight.labels AS variance
+        + (usual.square - usual.confidence * usual.confidence) / this_run.labels AS variance
     FROM usual
-    CROSS JOIN tonight
-    WHERE usual.nights >= 7 AND tonight.labels > 0
+    CROSS JOIN this_run
+    WHERE usual.runs >= 7 AND this_run.labels > 0
 )
 
 SELECT

@@ -1,7 +1,7 @@
--- Passes when it returns no rows: the share of each label is what the last 28 nights of this model lead one to expect.
--- Unusual is more than 4 standard deviations from their mean (those between nights, and those of a sample of tonight's
--- size) and more than 5 points; before 7 nights there is nothing to compare with. Nights of new reviews only.
-WITH tonight AS (
+-- Passes when it returns no rows: the share of each label is close to that of the last 28 runs of this model.
+-- Unusual is more than 4 standard deviations from their mean (between runs, and by chance in a sample of this size)
+-- and more than 5 points; with fewer than 7 runs before it nothing is compared. Runs of the scope new only.
+WITH this_run AS (
     SELECT staged.label, COUNT(*) AS labels
     FROM staged_labels AS staged
     INNER JOIN scoring_runs AS run ON run.run_id = staged.run_id
@@ -9,7 +9,7 @@ WITH tonight AS (
     GROUP BY staged.label
 ),
 
-nights AS (
+runs_before AS (
     SELECT earlier.run_id, earlier.model_version, earlier.labelled
     FROM scoring_runs AS earlier
     INNER JOIN scoring_runs AS run ON run.model_version = earlier.model_version
@@ -21,14 +21,14 @@ nights AS (
 usual AS (
     SELECT
         known.label,
-        COUNT(*) AS nights,
-        (SUM(COALESCE(summary.labels, 0)) + 1.0) / (SUM(night.labelled) + 2.0) AS share,
-        SUM(1.0 * COALESCE(summary.labels, 0) * COALESCE(summary.labels, 0) / night.labelled) / SUM(night.labelled)
+        COUNT(*) AS runs,
+        (SUM(COALESCE(summary.labels, 0)) + 1.0) / (SUM(run.labelled) + 2.0) AS share,
+        SUM(1.0 * COALESCE(summary.labels, 0) * COALESCE(summary.labels, 0) / run.labelled) / SUM(run.labelled)
         AS mean_square,
-        1.0 * SUM(COALESCE(summary.labels, 0)) / SUM(night.labelled) AS mean
-    FROM nights AS night
-    INNER JOIN model_labels AS known ON known.model_version = night.model_version
-    LEFT JOIN run_summaries AS summary ON summary.run_id = night.run_id AND summary.label = known.label
+        1.0 * SUM(COALESCE(summary.labels, 0)) / SUM(run.labelled) AS mean
+    FROM runs_before AS run
+    INNER JOIN model_labels AS known ON known.model_version = run.model_version
+    LEFT JOIN run_summaries AS summary ON summary.run_id = run.run_id AND summary.label = known.label
     GROUP BY known.label
 ),
 
@@ -36,12 +36,12 @@ compared AS (
     SELECT
         usual.label,
         usual.share AS usual_share,
-        1.0 * COALESCE(tonight.labels, 0) / total.labels AS share,
+        1.0 * COALESCE(this_run.labels, 0) / total.labels AS share,
         usual.mean_square - usual.mean * usual.mean + usual.share * (1 - usual.share) / total.labels AS variance
     FROM usual
-    CROSS JOIN (SELECT SUM(labels) AS labels FROM tonight) AS total
-    LEFT JOIN tonight ON tonight.label = usual.label
-    WHERE usual.nights >= 7 AND total.labels > 0
+    CROSS JOIN (SELECT SUM(labels) AS labels FROM this_run) AS total
+    LEFT JOIN this_run ON this_run.label = usual.label
+    WHERE usual.runs >= 7 AND total.labels > 0
 )
 
 SELECT

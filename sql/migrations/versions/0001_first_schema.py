@@ -1,5 +1,6 @@
 """The first schema: the source side, the registry, scoring runs and the published labels."""
 
+from datetime import date, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,43 +22,63 @@ ID_TYPES = {  # of PostgreSQL, to SENTI_REVIEW_ID_TYPE
     "VARCHAR": "text",
     "UUID": "uuid",
 }
+FIRST_DAY, LAST_DAY = date(1990, 1, 1), date(2059, 12, 31)
 SOURCE_COLUMNS = ("review_id", "review_text", "product", "created_at", "updated_at")
 
 
 def upgrade() -> None:
     attributes = context.config.attributes
-    id_type: str = attributes["review_id_type"]
-    review_id = review_id_column_type(id_type)
-    made_by = _source_tables(id_type, attributes["reviews_table"])
-    _own_tables(id_type, attributes["reviews_table"], made_by)
-    _learning_tables()
-    _scoring_tables(review_id)
+    review_id = review_id_column_type(attributes["review_id_type"])
+    reviews_made_by = _source_tables(attributes["review_id_type"], attributes["reviews_table"])
+    _settings(attributes, reviews_made_by)
+    _calendar()
+    _corpora(review_id)
+    _models()
+    _judgements()
+    _runs(review_id)
+    _labels(review_id)
 
 
-def _own_tables(id_type: str, reviews_table: str, made_by: str) -> None:
-    op.create_table(
+def _settings(attributes: Any, reviews_made_by: str) -> None:
+    settings = op.create_table(
         "warehouse_settings",
-        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), primary_key=True),
         sa.Column("value", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("name", name=op.f("pk_warehouse_settings")),
     )
-    op.create_table(
-        "publish_clock",
-        sa.Column("id", sa.SmallInteger(), autoincrement=False, nullable=False),
+    fixed = {name: attributes[name] for name in ("review_id_type", "reviews_table", "labels")}
+    values = {**fixed, "reviews_made_by": reviews_made_by}
+    op.bulk_insert(settings, [{"name": name, "value": value} for name, value in values.items()])
+    lock = op.create_table(
+        "publication_lock",
+        sa.Column("id", sa.SmallInteger(), primary_key=True, autoincrement=False),
         sa.Column("publish_seq", Counter, nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_publish_clock")),
-        sa.CheckConstraint("id = 1", name=op.f("ck_publish_clock_one_row")),
+        sa.Column("frozen_at", UTCDateTime()),
+        sa.Column("frozen_by", sa.Text()),
+        sa.Column("frozen_reason", sa.Text()),
+        sa.CheckConstraint("id = 1", name="one_row"),
     )
-    settings = sa.table("warehouse_settings", sa.column("name"), sa.column("value"))
-    op.bulk_insert(
-        settings,
-        [
-            {"name": "review_id_type", "value": id_type},
-            {"name": "reviews_table", "value": reviews_table},
-            {"name": "reviews_made_by", "value": made_by},
-        ],
+    op.bulk_insert(lock, [{"id": 1, "publish_seq": 0}])
+
+
+def _calendar() -> None:
+    days = op.create_table(
+        "calendar_days",
+        sa.Column("day", sa.Date(), primary_key=True),
+        sa.Column("day_number", sa.Integer(), nullable=False),
+        sa.Column("week_start", sa.Date(), nullable=False),
+        sa.Column("month", sa.Text(), nullable=False),
     )
-    op.bulk_insert(sa.table("publish_clock", sa.column("id"), sa.column("publish_seq")), [{"id": 1, "publish_seq": 0}])
+    op.bulk_insert(days, [_day(number) for number in range((LAST_DAY - FIRST_DAY).days + 1)])
+
+
+def _day(number: int) -> dict[str, object]:
+    day = FIRST_DAY + timedelta(days=number)
+    return {
+        "day": day,
+        "day_number": (day - date(1970, 1, 1)).days,
+        "week_start": day - timedelta(days=day.weekday()),
+        "month": f"{day:%Y-%m}",
+    }
 
 
 def _source_tables(id_type: str, reviews_table: str) -> str:
@@ -76,10 +97,9 @@ def _source_tables(id_type: str, reviews_table: str) -> str:
         _create_annotations(review_id_column_type(id_type))
     op.create_table(
         "import_sources",
-        sa.Column("source_id", Counter, nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("source_id", name=op.f("pk_import_sources")),
-        sa.UniqueConstraint("name", name=op.f("uq_import_sources_name")),
+        sa.Column("source_id", Counter, primary_key=True),
+        sa.Column("name", sa.Text(), nullable=False, unique=True),
+        sa.Column("revision", sa.Text()),
     )
     return made_by
 
@@ -112,12 +132,11 @@ def _create_view_over(name: str) -> None:
 def _create_annotations(review_id: Any) -> None:
     op.create_table(
         "review_annotations",
-        sa.Column("review_id", review_id, nullable=False),
-        sa.Column("annotator", sa.Text(), nullable=False),
-        sa.Column("annotated_at", UTCDateTime(), nullable=False),
+        sa.Column("review_id", review_id, primary_key=True),
+        sa.Column("annotator", sa.Text(), primary_key=True),
+        sa.Column("annotated_at", UTCDateTime(), primary_key=True),
         sa.Column("label", sa.SmallInteger(), nullable=False),
-        sa.Column("text_digest", sa.String(length=32), nullable=False),
-        sa.PrimaryKeyConstraint("review_id", "annotator", "annotated_at", name=op.f("pk_review_annotations")),
+        sa.Column("text_hash", sa.String(32), nullable=False),
     )
 
 
@@ -188,7 +207,7 @@ def _check_time(name: str, column: str, found: Any) -> None:
         zoned = f"{column} AT TIME ZONE 'Asia/Shanghai' AS {column} (the zone in which its times were written)"
     raise WarehouseError(
         f"{name} has a {column} of the type {_spelled(found)}, expected TIMESTAMP WITH TIME ZONE, since without a zone "
-        f"it is another instant in each session: {_put_a_view(name, zoned)}"
+        f"it is another time in each session: {_put_a_view(name, zoned)}"
     )
 
 
@@ -207,172 +226,224 @@ def _spelled(found: Any) -> str:
 def _create_reviews(review_id: Any) -> None:
     op.create_table(
         "reviews",
-        sa.Column("review_id", review_id, nullable=False),
+        sa.Column("review_id", review_id, primary_key=True),
         sa.Column("review_text", sa.Text(), nullable=False),
-        sa.Column("product", sa.Text(), nullable=True),
+        sa.Column("product", sa.Text()),
         sa.Column("created_at", UTCDateTime(), nullable=False),
-        sa.Column("updated_at", UTCDateTime(), nullable=False),
-        sa.PrimaryKeyConstraint("review_id", name=op.f("pk_reviews")),
+        sa.Column("updated_at", UTCDateTime(), nullable=False, index=True),
     )
-    op.create_index(op.f("ix_reviews_updated_at"), "reviews", ["updated_at"], unique=False)
 
 
-def _learning_tables() -> None:
-    op.create_table(
-        "text_splits",
-        sa.Column("split_key", sa.String(length=64), nullable=False),
-        sa.Column("split", sa.Text(), nullable=False),
-        sa.Column("first_seen", UTCDateTime(), nullable=False),
-        sa.PrimaryKeyConstraint("split_key", name=op.f("pk_text_splits")),
-        sa.CheckConstraint("split IN ('train', 'validation', 'test')", name=op.f("ck_text_splits_split")),
-    )
-    op.create_table(
-        "corpora",
-        sa.Column("corpus", sa.Text(), nullable=False),
-        sa.Column("origin", sa.Text(), nullable=False),
-        sa.Column("due", UTCDateTime(), nullable=False),
-        sa.Column("artifact", sa.Text(), nullable=False),
-        sa.Column("digest", sa.String(length=64), nullable=False),
-        sa.Column("summary", sa.JSON(), nullable=False),
-        sa.Column("created_at", UTCDateTime(), nullable=False),
-        sa.PrimaryKeyConstraint("corpus", name=op.f("pk_corpora")),
-        sa.UniqueConstraint("origin", name=op.f("uq_corpora_origin")),
-    )
-    op.create_table(
-        "models",
-        sa.Column("version", sa.Text(), nullable=False),
-        sa.Column("origin", sa.Text(), nullable=False),
-        sa.Column("corpus", sa.Text(), nullable=False),
+def _artifact() -> list[sa.Column[Any]]:
+    """Where a finished artifact lies, and its digest."""
+    return [sa.Column("artifact", sa.Text(), nullable=False), sa.Column("digest", sa.String(64), nullable=False)]
+
+
+def _training() -> list[sa.Column[Any]]:
+    """What is recorded of every training."""
+    return [
         sa.Column("base_model", sa.Text(), nullable=False),
-        sa.Column("base_revision", sa.Text(), nullable=True),
+        sa.Column("base_revision", sa.Text()),
         sa.Column("config", sa.JSON(), nullable=False),
         sa.Column("code_version", sa.Text(), nullable=False),
         sa.Column("normaliser_version", sa.SmallInteger(), nullable=False),
-        sa.Column("artifact", sa.Text(), nullable=False),
-        sa.Column("digest", sa.String(length=64), nullable=False),
+        *_artifact(),
         sa.Column("training", sa.JSON(), nullable=False),
-        sa.Column("verdict", sa.Text(), nullable=True),
+    ]
+
+
+def _corpora(review_id: Any) -> None:
+    op.create_table(
+        "text_splits",
+        sa.Column("content_hash", sa.String(64), primary_key=True),
+        sa.Column("split", sa.Text(), nullable=False),
+        sa.Column("first_seen", UTCDateTime(), nullable=False),
+        sa.Column("shingles", sa.LargeBinary(), nullable=False),
+        sa.Column("judgements", sa.Integer(), nullable=False, server_default="0"),
+        sa.CheckConstraint("split IN ('train', 'validation', 'test', 'set_aside')", name="split"),
+    )
+    op.create_table(
+        "corpora",
+        sa.Column("corpus", sa.Text(), primary_key=True),
+        sa.Column("idempotency_key", sa.Text(), nullable=False, unique=True),
+        sa.Column("due", UTCDateTime(), nullable=False),
+        *_artifact(),
+        sa.Column("summary", sa.JSON(), nullable=False),
+        sa.Column("created_at", UTCDateTime(), nullable=False),
+    )
+    op.create_table(
+        "text_snapshots",
+        sa.Column("idempotency_key", sa.Text(), primary_key=True),
+        sa.Column("texts", sa.Text(), nullable=False),
+        sa.Column("due", UTCDateTime(), nullable=False),
+        sa.Column("base_model", sa.Text(), nullable=False),
+        *_artifact(),
+        sa.Column("counts", sa.JSON(), nullable=False),
+        sa.Column("created_at", UTCDateTime(), nullable=False),
+    )
+    op.create_table(
+        "annotation_suspects",
+        sa.Column("corpus", sa.Text(), sa.ForeignKey("corpora.corpus"), primary_key=True),
+        sa.Column("review_id", review_id, primary_key=True),
+        sa.Column("label", sa.SmallInteger(), nullable=False),
+        sa.Column("suggested_label", sa.SmallInteger(), nullable=False),
+        sa.Column("label_probability", sa.Double(), nullable=False),
+        sa.Column("suggested_probability", sa.Double(), nullable=False),
+    )
+
+
+def _models() -> None:
+    op.create_table(
+        "encoders",
+        sa.Column("version", sa.Text(), primary_key=True),
+        sa.Column("idempotency_key", sa.Text(), nullable=False, unique=True),
+        *_training(),
         sa.Column("trained_at", UTCDateTime(), nullable=False),
-        sa.ForeignKeyConstraint(["corpus"], ["corpora.corpus"], name=op.f("fk_models_corpus")),
-        sa.PrimaryKeyConstraint("version", name=op.f("pk_models")),
-        sa.UniqueConstraint("origin", name=op.f("uq_models_origin")),
-        sa.CheckConstraint("verdict IN ('promote', 'refuse')", name=op.f("ck_models_verdict")),
+    )
+    op.create_table(
+        "models",
+        sa.Column("version", sa.Text(), primary_key=True),
+        sa.Column("idempotency_key", sa.Text(), nullable=False, unique=True),
+        sa.Column("corpus", sa.Text(), sa.ForeignKey("corpora.corpus"), nullable=False),
+        *_training(),
+        sa.Column("verdict", sa.Text()),
+        sa.Column("trained_at", UTCDateTime(), nullable=False),
+        sa.CheckConstraint("verdict IN ('promote', 'refuse')", name="verdict"),
     )
     op.create_table(
         "model_labels",
-        sa.Column("model_version", sa.Text(), nullable=False),
-        sa.Column("label", sa.SmallInteger(), nullable=False),
+        sa.Column("model_version", sa.Text(), sa.ForeignKey("models.version"), primary_key=True),
+        sa.Column("label", sa.SmallInteger(), primary_key=True),
         sa.Column("label_name", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(["model_version"], ["models.version"], name=op.f("fk_model_labels_model_version")),
-        sa.PrimaryKeyConstraint("model_version", "label", name=op.f("pk_model_labels")),
     )
     op.create_table(
-        "model_forms",
-        sa.Column("model_version", sa.Text(), nullable=False),
-        sa.Column("form", sa.Text(), nullable=False),
-        sa.Column("artifact", sa.Text(), nullable=False),
-        sa.Column("digest", sa.String(length=64), nullable=False),
+        "model_variants",
+        sa.Column("model_version", sa.Text(), sa.ForeignKey("models.version"), primary_key=True),
+        sa.Column("variant", sa.Text(), primary_key=True),
+        sa.Column("verdict", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("artifact", sa.Text()),
+        sa.Column("digest", sa.String(64)),
         sa.Column("library", sa.Text(), nullable=False),
-        sa.Column("agreement", sa.Double(), nullable=False),
+        sa.Column("agreement", sa.Double()),
+        sa.Column("reviews_compared", Counter),
+        sa.Column("reviews_per_second", sa.Double()),
         sa.Column("temperature", sa.Double(), nullable=False),
         sa.Column("serves", sa.Boolean(), nullable=False),
-        sa.ForeignKeyConstraint(["model_version"], ["models.version"], name=op.f("fk_model_forms_model_version")),
-        sa.PrimaryKeyConstraint("model_version", "form", name=op.f("pk_model_forms")),
+        sa.CheckConstraint("verdict IN ('proven', 'refused')", name="verdict"),
+        sa.CheckConstraint("(verdict = 'proven') = (digest IS NOT NULL)", name="kept"),
+        sa.CheckConstraint("verdict = 'proven' OR NOT serves", name="serves"),
     )
+
+
+def _judgements() -> None:
     op.create_table(
         "model_metrics",
-        sa.Column("model_version", sa.Text(), nullable=False),
-        sa.Column("subject", sa.Text(), nullable=False),
-        sa.Column("split", sa.Text(), nullable=False),
-        sa.Column("metric", sa.Text(), nullable=False),
+        sa.Column("model_version", sa.Text(), sa.ForeignKey("models.version"), primary_key=True),
+        sa.Column("subject", sa.Text(), primary_key=True),
+        sa.Column("split", sa.Text(), primary_key=True),
+        sa.Column("metric", sa.Text(), primary_key=True),
         sa.Column("value", sa.Double(), nullable=False),
-        sa.ForeignKeyConstraint(["model_version"], ["models.version"], name=op.f("fk_model_metrics_model_version")),
-        sa.PrimaryKeyConstraint("model_version", "subject", "split", "metric", name=op.f("pk_model_metrics")),
     )
     op.create_table(
         "gate_results",
-        sa.Column("model_version", sa.Text(), nullable=False),
-        sa.Column("position", sa.SmallInteger(), nullable=False),
+        sa.Column("model_version", sa.Text(), sa.ForeignKey("models.version"), primary_key=True),
+        sa.Column("position", sa.SmallInteger(), primary_key=True),
         sa.Column("rule", sa.Text(), nullable=False),
-        sa.Column("reference", sa.Text(), nullable=True),
-        sa.Column("reference_version", sa.Text(), nullable=True),
-        sa.Column("figure", sa.Double(), nullable=True),
-        sa.Column("threshold", sa.Double(), nullable=True),
+        sa.Column("reference", sa.Text()),
+        sa.Column("reference_version", sa.Text(), sa.ForeignKey("models.version")),
+        sa.Column("slice", sa.Text()),
+        sa.Column("rows", Counter),
+        sa.Column("figure", sa.Double()),
+        sa.Column("bound", sa.Double()),
+        sa.Column("threshold", sa.Double()),
         sa.Column("passed", sa.Boolean(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(["model_version"], ["models.version"], name=op.f("fk_gate_results_model_version")),
-        sa.ForeignKeyConstraint(
-            ["reference_version"], ["models.version"], name=op.f("fk_gate_results_reference_version")
-        ),
-        sa.PrimaryKeyConstraint("model_version", "position", name=op.f("pk_gate_results")),
     )
     op.create_table(
         "promotions",
-        sa.Column("seq", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("previous_seq", sa.Integer(), nullable=False),
-        sa.Column("model_version", sa.Text(), nullable=False),
+        sa.Column("seq", sa.Integer(), primary_key=True, autoincrement=False),
+        sa.Column("previous_seq", sa.Integer(), nullable=False, unique=True),
+        sa.Column("model_version", sa.Text(), sa.ForeignKey("models.version"), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
-        sa.Column("compared_with", sa.Text(), nullable=True),
+        sa.Column("compared_with", sa.Text(), sa.ForeignKey("models.version")),
         sa.Column("actor", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("at", UTCDateTime(), nullable=False),
-        sa.Column("serving_since", UTCDateTime(), nullable=True),
-        sa.CheckConstraint("kind IN ('gate', 'person', 'overruling', 'rollback')", name=op.f("ck_promotions_kind")),
-        sa.CheckConstraint("seq = previous_seq + 1", name=op.f("ck_promotions_chain")),
-        sa.ForeignKeyConstraint(["compared_with"], ["models.version"], name=op.f("fk_promotions_compared_with")),
-        sa.ForeignKeyConstraint(["model_version"], ["models.version"], name=op.f("fk_promotions_model_version")),
-        sa.PrimaryKeyConstraint("seq", name=op.f("pk_promotions")),
-        sa.UniqueConstraint("previous_seq", name=op.f("uq_promotions_previous_seq")),
+        sa.Column("serving_since", UTCDateTime()),
+        sa.Column("anchors", sa.Boolean(), nullable=False),
+        sa.CheckConstraint("seq = previous_seq + 1", name="chain"),
+        sa.CheckConstraint("kind IN ('gate', 'person', 'overruling', 'rollback')", name="kind"),
+    )
+    op.create_table(
+        "champion_checks",
+        sa.Column("model_version", sa.Text(), sa.ForeignKey("models.version"), primary_key=True),
+        sa.Column("corpus", sa.Text(), sa.ForeignKey("corpora.corpus"), primary_key=True),
+        sa.Column("rows", Counter, nullable=False),
+        sa.Column("accuracy", sa.Double()),
+        sa.Column("macro_f1", sa.Double()),
+        sa.Column("lower_bound", sa.Double()),
+        sa.Column("upper_bound", sa.Double()),
+        sa.Column("accuracy_at_promotion", sa.Double()),
+        sa.Column("alarm", sa.Boolean(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("checked_at", UTCDateTime(), nullable=False),
     )
 
 
-def _scoring_tables(review_id: Any) -> None:
+def _runs(review_id: Any) -> None:
     op.create_table(
         "scoring_runs",
-        sa.Column("run_id", Counter, nullable=False),
-        sa.Column("origin", sa.Text(), nullable=False),
+        sa.Column("run_id", Counter, primary_key=True),
+        sa.Column("idempotency_key", sa.Text(), nullable=False, unique=True),
         sa.Column("scope", sa.Text(), nullable=False),
-        sa.Column("model_version", sa.Text(), nullable=False),
-        sa.Column("form", sa.Text(), nullable=False),
+        sa.Column("model_version", sa.Text(), sa.ForeignKey("models.version"), nullable=False),
+        sa.Column("variant", sa.Text(), nullable=False),
         sa.Column("due", UTCDateTime(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("opened_at", UTCDateTime(), nullable=False),
-        sa.Column("published_at", UTCDateTime(), nullable=True),
-        sa.Column("publish_seq", Counter, nullable=True),
-        sa.Column("planned", Counter, nullable=True),
-        sa.Column("labelled", Counter, nullable=True),
-        sa.Column("failed", Counter, nullable=True),
-        sa.Column("superseded", Counter, nullable=True),
-        sa.Column("truncated", Counter, nullable=True),
-        sa.CheckConstraint("(state = 'published') = (publish_seq IS NOT NULL)", name=op.f("ck_scoring_runs_published")),
-        sa.CheckConstraint("scope IN ('new', 'all', 'rescore')", name=op.f("ck_scoring_runs_scope")),
-        sa.CheckConstraint(
-            "state IN ('open', 'planned', 'audited', 'published', 'abandoned')", name=op.f("ck_scoring_runs_state")
-        ),
-        sa.ForeignKeyConstraint(["model_version"], ["models.version"], name=op.f("fk_scoring_runs_model_version")),
-        sa.PrimaryKeyConstraint("run_id", name=op.f("pk_scoring_runs")),
-        sa.UniqueConstraint("origin", name=op.f("uq_scoring_runs_origin")),
-        sa.UniqueConstraint("publish_seq", name=op.f("uq_scoring_runs_publish_seq")),
+        sa.Column("published_at", UTCDateTime()),
+        sa.Column("publish_seq", Counter, unique=True),
+        *(sa.Column(name, Counter) for name in ("planned", "labelled", "failed", "superseded", "truncated")),
+        sa.Column("after_id", review_id),
+        sa.Column("through_id", review_id),
+        sa.Column("late", Counter),
+        sa.Column("seconds", sa.Double()),
+        *(sa.Column(name, sa.Text()) for name in ("overruled", "overruled_by", "overruled_reason")),
+        sa.CheckConstraint("scope IN ('new', 'all', 'rescore', 'reconcile')", name="scope"),
+        sa.CheckConstraint("state IN ('open', 'planned', 'audited', 'published', 'abandoned')", name="state"),
+        sa.CheckConstraint("(state = 'published') = (publish_seq IS NOT NULL)", name="published"),
+    )
+    op.create_table(
+        "scoring_watermarks",
+        sa.Column("model_version", sa.Text(), sa.ForeignKey("models.version"), primary_key=True),
+        sa.Column("watermark", UTCDateTime(), nullable=False),
+    )
+    op.create_table(
+        "run_summaries",
+        sa.Column("run_id", Counter, sa.ForeignKey("scoring_runs.run_id"), primary_key=True),
+        sa.Column("label", sa.SmallInteger(), primary_key=True),
+        sa.Column("labels", Counter, nullable=False),
+        sa.Column("confidence_sum", sa.Double(), nullable=False),
+        sa.Column("confidence_squares", sa.Double(), nullable=False),
     )
     op.create_table(
         "run_items",
-        sa.Column("run_id", Counter, nullable=False),
-        sa.Column("shard", sa.SmallInteger(), nullable=False),
-        sa.Column("review_id", review_id, nullable=False),
+        sa.Column("run_id", Counter, primary_key=True),
+        sa.Column("shard", sa.SmallInteger(), primary_key=True),
+        sa.Column("review_id", review_id, primary_key=True),
         sa.Column("review_updated_at", UTCDateTime(), nullable=False),
-        sa.PrimaryKeyConstraint("run_id", "shard", "review_id", name=op.f("pk_run_items")),
+        postgresql_partition_by="LIST (run_id)",
     )
     op.create_table(
         "run_shards",
-        sa.Column("run_id", Counter, nullable=False),
-        sa.Column("shard", sa.SmallInteger(), nullable=False),
+        sa.Column("run_id", Counter, sa.ForeignKey("scoring_runs.run_id"), primary_key=True),
+        sa.Column("shard", sa.SmallInteger(), primary_key=True),
         sa.Column("planned", Counter, nullable=False),
-        sa.Column("attempt", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("accepted_attempt", sa.Integer(), nullable=True),
-        sa.Column("staged_through", review_id, nullable=True),
-        sa.CheckConstraint("accepted_attempt <= attempt", name=op.f("ck_run_shards_accepted")),
-        sa.ForeignKeyConstraint(["run_id"], ["scoring_runs.run_id"], name=op.f("fk_run_shards_run_id")),
-        sa.PrimaryKeyConstraint("run_id", "shard", name=op.f("pk_run_shards")),
+        sa.Column("attempt", sa.Integer(), nullable=False, server_default="0"),
+        sa.Column("accepted_attempt", sa.Integer()),
+        sa.Column("cursor", review_id),
+        sa.CheckConstraint("accepted_attempt <= attempt", name="accepted"),
     )
     op.create_table(
         "staged_labels",
@@ -380,61 +451,76 @@ def _scoring_tables(review_id: Any) -> None:
         sa.Column("shard", sa.SmallInteger(), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("review_id", review_id, nullable=False),
-        sa.Column("text_digest", sa.String(length=32), nullable=False),
-        sa.Column("label", sa.SmallInteger(), nullable=True),
-        sa.Column("score", sa.Double(), nullable=True),
-        sa.Column("confidence", sa.Double(), nullable=True),
+        sa.Column("text_hash", sa.String(32), nullable=False),
+        sa.Column("label", sa.SmallInteger()),
+        sa.Column("score", sa.Double()),
+        sa.Column("confidence", sa.Double()),
         sa.Column("truncated", sa.Boolean(), nullable=False),
         sa.Column("local_day", sa.Date(), nullable=False),
         sa.Column("scored_at", UTCDateTime(), nullable=False),
-        sa.Column("reason", sa.Text(), nullable=True),
-        sa.CheckConstraint("(label IS NULL) = (reason IS NOT NULL)", name=op.f("ck_staged_labels_answer")),
+        sa.Column("reason", sa.Text()),
+        sa.CheckConstraint("(label IS NULL) = (reason IS NOT NULL)", name="answer"),
+        postgresql_partition_by="LIST (run_id)",
     )
+
+
+def _label() -> list[sa.Column[Any]]:
+    """What is kept of every label."""
+    return [
+        sa.Column("text_hash", sa.String(32), nullable=False),
+        sa.Column("review_updated_at", UTCDateTime(), nullable=False),
+        sa.Column("label", sa.SmallInteger(), nullable=False),
+        sa.Column("score", sa.Double(), nullable=False),
+        sa.Column("confidence", sa.Double(), nullable=False),
+        sa.Column("truncated", sa.Boolean(), nullable=False),
+        sa.Column("variant", sa.Text(), nullable=False),
+        sa.Column("run_id", Counter, nullable=False),
+        sa.Column("scored_at", UTCDateTime(), nullable=False),
+        sa.Column("local_day", sa.Date(), nullable=False),
+    ]
+
+
+def _labels(review_id: Any) -> None:
     op.create_table(
         "review_labels",
-        sa.Column("model_version", sa.Text(), nullable=False),
-        sa.Column("review_id", review_id, nullable=False),
-        sa.Column("text_digest", sa.String(length=32), nullable=False),
-        sa.Column("review_updated_at", UTCDateTime(), nullable=False),
-        sa.Column("label", sa.SmallInteger(), nullable=False),
-        sa.Column("score", sa.Double(), nullable=False),
-        sa.Column("confidence", sa.Double(), nullable=False),
-        sa.Column("truncated", sa.Boolean(), nullable=False),
-        sa.Column("form", sa.Text(), nullable=False),
-        sa.Column("run_id", Counter, nullable=False),
-        sa.Column("scored_at", UTCDateTime(), nullable=False),
-        sa.Column("local_day", sa.Date(), nullable=False),
+        sa.Column("model_version", sa.Text(), primary_key=True),
+        sa.Column("review_id", review_id, primary_key=True),
+        *_label(),
         sa.Column("publish_seq", Counter, nullable=False),
-        sa.PrimaryKeyConstraint("model_version", "review_id", name=op.f("pk_review_labels")),
         postgresql_partition_by="LIST (model_version)",
     )
-    op.create_index("ix_review_labels_text_digest", "review_labels", ["model_version", "text_digest"], unique=False)
+    op.create_index("ix_review_labels_text_hash", "review_labels", ["model_version", "text_hash"])
     op.create_table(
         "review_label_history",
-        sa.Column("model_version", sa.Text(), nullable=False),
-        sa.Column("review_id", review_id, nullable=False),
-        sa.Column("text_digest", sa.String(length=32), nullable=False),
-        sa.Column("review_updated_at", UTCDateTime(), nullable=False),
-        sa.Column("label", sa.SmallInteger(), nullable=False),
-        sa.Column("score", sa.Double(), nullable=False),
-        sa.Column("confidence", sa.Double(), nullable=False),
-        sa.Column("truncated", sa.Boolean(), nullable=False),
-        sa.Column("form", sa.Text(), nullable=False),
-        sa.Column("run_id", Counter, nullable=False),
-        sa.Column("scored_at", UTCDateTime(), nullable=False),
-        sa.Column("local_day", sa.Date(), nullable=False),
-        sa.Column("publish_seq", Counter, nullable=False),
+        sa.Column("model_version", sa.Text(), primary_key=True),
+        sa.Column("review_id", review_id, primary_key=True),
+        *_label(),
+        sa.Column("publish_seq", Counter, primary_key=True),
         sa.Column("replaced_by", Counter, nullable=False),
-        sa.PrimaryKeyConstraint("model_version", "review_id", "publish_seq", name=op.f("pk_review_label_history")),
+    )
+    op.create_table(
+        "label_rollups",
+        sa.Column("model_version", sa.Text(), primary_key=True),
+        sa.Column("local_day", sa.Date(), primary_key=True),
+        sa.Column("label", sa.SmallInteger(), primary_key=True),
+        sa.Column("reviews", Counter, nullable=False),
+        sa.Column("score_sum", sa.Double(), nullable=False),
+        sa.Column("confidence_sum", sa.Double(), nullable=False),
     )
     op.create_table(
         "scoring_errors",
-        sa.Column("model_version", sa.Text(), nullable=False),
-        sa.Column("review_id", review_id, nullable=False),
-        sa.Column("review_updated_at", UTCDateTime(), nullable=False),
-        sa.Column("text_digest", sa.String(length=32), nullable=False),
+        sa.Column("model_version", sa.Text(), primary_key=True),
+        sa.Column("review_id", review_id, primary_key=True),
+        sa.Column("review_updated_at", UTCDateTime(), primary_key=True),
+        sa.Column("text_hash", sa.String(32), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("run_id", Counter, nullable=False),
-        sa.Column("at", UTCDateTime(), nullable=False),
-        sa.PrimaryKeyConstraint("model_version", "review_id", "review_updated_at", name=op.f("pk_scoring_errors")),
+        sa.Column("failed_at", UTCDateTime(), nullable=False),
+    )
+    op.create_table(
+        "erased_reviews",
+        sa.Column("review_id", review_id, primary_key=True),
+        sa.Column("erased_at", UTCDateTime(), nullable=False),
+        sa.Column("actor", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from senti_tasks.corpus import snapshot
-from senti_tasks.corpus.leak_check import Audit, audit, keep_apart
+from senti_tasks.corpus.leak_check import LeakCheck, check, keep_apart
 from senti_tasks.corpus.near_duplicates import shingles
 from senti_tasks.corpus.splits import SET_ASIDE
 from tests.made_up_reviews import made_up_reviews, review
@@ -13,27 +13,27 @@ from tests.made_up_reviews import made_up_reviews, review
 STORY = "酒店的位置很好，离地铁站只有两分钟，房间也很干净，早餐的种类不少，就是隔音差了一点，晚上能听见走廊里的声音"
 
 
-def test_the_audit_tells_the_same_words_from_nearly_the_same() -> None:
+def test_the_leak_check_tells_the_same_words_from_nearly_the_same() -> None:
     train = [STORY, "物流太慢", "屏幕很亮"]
     test = [f"{STORY}！！", STORY.replace("两分钟", "三分钟"), "物流很快", "早餐一般"]
-    found = audit(train, test)
-    assert found == Audit(rows=4, exact=1, near=1)
+    found = check(train, test)
+    assert found == LeakCheck(rows=4, exact=1, near=1)
     assert found.leaked == 2
 
 
 def test_nothing_leaks_into_nothing() -> None:
-    assert audit([], [STORY]) == Audit(1, 0, 0)
-    assert audit([STORY], []) == Audit(0, 0, 0)
+    assert check([], [STORY]) == LeakCheck(1, 0, 0)
+    assert check([STORY], []) == LeakCheck(0, 0, 0)
 
 
 def test_what_an_older_ledger_let_leak_is_left_out_of_train_and_what_was_set_aside_of_all() -> None:
     texts = [STORY, STORY.replace("两分钟", "三分钟"), "物流太慢，包装也破了"]
     rows = [review(number, text) for number, text in enumerate(texts)] + made_up_reviews(6)
     examples, _ = snapshot.clean(rows)
-    splits = {one.split_key: "train" for one in examples}
-    splits |= {one.split_key: "test" for one in examples if one.text == STORY}
-    splits |= {one.split_key: SET_ASIDE for one in examples if one.text.startswith("物流")}
-    kept, left_out = keep_apart(examples, splits, {one.split_key: shingles(one.text) for one in examples})
+    splits = {one.content_hash: "train" for one in examples}
+    splits |= {one.content_hash: "test" for one in examples if one.text == STORY}
+    splits |= {one.content_hash: SET_ASIDE for one in examples if one.text.startswith("物流")}
+    kept, left_out = keep_apart(examples, splits, {one.content_hash: shingles(one.text) for one in examples})
     assert left_out == {"near-duplicate of several splits": 1, "resembles held-out": 1}
     assert [one for one in examples if one not in kept] == [one for one in examples if one.text in texts[1:]]
 
@@ -45,7 +45,7 @@ def test_the_audit_finds_what_the_published_split_of_chnsenticorp_leaks() -> Non
         [line.split("\t", 1)[1] for line in (folder / name).read_text("utf-8").strip().split("\n")[1:]]
         for name in ("train.tsv", "dev.tsv")
     )
-    found = audit(train, test)
+    found = check(train, test)
     logging.getLogger(__name__).info("%s", found)
     assert found.exact > 330
     assert found.near > 0

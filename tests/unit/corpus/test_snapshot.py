@@ -8,17 +8,17 @@ import pytest
 from senti_tasks.corpus import snapshot
 from senti_tasks.corpus.snapshot import Example
 from senti_tasks.errors import CorpusError
-from senti_tasks.labels import DEFAULT, LabelSet
+from senti_tasks.labels import LabelSet
 from senti_tasks.training import base_models
 from tests.made_up_reviews import DUE, made_up_reviews, review, splits_in_turn
 
 THREE = LabelSet(("negative", "neutral", "positive"))
 
 
-def freeze(examples: list[Example], folder: Path, splits: dict[str, str] | None = None) -> dict[str, object]:
+def write_corpus(examples: list[Example], folder: Path, splits: dict[str, str] | None = None) -> dict[str, object]:
     tokenizer = base_models.load_tokenizer("scratch:tiny", ["房间很好，早餐也很好，很好"] * 3)
     both = (tokenizer, tokenizer)
-    return snapshot.freeze(examples, splits or splits_in_turn(examples), {}, DUE, "scratch:tiny", both, folder, 16)
+    return snapshot.write(examples, splits or splits_in_turn(examples), {}, DUE, "scratch:tiny", both, folder, 16)
 
 
 def test_blank_reviews_are_dropped_and_counted() -> None:
@@ -59,7 +59,7 @@ def test_texts_are_normalised() -> None:
 def test_the_same_reviews_freeze_to_the_same_bytes(tmp_path: Path) -> None:
     examples, _ = snapshot.clean(made_up_reviews(60))
     for name in ("one", "two"):
-        freeze(examples, tmp_path / name)
+        write_corpus(examples, tmp_path / name)
     files = sorted(path.name for path in (tmp_path / "one").iterdir())
     assert files == ["summary.json", "test.parquet", "train.parquet", "validation.parquet"]
     for name in files:
@@ -68,7 +68,7 @@ def test_the_same_reviews_freeze_to_the_same_bytes(tmp_path: Path) -> None:
 
 def test_the_summary_counts_rows_labels_and_tokens(tmp_path: Path) -> None:
     examples, _ = snapshot.clean([*made_up_reviews(60), review(900, "龘" * 30, 1), review(901, "房间很好" * 8, 0)])
-    summary = freeze(examples, tmp_path)
+    summary = write_corpus(examples, tmp_path)
     assert summary["rows"] == {"train": 38, "validation": 12, "test": 12}
     assert summary["labels"]["test"] == {"negative": 6, "positive": 6}  # type: ignore[index]
     tokens = summary["tokens"]
@@ -80,7 +80,7 @@ def test_the_summary_counts_rows_labels_and_tokens(tmp_path: Path) -> None:
 
 def test_a_loaded_corpus_holds_what_was_frozen(tmp_path: Path) -> None:
     examples, _ = snapshot.clean(made_up_reviews(60))
-    freeze(examples, tmp_path)
+    write_corpus(examples, tmp_path)
     loaded = snapshot.load(tmp_path)
     assert {split: part.num_rows for split, part in loaded.items()} == {"train": 36, "validation": 12, "test": 12}
     first = loaded["train"][0]
@@ -91,7 +91,7 @@ def test_a_loaded_corpus_holds_what_was_frozen(tmp_path: Path) -> None:
 def test_newer_data_in_the_same_folder_is_what_the_next_load_sees(tmp_path: Path) -> None:
     for rows in (60, 80):
         examples, _ = snapshot.clean(made_up_reviews(rows))
-        freeze(examples, tmp_path)
+        write_corpus(examples, tmp_path)
         longer = snapshot.load(tmp_path).map(lambda row: {"length": len(row["text"])})
         assert sum(part.num_rows for part in longer.values()) == rows
         assert not any(part.cache_files for part in longer.values())
@@ -99,13 +99,13 @@ def test_newer_data_in_the_same_folder_is_what_the_next_load_sees(tmp_path: Path
 
 def test_no_labelled_reviews_is_an_error_that_says_how_to_get_some(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"no review has a label yet, .*: senti import FILE"):
-        freeze([], tmp_path)
+        write_corpus([], tmp_path)
 
 
 def test_reviews_of_one_class_are_an_error_that_names_it(tmp_path: Path) -> None:
     examples, _ = snapshot.clean([one for one in made_up_reviews(60) if one.label == 1])
     with pytest.raises(CorpusError, match="none of the 30 labelled reviews is negative: a classifier learns from"):
-        freeze(examples, tmp_path)
+        write_corpus(examples, tmp_path)
 
 
 def test_a_label_of_the_set_that_nobody_gave_is_an_error_that_names_it() -> None:
@@ -125,29 +125,22 @@ def test_a_corpus_says_what_its_labels_are_called(tmp_path: Path) -> None:
     rows = [replace(one, label={0: 0, 1: 2, 2: 1}[one.label or 0]) for one in rows]
     examples, _ = snapshot.clean(rows)
     tokenizer = base_models.load_tokenizer("scratch:tiny", ["房间很好，早餐也很好，很好"] * 3)
-    summary = snapshot.freeze(
+    summary = snapshot.write(
         examples, splits_in_turn(examples), {}, DUE, "scratch:tiny", (tokenizer,) * 2, tmp_path, label_set=THREE
     )
     assert summary["labels"]["test"] == {"negative": 6, "neutral": 6, "positive": 6}
     assert snapshot.label_set(tmp_path) == THREE
 
 
-def test_a_corpus_from_before_it_said_so_has_the_two_labels(tmp_path: Path) -> None:
-    examples, _ = snapshot.clean(made_up_reviews(60))
-    freeze(examples, tmp_path)
-    summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
-    del summary["label_names"]
-    (tmp_path / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
-    assert snapshot.label_set(tmp_path) == DEFAULT
-    (tmp_path / "summary.json").unlink()
-    with pytest.raises(CorpusError, match=r"summary\.json is not a part of a frozen corpus"):
+def test_a_folder_without_a_summary_is_not_a_corpus(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match=r"summary\.json is not a part of a corpus snapshot"):
         snapshot.label_set(tmp_path)
 
 
 def test_ten_reviews_are_an_error_that_says_how_many_it_takes_and_writes_nothing(tmp_path: Path) -> None:
     examples, _ = snapshot.clean(made_up_reviews(10))
     with pytest.raises(CorpusError, match="10 labelled reviews: at least about 60 are needed") as caught:
-        freeze(examples, tmp_path / "new", {example.split_key: "train" for example in examples})
+        write_corpus(examples, tmp_path / "new", {example.content_hash: "train" for example in examples})
     assert "the test split has no negative review" in str(caught.value)
     assert not (tmp_path / "new").exists()
 
@@ -156,15 +149,15 @@ def test_a_rare_class_asks_for_more_of_it(tmp_path: Path) -> None:
     rows = [one for one in made_up_reviews(200) if one.label == 1] + [review(999, "太吵了", 0)]
     examples, _ = snapshot.clean(rows)
     with pytest.raises(CorpusError, match="101 labelled reviews: at least about 3030 are needed"):
-        freeze(examples, tmp_path)
+        write_corpus(examples, tmp_path)
 
 
 def test_a_missing_part_is_an_error_that_names_the_file(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match=r"train\.parquet is not a part of a frozen corpus"):
+    with pytest.raises(CorpusError, match=r"train\.parquet is not a part of a corpus snapshot"):
         snapshot.load(tmp_path)
 
 
-def test_reviews_of_one_moment_are_ordered_by_id() -> None:
+def test_reviews_of_one_time_are_ordered_by_id() -> None:
     rows = [review(5, "早餐好"), review(4, "前台好")]
     same = [type(one)(one.review_id, one.text, one.label, None, DUE - timedelta(days=1)) for one in rows]
     assert [example.review_id for example in snapshot.clean(same)[0]] == ["4", "5"]

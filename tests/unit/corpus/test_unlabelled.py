@@ -3,16 +3,15 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 
 from senti_tasks.corpus import unlabelled
-from senti_tasks.corpus.erasure import Forgotten, holds
+from senti_tasks.corpus.erasure import holds
 from senti_tasks.corpus.near_duplicates import NearDuplicates, shingles
 from senti_tasks.corpus.splits import split_of
 from senti_tasks.corpus.unlabelled import Selection
 from senti_tasks.errors import CorpusError
-from senti_tasks.text import digest, split_key
+from senti_tasks.text import content_hash
 from tests.made_up_reviews import made_up_reviews, of_split
 
 
@@ -35,15 +34,15 @@ SAME_BUT_FOR_ONE = LONG.replace("丰富", "丰盛")
 def offered(
     texts: list[str | None], ledger: Mapping[str, str] | None = None, judges: tuple[str, ...] = (), limit: int = 10**6
 ) -> Selection:
-    """A selection to which ``texts`` were offered in pages of seven."""
+    """A selection to which ``texts`` were offered in chunks of seven."""
     near = NearDuplicates()
     for one in judges:
-        near.add(split_key(one), shingles(one))
+        near.add(content_hash(one), shingles(one))
     selection = Selection(near, limit)
-    known = {split_key(one): split for one, split in (ledger or {}).items()}
+    known = {content_hash(one): split for one, split in (ledger or {}).items()}
     for start in range(0, len(texts), 7):
-        page = [(str(number), one) for number, one in enumerate(texts[start : start + 7], start)]
-        selection.offer(page, lambda keys: {key: known[key] for key in keys if key in known})
+        chunk = [(str(number), one) for number, one in enumerate(texts[start : start + 7], start)]
+        selection.offer(chunk, lambda keys: {key: known[key] for key in keys if key in known})
     return selection
 
 
@@ -56,7 +55,7 @@ def counts(selection: Selection) -> dict[str, int]:
 
 
 def in_training(texts: list[str]) -> list[str]:
-    return [one for one in texts if split_of(split_key(one)) == "train"]
+    return [one for one in texts if split_of(content_hash(one)) == "train"]
 
 
 def test_texts_that_would_judge_a_model_once_labelled_are_left_out() -> None:
@@ -109,10 +108,10 @@ def test_no_more_texts_are_kept_than_asked_for() -> None:
     assert selection.is_full
 
 
-def test_frozen_texts_are_parted_by_their_keys(tmp_path: Path) -> None:
+def test_text_snapshots_are_parted_by_their_keys(tmp_path: Path) -> None:
     selection = offered([*TEXTS])
     for name, offers in (("first", TEXTS), ("again", TEXTS), ("more", [*TEXTS, LONG])):
-        unlabelled.freeze(offered([*offers], {LONG: "train"}), tmp_path / name)
+        unlabelled.write(offered([*offers], {LONG: "train"}), tmp_path / name)
     first, again = ((tmp_path / name / unlabelled.FILE).read_bytes() for name in ("first", "again"))
     assert first == again
     train, held_out = unlabelled.load(tmp_path / "first", 0.2)
@@ -125,20 +124,17 @@ def test_frozen_texts_are_parted_by_their_keys(tmp_path: Path) -> None:
 
 def test_too_few_texts_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"needs 2 texts .* of 0 reviews 0 may be used"):
-        unlabelled.freeze(offered([]), tmp_path)
-    with pytest.raises(CorpusError, match="holds no frozen texts: freeze them again"):
+        unlabelled.write(offered([]), tmp_path)
+    with pytest.raises(CorpusError, match="holds no text snapshot: make it again"):
         unlabelled.load(tmp_path, 0.02)
 
 
 # Erasure
 
 
-def frozen(folder: Path, texts: list[str], *, keyed: bool = True) -> Path:
-    """``texts`` frozen under the keys 0, 1, …; without them, as they were before erasures looked for them."""
-    unlabelled.freeze(offered([*texts], dict.fromkeys(texts, "train")), folder)
-    if not keyed:
-        rows = pq.read_table(folder / unlabelled.FILE)
-        pq.write_table(rows.drop_columns("review_id"), folder / unlabelled.FILE)
+def snapshot(folder: Path, texts: list[str]) -> Path:
+    """A snapshot of ``texts`` under the review_ids 0, 1, …"""
+    unlabelled.write(offered([*texts], dict.fromkeys(texts, "train")), folder)
     return folder
 
 
@@ -147,39 +143,28 @@ def left(folder: Path) -> set[str]:
     return {*train, *held_out}
 
 
-def test_forgotten_texts_are_found_by_the_review_that_they_were_frozen_from(tmp_path: Path) -> None:
+def test_erased_texts_are_found_by_the_review_that_they_were_taken_from(tmp_path: Path) -> None:
     texts = ["很好吃", "太咸了", "还不错", "很好吃！"]
-    folder = frozen(tmp_path / "texts", texts)
-    assert unlabelled.is_keyed(folder)
-    assert unlabelled.without(folder, Forgotten({"3", "99"}), tmp_path / "rest") is None, "another review has it"
+    folder = snapshot(tmp_path / "texts", texts)
+    assert unlabelled.without(folder, {"3", "99"}, tmp_path / "rest") is None, "another review has it"
     assert not (tmp_path / "rest").exists()
-    found = unlabelled.without(folder, Forgotten({"0"}, split_keys=[split_key("太咸了")]), tmp_path / "rest")
+    found = unlabelled.without(folder, {"0"}, tmp_path / "rest")
     assert left(tmp_path / "rest") == {"太咸了", "还不错"}
     assert found is not None
     assert found == unlabelled.counts(tmp_path / "rest")
-    assert (found["read"], found["kept"], found["forgotten"]) == (4, 2, 1)
-    again = unlabelled.without(tmp_path / "rest", Forgotten({"1"}), tmp_path / "last")
+    assert (found["read"], found["kept"], found["erased"]) == (4, 2, 1)
+    again = unlabelled.without(tmp_path / "rest", {"1"}, tmp_path / "last")
     assert again is not None
-    assert (again["kept"], again["forgotten"]) == (1, 2)
-    with pytest.raises(CorpusError, match=r"1 of the texts in .* are left, the others were forgotten: freeze new ones"):
+    assert (again["kept"], again["erased"]) == (1, 2)
+    with pytest.raises(CorpusError, match=r"1 texts are left in .*, the others were erased: make a new snapshot"):
         unlabelled.load(tmp_path / "last", 0.1)
 
 
-def test_texts_without_keys_are_found_by_what_they_are_and_once_were(tmp_path: Path) -> None:
-    folder = frozen(tmp_path / "texts", ["很好吃", "太咸了", "还不错", "再来"], keyed=False)
-    assert not unlabelled.is_keyed(folder)
-    assert left(folder) == {"很好吃", "太咸了", "还不错", "再来"}
-    forgotten = Forgotten({"0"}, split_keys=[split_key("太咸了！")], digests=[digest("还不错")])
-    assert unlabelled.without(folder, forgotten, tmp_path / "rest") is not None
-    assert left(tmp_path / "rest") == {"很好吃", "再来"}
-    assert not unlabelled.is_keyed(tmp_path / "rest")
-
-
-def test_a_row_of_a_forgotten_review_is_found_in_any_folder(tmp_path: Path) -> None:
-    folder = frozen(tmp_path / "texts", ["很好吃", "太咸了"])
-    assert holds(tmp_path, Forgotten({"1"}))
-    assert not holds(tmp_path, Forgotten({"2"}))
-    assert not holds(tmp_path, Forgotten())
+def test_a_row_of_an_erased_review_is_found_in_any_folder(tmp_path: Path) -> None:
+    folder = snapshot(tmp_path / "texts", ["很好吃", "太咸了"])
+    assert holds(tmp_path, {"1"})
+    assert not holds(tmp_path, {"2"})
+    assert not holds(tmp_path, set())
     (folder / "half.parquet").write_bytes(b"PAR1")
     with pytest.raises(CorpusError, match=r"half\.parquet cannot be read"):
-        holds(tmp_path, Forgotten({"2"}))
+        holds(tmp_path, {"2"})

@@ -427,7 +427,7 @@ def test_a_product_or_id_that_no_database_takes_is_refused(tmp_path: Path) -> No
         " 1714559400 ",
     ],
 )
-def test_a_moment_is_read_in_every_usual_spelling(tmp_path: Path, spelling: str) -> None:
+def test_a_timestamp_is_read_in_every_usual_spelling(tmp_path: Path, spelling: str) -> None:
     path = written(tmp_path / "a.csv", f"text,created_at\n好,{spelling}\n")
     assert [row.created_at for row in rows(path)] == [EVENING]
 
@@ -544,7 +544,7 @@ def test_a_parquet_column_of_nulls_is_as_good_as_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "moments",
+    "timestamps",
     [
         pa.array([1714588200 * 10**3], pa.timestamp("ms")),
         pa.array([1714588200 * 10**9 + 1], pa.timestamp("ns")),
@@ -554,10 +554,10 @@ def test_a_parquet_column_of_nulls_is_as_good_as_none(tmp_path: Path) -> None:
         pa.array([1714559400000.0]),
         pa.array(["2024-05-01 18:30:00"]),
     ],
-    ids=lambda moments: str(moments.type),
+    ids=lambda timestamps: str(timestamps.type),
 )
-def test_moments_of_any_parquet_type_are_read(tmp_path: Path, moments: pa.Array) -> None:
-    path = parquet(tmp_path / "a.parquet", text=["好"], created_at=moments)
+def test_timestamps_of_any_parquet_type_are_read(tmp_path: Path, timestamps: pa.Array) -> None:
+    path = parquet(tmp_path / "a.parquet", text=["好"], created_at=timestamps)
     assert [row.created_at for row in rows(path)] == [EVENING]
 
 
@@ -696,8 +696,8 @@ def test_folders_that_are_no_saved_dataset_are_errors(tmp_path: Path) -> None:
 
 
 def test_reading_imports_neither_torch_nor_pandas_nor_datasets(tmp_path: Path) -> None:
-    moments = pa.array([1714588200 * 10**9 + 1], pa.timestamp("ns"))
-    parquet(tmp_path / "a.parquet", text=["好"], created_at=moments)
+    timestamps = pa.array([1714588200 * 10**9 + 1], pa.timestamp("ns"))
+    parquet(tmp_path / "a.parquet", text=["好"], created_at=timestamps)
     saved_dataset(tmp_path / "saved", [pa.table({"text": ["好"]})])
     program = """
 import sys, pathlib

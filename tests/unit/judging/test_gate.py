@@ -96,7 +96,10 @@ PLANTED: dict[str, tuple[Callable[[], Case], str | None]] = {
     "no champion yet": (lambda: case(2000, range(140), None, range(200)), None),
     "worse by a hair on many rows": (lambda: case(50_000, range(3650), range(3500)), None),
     "worse by more than the margin": (lambda: case(2000, range(190), range(140)), "accuracy"),
-    "worse within the margin, but it cannot be told": (lambda: case(1000, range(80), range(75, 145)), "accuracy"),
+    "worse within the margin, but the rows are too few to show it": (
+        lambda: case(1000, range(80), range(75, 145)),
+        "accuracy",
+    ),
     "better by luck on few rows": (lambda: case(60, range(2), range(2, 8)), "test_rows"),
     "the baseline is better": (lambda: case(2000, range(140), range(140), range(60)), "accuracy"),
     "worse on one product only": (lambda: case(4000, range(260), range(40, 300), products=20), "slices"),
@@ -184,9 +187,9 @@ def test_too_few_rows_are_a_refusal_that_says_how_many_are_missing() -> None:
     assert judgement.rules[4].passed
 
 
-def test_where_it_cannot_be_told_the_reason_says_how_many_rows_it_would_take() -> None:
+def test_where_the_rows_are_too_few_the_reason_says_how_many_rows_it_would_take() -> None:
     (rule,) = (rule for rule in case(1000, range(80), range(75, 145)).judged().rules if rule.name == "accuracy")
-    assert rule.reason.endswith("; if that is the difference, it takes 8656 rows to tell, 7656 are missing")
+    assert rule.reason.endswith("; if that is the difference, showing it takes 8656 rows, 7656 are missing")
 
 
 def test_with_labels_of_unequal_number_macro_f1_says_how_many_rows_it_takes() -> None:
@@ -195,7 +198,7 @@ def test_with_labels_of_unequal_number_macro_f1_says_how_many_rows_it_takes() ->
     judgement = judge(GateConfig(), held_out(labels), models[0], {"champion": models[1]})
     (rule,) = (rule for rule in judgement.rules if rule.name == "macro_f1")
     assert not rule.passed
-    assert "rows to tell" in rule.reason
+    assert "showing it takes" in rule.reason
 
 
 def test_the_rows_needed_grow_with_discordance_and_shrink_with_the_square_of_the_margin() -> None:

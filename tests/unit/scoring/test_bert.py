@@ -174,10 +174,10 @@ def test_openvino_that_was_left_in_the_middle_serves_the_next_ones(
 def test_openvino_sees_few_shapes_however_many_windows_there_are(converted: openvino.Model) -> None:
     engine = OpenVino(converted, PAD, threads=1)
     draw = np.random.default_rng(7)
-    windows = [draw.integers(2, 65, size=rows) for rows in range(100, 300)]
-    batches = [(window, batch) for window in windows for batch in engine.batches(window, 512)]
-    assert len({(-(-int(window[batch[0]]) // 8), len(batch)) for window, batch in batches}) <= 4 * 8
-    assert {row for batch in engine.batches(windows[-1], 512) for row in batch} == set(range(299))
+    chunks = [draw.integers(2, 65, size=rows) for rows in range(100, 300)]
+    batches = [(chunk, batch) for chunk in chunks for batch in engine.batches(chunk, 512)]
+    assert len({(-(-int(chunk[batch[0]]) // 8), len(batch)) for chunk, batch in batches}) <= 4 * 8
+    assert {row for batch in engine.batches(chunks[-1], 512) for row in batch} == set(range(299))
 
 
 def model_of_rows_up_to(width: int) -> openvino.Model:

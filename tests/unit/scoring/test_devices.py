@@ -27,19 +27,19 @@ def test_auto_is_the_cpu_where_there_is_no_gpu() -> None:
 
 
 def test_fp32_is_always_a_form_worth_having_and_the_last_resort() -> None:
-    forms = devices.fastest_forms("cpu")
-    assert forms[-1] == "fp32"
-    assert set(forms) <= set(devices.FORMS)
-    assert len(set(forms)) == len(forms)
+    variants = devices.fastest_variants("cpu")
+    assert variants[-1] == "fp32"
+    assert set(variants) <= set(devices.VARIANTS)
+    assert len(set(variants)) == len(variants)
 
 
-@pytest.mark.parametrize(("setting", "forms"), [("fp32", ["fp32"]), ("int8", ["int8", "bf16", "fp32"])])
-def test_a_form_that_is_asked_for_is_tried_before_the_more_exact_ones(setting: str, forms: list[str]) -> None:
-    assert devices.wanted_forms(setting, "cpu") == forms
+@pytest.mark.parametrize(("setting", "variants"), [("fp32", ["fp32"]), ("int8", ["int8", "bf16", "fp32"])])
+def test_a_form_that_is_asked_for_is_tried_before_the_more_exact_ones(setting: str, variants: list[str]) -> None:
+    assert devices.wanted_variants(setting, "cpu") == variants
 
 
 def test_without_a_wish_the_fastest_forms_are_tried() -> None:
-    assert devices.wanted_forms("auto", "cpu") == devices.fastest_forms("cpu")
+    assert devices.wanted_variants("auto", "cpu") == devices.fastest_variants("cpu")
 
 
 def test_a_device_is_described_by_what_decides_its_speed() -> None:

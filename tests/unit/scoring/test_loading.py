@@ -1,4 +1,4 @@
-"""A folder to a scorer: every form, every architecture, and what to do when it cannot be."""
+"""A folder to a scorer: every variant, every architecture, and what to do when it cannot be."""
 
 import json
 import logging
@@ -23,9 +23,9 @@ from transformers import (
     ElectraForSequenceClassification,
 )
 
-from senti_tasks.config import ScoreConfig
 from senti_tasks.errors import ArtifactError, ConfigError
 from senti_tasks.scoring import devices, loading, probe
+from senti_tasks.scoring.config import ScoreConfig
 from senti_tasks.scoring.on_openvino import convert
 from tests.situations import MODEL_LENGTH, PHRASES
 
@@ -41,8 +41,8 @@ def copied(model_folder: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def in_openvino(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The classifier as an int8 form is laid out, with the weights as they were: quantising is another matter."""
-    folder = Path(shutil.copytree(model_folder, tmp_path_factory.mktemp("forms") / "int8"))
+    """The classifier as an int8 variant is laid out, with the weights as they were: quantising is another matter."""
+    folder = Path(shutil.copytree(model_folder, tmp_path_factory.mktemp("variants") / "int8"))
     openvino.save_model(
         convert(loading.load_classifier(model_folder)), folder / "openvino_model.xml", compress_to_fp16=False
     )
@@ -149,7 +149,7 @@ def test_the_form_for_openvino_gives_the_probabilities_it_was_made_from(model_fo
 
 
 def test_a_loaded_scorer_reads_the_windows_it_is_configured_for(model_folder: Path) -> None:
-    assert loading.load(model_folder, "fp32", "cpu", ScoreConfig(window_rows=77)).window_rows == 77
+    assert loading.load(model_folder, "fp32", "cpu", ScoreConfig(chunk_rows=77)).chunk_rows == 77
 
 
 def test_a_loaded_scorer_keeps_what_a_probe_found_under_device_form_and_size(
@@ -176,43 +176,43 @@ def test_a_configured_budget_is_not_probed_for(model_folder: Path, tmp_path: Pat
 # What cannot be
 
 
-@pytest.mark.parametrize("form", ["fp16", "int4", "FP32", "", "auto"])
-def test_an_unknown_form_is_refused(form: str, model_folder: Path) -> None:
-    with pytest.raises(ConfigError, match=f"the form of a model is one of fp32, bf16, int8, found {form!r}"):
-        loading.load(model_folder, form, "cpu")
+@pytest.mark.parametrize("variant", ["fp16", "int4", "FP32", "", "auto"])
+def test_an_unknown_form_is_refused(variant: str, model_folder: Path) -> None:
+    with pytest.raises(ConfigError, match=f"the variant of a model is one of fp32, bf16, int8, found {variant!r}"):
+        loading.load(model_folder, variant, "cpu")
 
 
 def test_int8_on_a_gpu_is_refused(in_openvino: Path) -> None:
-    with pytest.raises(ConfigError, match="int8 runs on a CPU: set SENTI_DEVICE to cpu or auto here, or SENTI_FORM"):
+    with pytest.raises(ConfigError, match="int8 runs on a CPU: set SENTI_DEVICE to cpu or auto here, or SENTI_VARIANT"):
         loading.load(in_openvino, "int8", "cuda")
 
 
-@pytest.mark.parametrize("form", ["fp32", "bf16", "int8"])
+@pytest.mark.parametrize("variant", ["fp32", "bf16", "int8"])
 @pytest.mark.parametrize("device", ["gpu", "cuda:1", ""])
-def test_an_unknown_device_is_refused_for_every_form(device: str, form: str, in_openvino: Path) -> None:
+def test_an_unknown_device_is_refused_for_every_form(device: str, variant: str, in_openvino: Path) -> None:
     with pytest.raises(ConfigError, match=r"SENTI_DEVICE must be auto, cpu or cuda "):
-        loading.load(in_openvino, form, device)
+        loading.load(in_openvino, variant, device)
 
 
-@pytest.mark.parametrize("form", ["fp32", "bf16", "int8"])
-def test_a_folder_that_is_not_there_is_no_model(form: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("variant", ["fp32", "bf16", "int8"])
+def test_a_folder_that_is_not_there_is_no_model(variant: str, tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"nowhere is no model folder: .*; expected what save_pretrained writes"):
-        loading.load(tmp_path / "nowhere", form, "cpu")
+        loading.load(tmp_path / "nowhere", variant, "cpu")
 
 
-@pytest.mark.parametrize("form", ["fp32", "bf16", "int8"])
+@pytest.mark.parametrize("variant", ["fp32", "bf16", "int8"])
 @pytest.mark.parametrize("lost", ["tokenizer.json", "tokenizer_config.json", "config.json"])
-def test_a_folder_that_lacks_a_file_is_refused(lost: str, form: str, copied: Path) -> None:
+def test_a_folder_that_lacks_a_file_is_refused(lost: str, variant: str, copied: Path) -> None:
     (copied / lost).unlink()
     with pytest.raises(ArtifactError, match=r"is no model folder"):
-        loading.load(copied, form, "cpu")
+        loading.load(copied, variant, "cpu")
 
 
-@pytest.mark.parametrize("form", ["fp32", "bf16"])
-def test_a_folder_without_weights_is_refused(form: str, copied: Path) -> None:
+@pytest.mark.parametrize("variant", ["fp32", "bf16"])
+def test_a_folder_without_weights_is_refused(variant: str, copied: Path) -> None:
     (copied / "model.safetensors").unlink()
     with pytest.raises(ArtifactError, match=r"holds no classifier that can be loaded"):
-        loading.load(copied, form, "cpu")
+        loading.load(copied, variant, "cpu")
 
 
 def test_a_pickle_is_not_loaded(copied: Path) -> None:
@@ -273,6 +273,6 @@ def test_loading_and_scoring_ask_nobody(model_folder: Path, in_openvino: Path, m
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    for folder, form in ((model_folder, "fp32"), (model_folder, "bf16"), (in_openvino, "int8")):
-        assert loading.load(folder, form, "cpu").predict(TEXTS).reasons == {}
+    for folder, variant in ((model_folder, "fp32"), (model_folder, "bf16"), (in_openvino, "int8")):
+        assert loading.load(folder, variant, "cpu").predict(TEXTS).reasons == {}
     assert asked == []

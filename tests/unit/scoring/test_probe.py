@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from senti_tasks.config import ScoreConfig
 from senti_tasks.scoring import probe
+from senti_tasks.scoring.config import ScoreConfig
 from senti_tasks.scoring.scorer import Scorer
-from senti_tasks.scoring.tokens import Encoder, Tokens
+from senti_tasks.scoring.tokens import TextTokenizer, Tokens
 from tests.situations import PHRASES
 from tests.unit.scoring.toy import Toy
 
@@ -99,8 +99,8 @@ def test_a_value_that_is_no_number_of_tokens_is_ignored(value: object, tmp_path:
 
 
 @pytest.fixture(scope="module")
-def encoder(model_folder: Path) -> Encoder:
-    return Encoder.load(model_folder)
+def tokenizer(model_folder: Path) -> TextTokenizer:
+    return TextTokenizer.load(model_folder)
 
 
 @pytest.fixture
@@ -108,8 +108,8 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "token_budgets.json"
 
 
-def scorer_of(encoder: Encoder, toy: Toy, file: Path, key: str = "toy", **settings: int) -> Scorer:
-    return Scorer(encoder, toy, 2, ScoreConfig(), probe_file=(file, key), **settings)
+def scorer_of(tokenizer: TextTokenizer, toy: Toy, file: Path, key: str = "toy", **settings: int) -> Scorer:
+    return Scorer(tokenizer, toy, 2, ScoreConfig(), probe_file=(file, key), **settings)
 
 
 def score(scorer: Scorer, texts: int) -> None:
@@ -123,68 +123,68 @@ def tried(toy: Toy) -> int:
     return len(toy.budgets) - 1
 
 
-def test_a_scorer_probes_when_much_is_to_come(encoder: Encoder, file: Path) -> None:
+def test_a_scorer_probes_when_much_is_to_come(tokenizer: TextTokenizer, file: Path) -> None:
     toy = Toy()
-    score(scorer_of(encoder, toy, file), MANY)
+    score(scorer_of(tokenizer, toy, file), MANY)
     assert set(toy.budgets[:-1]) == set(toy.token_budgets)
     assert toy.budgets[-1] == probe.kept(file, "toy")
 
 
 @pytest.mark.parametrize("texts", [1, len(PHRASES), 100])
-def test_a_scorer_does_not_probe_for_a_few_texts(texts: int, encoder: Encoder, file: Path) -> None:
+def test_a_scorer_does_not_probe_for_a_few_texts(texts: int, tokenizer: TextTokenizer, file: Path) -> None:
     toy = Toy()
-    score(scorer_of(encoder, toy, file), texts)
+    score(scorer_of(tokenizer, toy, file), texts)
     assert toy.budgets == [toy.token_budgets[1]]
     assert not file.exists()
 
 
-def test_what_a_probe_found_serves_the_next_scorer(encoder: Encoder, file: Path) -> None:
-    score(scorer_of(encoder, Toy(), file), MANY)
+def test_what_a_probe_found_serves_the_next_scorer(tokenizer: TextTokenizer, file: Path) -> None:
+    score(scorer_of(tokenizer, Toy(), file), MANY)
     found = probe.kept(file, "toy")
     again = Toy()
-    score(scorer_of(encoder, again, file), MANY)
+    score(scorer_of(tokenizer, again, file), MANY)
     assert again.budgets == [found]
 
 
-def test_a_kept_budget_serves_for_a_few_texts_too(encoder: Encoder, file: Path) -> None:
+def test_a_kept_budget_serves_for_a_few_texts_too(tokenizer: TextTokenizer, file: Path) -> None:
     probe.keep(file, "toy", 333)
     toy = Toy()
-    score(scorer_of(encoder, toy, file), 1)
+    score(scorer_of(tokenizer, toy, file), 1)
     assert toy.budgets == [333]
 
 
-def test_another_device_or_model_probes_for_itself(encoder: Encoder, file: Path) -> None:
-    score(scorer_of(encoder, Toy(), file), MANY)
+def test_another_device_or_model_probes_for_itself(tokenizer: TextTokenizer, file: Path) -> None:
+    score(scorer_of(tokenizer, Toy(), file), MANY)
     other = Toy()
-    score(scorer_of(encoder, other, file, key="another"), MANY)
+    score(scorer_of(tokenizer, other, file, key="another"), MANY)
     assert tried(other) > 0
 
 
-def test_a_scorer_probes_once(encoder: Encoder, file: Path) -> None:
+def test_a_scorer_probes_once(tokenizer: TextTokenizer, file: Path) -> None:
     toy = Toy()
-    scorer = Scorer(encoder, toy, 2, ScoreConfig(remembered_texts=0), probe_file=(file, "toy"))
+    scorer = Scorer(tokenizer, toy, 2, ScoreConfig(remembered_texts=0), probe_file=(file, "toy"))
     score(scorer, MANY)
     first = tried(toy)
     score(scorer, MANY)
     assert tried(toy) == first + 1
 
 
-def test_a_budget_that_is_given_is_not_probed_for(encoder: Encoder, file: Path) -> None:
+def test_a_budget_that_is_given_is_not_probed_for(tokenizer: TextTokenizer, file: Path) -> None:
     probe.keep(file, "toy", 333)
     toy = Toy()
-    score(scorer_of(encoder, toy, file, token_budget=777), MANY)
+    score(scorer_of(tokenizer, toy, file, token_budget=777), MANY)
     assert toy.budgets == [777]
 
 
-def test_a_scorer_without_a_file_probes_for_itself(encoder: Encoder) -> None:
+def test_a_scorer_without_a_file_probes_for_itself(tokenizer: TextTokenizer) -> None:
     toy = Toy()
-    score(Scorer(encoder, toy, 2, ScoreConfig()), MANY)
+    score(Scorer(tokenizer, toy, 2, ScoreConfig()), MANY)
     assert tried(toy) > 0
 
 
-def test_an_engine_is_compiled_once_and_only_when_much_is_to_come(encoder: Encoder) -> None:
+def test_an_engine_is_compiled_once_and_only_when_much_is_to_come(tokenizer: TextTokenizer) -> None:
     toy = Toy()
-    scorer = Scorer(encoder, toy, 2, ScoreConfig(remembered_texts=0), token_budget=512)
+    scorer = Scorer(tokenizer, toy, 2, ScoreConfig(remembered_texts=0), token_budget=512)
     score(scorer, 1_000)
     assert toy.compiled == 0
     score(scorer, MANY)
@@ -193,22 +193,24 @@ def test_an_engine_is_compiled_once_and_only_when_much_is_to_come(encoder: Encod
 
 
 @pytest.mark.parametrize("memory", [40, 64, 200])
-def test_a_probe_that_runs_out_of_memory_does_not_end_the_run(memory: int, encoder: Encoder, file: Path) -> None:
+def test_a_probe_that_runs_out_of_memory_does_not_end_the_run(
+    memory: int, tokenizer: TextTokenizer, file: Path
+) -> None:
     toy = Toy(memory)
-    score(scorer_of(encoder, toy, file), MANY)
+    score(scorer_of(tokenizer, toy, file), MANY)
     assert toy.budgets[-1] <= memory
     assert toy.released == toy.refused > 0
 
 
-def test_other_errors_of_a_probe_come_out(encoder: Encoder, file: Path) -> None:
+def test_other_errors_of_a_probe_come_out(tokenizer: TextTokenizer, file: Path) -> None:
     toy = Toy(memory=200, error=lambda: RuntimeError("device-side assert triggered"))
     with pytest.raises(RuntimeError, match="device-side assert"):
-        score(scorer_of(encoder, toy, file), MANY)
+        score(scorer_of(tokenizer, toy, file), MANY)
     assert not file.exists()
 
 
-def test_a_file_that_cannot_be_written_does_not_end_the_run(encoder: Encoder, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_does_not_end_the_run(tokenizer: TextTokenizer, tmp_path: Path) -> None:
     (tmp_path / "taken").touch()
     toy = Toy()
-    score(scorer_of(encoder, toy, tmp_path / "taken" / "token_budgets.json"), MANY)
+    score(scorer_of(tokenizer, toy, tmp_path / "taken" / "token_budgets.json"), MANY)
     assert toy.budgets[-1] in toy.token_budgets

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from senti_tasks.config import ScoreConfig
 from senti_tasks.errors import ArtifactError
 from senti_tasks.scoring import loading
+from senti_tasks.scoring.config import ScoreConfig
 from senti_tasks.scoring.predictions import Predictions
 from senti_tasks.scoring.scorer import Scorer
-from senti_tasks.scoring.tokens import Encoder
+from senti_tasks.scoring.tokens import TextTokenizer
 from tests.situations import MODEL_LENGTH, PHRASES
 from tests.unit.scoring.rows import rows_of
 from tests.unit.scoring.toy import Row, Toy, out_of_memory
@@ -32,23 +32,23 @@ def tiny(model_folder: Path) -> Scorer:
 
 
 @pytest.fixture(scope="module")
-def encoder(model_folder: Path) -> Encoder:
-    return Encoder.load(model_folder)
+def tokenizer(model_folder: Path) -> TextTokenizer:
+    return TextTokenizer.load(model_folder)
 
 
 @pytest.fixture
-def scorer_on(encoder: Encoder) -> Callable[..., Scorer]:
+def scorer_on(tokenizer: TextTokenizer) -> Callable[..., Scorer]:
     """A scorer on a toy engine: ``scorer_on(toy, remembered_texts=…, temperature=…)``."""
 
     def build(toy: Toy, **values: Any) -> Scorer:
-        config = {name: values.pop(name) for name in ("window_rows", "remembered_texts") if name in values}
-        return Scorer(encoder, toy, 2, ScoreConfig(**config), **values)
+        config = {name: values.pop(name) for name in ("chunk_rows", "remembered_texts") if name in values}
+        return Scorer(tokenizer, toy, 2, ScoreConfig(**config), **values)
 
     return build
 
 
-def row_of(encoder: Encoder, text: str) -> Row:
-    return tuple(rows_of(encoder.encode([text]))[0])
+def row_of(tokenizer: TextTokenizer, text: str) -> Row:
+    return tuple(rows_of(tokenizer.encode([text]))[0])
 
 
 def one_by_one(scorer: Scorer, texts: Sequence[str]) -> np.ndarray:
@@ -71,7 +71,7 @@ def test_the_order_is_kept(tiny: Scorer, model_folder: Path) -> None:
     assert set(found.labels.tolist()) == {0, 1}
 
 
-@pytest.mark.parametrize("config", [{"token_budget": 512}, {"window_rows": 1}, {"window_rows": 7}, {}])
+@pytest.mark.parametrize("config", [{"token_budget": 512}, {"chunk_rows": 1}, {"chunk_rows": 7}, {}])
 def test_a_text_gets_the_same_label_and_score_in_any_company(
     config: dict[str, Any], tiny: Scorer, model_folder: Path
 ) -> None:
@@ -139,13 +139,13 @@ def test_logits_of_any_size_make_probabilities(scorer_on: Callable[..., Scorer])
 
 def test_windows_come_back_in_order_with_what_they_were_handed_in_with(tiny: Scorer) -> None:
     whole = tiny.predict(TEXTS)
-    windows: list[tuple[str, Sequence[str | None]]] = [
+    chunks: list[tuple[str, Sequence[str | None]]] = [
         ("前", TEXTS[:5]),
         ("空", []),
         ("坏", [None, " "]),
         ("后", TEXTS[5:]),
     ]
-    streamed = list(tiny.stream(windows, expected=len(TEXTS)))
+    streamed = list(tiny.stream(chunks, expected=len(TEXTS)))
     assert [tag for tag, _ in streamed] == ["前", "空", "坏", "后"]
     first, empty, bad, last = (found for _, found in streamed)
     np.testing.assert_array_equal(np.concatenate([first.labels, last.labels]), whole.labels)
@@ -156,29 +156,29 @@ def test_windows_come_back_in_order_with_what_they_were_handed_in_with(tiny: Sco
 def test_windows_are_read_one_ahead_and_no_further(scorer_on: Callable[..., Scorer]) -> None:
     read = []
 
-    def windows() -> Iterator[tuple[int, Sequence[str]]]:
+    def chunks() -> Iterator[tuple[int, Sequence[str]]]:
         for start, texts in in_windows(TEXTS, 2):
             read.append(start)
             yield start, texts
 
-    for start, _ in scorer_on(Toy()).stream(windows()):
+    for start, _ in scorer_on(Toy()).stream(chunks()):
         assert max(read) <= start + 2
     assert len(read) == len(TEXTS) // 2
 
 
 def test_positions_of_reasons_count_through_all_windows(scorer_on: Callable[..., Scorer]) -> None:
     texts: list[str | None] = [*TEXTS[:5], None, *TEXTS[5:9], "\0"]
-    found = scorer_on(Toy(), window_rows=4).predict(texts)
+    found = scorer_on(Toy(), chunk_rows=4).predict(texts)
     assert sorted(found.reasons) == [5, 10]
     assert found.labels[[5, 10]].tolist() == [-1, -1]
 
 
 def test_an_error_of_the_reader_of_windows_comes_out(tiny: Scorer) -> None:
-    def windows() -> Iterator[tuple[int, Sequence[str]]]:
+    def chunks() -> Iterator[tuple[int, Sequence[str]]]:
         yield 0, TEXTS
         raise OSError("the database went away")
 
-    streamed = tiny.stream(windows())
+    streamed = tiny.stream(chunks())
     assert next(streamed)[0] == 0
     with pytest.raises(OSError, match="the database went away"):
         next(streamed)
@@ -187,10 +187,12 @@ def test_an_error_of_the_reader_of_windows_comes_out(tiny: Scorer) -> None:
 # Each text once
 
 
-def test_a_text_that_comes_several_times_is_computed_once(encoder: Encoder, scorer_on: Callable[..., Scorer]) -> None:
+def test_a_text_that_comes_several_times_is_computed_once(
+    tokenizer: TextTokenizer, scorer_on: Callable[..., Scorer]
+) -> None:
     toy = Toy()
     found = scorer_on(toy).predict([*TEXTS, *TEXTS[::-1], *TEXTS])
-    assert sorted(toy.computed) == sorted(row_of(encoder, text) for text in TEXTS)
+    assert sorted(toy.computed) == sorted(row_of(tokenizer, text) for text in TEXTS)
     forward, backward, again = np.split(found.probabilities, 3)
     assert forward.tolist() == backward[::-1].tolist() == again.tolist()
     assert forward.tolist() == scorer_on(Toy()).predict(TEXTS).probabilities.tolist()
@@ -207,8 +209,8 @@ def test_texts_of_the_same_tokens_are_computed_once(texts: list[str], scorer_on:
 def test_a_text_seen_in_an_earlier_window_is_not_computed_again(scorer_on: Callable[..., Scorer]) -> None:
     toy = Toy()
     scorer = scorer_on(toy)
-    windows = [TEXTS[:6], TEXTS[3:9], TEXTS[:9]]
-    found = [predictions.probabilities.tolist() for _, predictions in scorer.stream(enumerate(windows))]
+    chunks = [TEXTS[:6], TEXTS[3:9], TEXTS[:9]]
+    found = [predictions.probabilities.tolist() for _, predictions in scorer.stream(enumerate(chunks))]
     again = scorer.predict(TEXTS[:9]).probabilities.tolist()
     assert len(toy.computed) == 9
     assert found == [again[:6], again[3:9], again]
@@ -310,9 +312,9 @@ def test_other_errors_of_an_engine_come_out_at_once(
 @pytest.mark.parametrize("no_number", [np.nan, np.inf, -np.inf])
 @pytest.mark.filterwarnings("ignore:invalid value encountered")
 def test_a_text_that_the_model_gives_no_number_for_stops_no_other(
-    no_number: float, encoder: Encoder, scorer_on: Callable[..., Scorer]
+    no_number: float, tokenizer: TextTokenizer, scorer_on: Callable[..., Scorer]
 ) -> None:
-    toy = Toy(no_number_for=[row_of(encoder, TEXTS[3])], no_number=no_number)
+    toy = Toy(no_number_for=[row_of(tokenizer, TEXTS[3])], no_number=no_number)
     found = scorer_on(toy).predict([None, *TEXTS])
     assert found.reasons == {0: BLANK, 4: "the model gives no number for the text"}
     assert found.labels[[0, 4]].tolist() == [-1, -1]
@@ -322,10 +324,12 @@ def test_a_text_that_the_model_gives_no_number_for_stops_no_other(
 
 
 def test_a_model_that_gives_no_number_for_most_texts_is_broken(
-    encoder: Encoder, scorer_on: Callable[..., Scorer]
+    tokenizer: TextTokenizer, scorer_on: Callable[..., Scorer]
 ) -> None:
-    toy = Toy(no_number_for=[row_of(encoder, text) for text in TEXTS[:-2]])
-    expected = f"gives no number for {len(TEXTS) - 2} of {len(TEXTS)} reviews: .*weights are broken, .*SENTI_FORM=fp32"
+    toy = Toy(no_number_for=[row_of(tokenizer, text) for text in TEXTS[:-2]])
+    expected = (
+        f"gives no number for {len(TEXTS) - 2} of {len(TEXTS)} reviews: .*weights are broken, .*SENTI_VARIANT=fp32"
+    )
     with pytest.raises(ArtifactError, match=expected):
         scorer_on(toy).predict([None, *TEXTS])
 

@@ -16,7 +16,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from senti_tasks.errors import ArtifactError
 from senti_tasks.scoring.characters import CharacterTable
-from senti_tasks.scoring.tokens import HEAD_TOKENS, Encoder
+from senti_tasks.scoring.tokens import HEAD_TOKENS, TextTokenizer
 from senti_tasks.text import normalise
 from senti_tasks.training.tokenizer.vocabulary import build_tokenizer, fit_to_vocabulary
 from tests.situations import MODEL_LENGTH, PHRASES
@@ -89,7 +89,7 @@ def in_parts(texts: Sequence[str], size: int) -> Iterator[Sequence[str]]:
     return (texts[start : start + size] for start in range(0, len(texts), size))
 
 
-def ids(encoder: Encoder, *texts: str) -> list[list[int]]:
+def ids(encoder: TextTokenizer, *texts: str) -> list[list[int]]:
     return rows_of(encoder.encode(texts))
 
 
@@ -111,16 +111,16 @@ def test_a_tokenizer_of_berts_kind_has_a_table(make: Any) -> None:
 def test_fitted_tokenizers_replace_characters(make: Any) -> None:
     tokenizer = make()
     assert "Precompiled" in tokenizer.to_str()
-    assert ids(Encoder(tokenizer, UNCUT), "＂好＂") == ids(Encoder(tokenizer, UNCUT), '"好"')
+    assert ids(TextTokenizer(tokenizer, UNCUT), "＂好＂") == ids(TextTokenizer(tokenizer, UNCUT), '"好"')
 
 
 def test_hard_texts_get_the_ids_of_the_library_together(of_berts_kind: Tokenizer) -> None:
     expected = dict(zip(HARD, ids_of_the_library(of_berts_kind, HARD), strict=True))
-    assert dict(zip(HARD, ids(Encoder(of_berts_kind, UNCUT), *HARD), strict=True)) == expected
+    assert dict(zip(HARD, ids(TextTokenizer(of_berts_kind, UNCUT), *HARD), strict=True)) == expected
 
 
 def test_hard_texts_get_the_ids_of_the_library_one_by_one(of_berts_kind: Tokenizer) -> None:
-    encoder = Encoder(of_berts_kind, UNCUT)
+    encoder = TextTokenizer(of_berts_kind, UNCUT)
     found = {text: ids(encoder, text)[0] for text in HARD}
     assert found == dict(zip(HARD, ids_of_the_library(of_berts_kind, HARD), strict=True))
 
@@ -128,11 +128,11 @@ def test_hard_texts_get_the_ids_of_the_library_one_by_one(of_berts_kind: Tokeniz
 def test_random_texts_get_the_ids_of_the_library(of_berts_kind: Tokenizer) -> None:
     texts = random_texts(3_000, seed=2026)
     expected = dict(zip(texts, ids_of_the_library(of_berts_kind, texts), strict=True))
-    assert dict(zip(texts, ids(Encoder(of_berts_kind, UNCUT), *texts), strict=True)) == expected
+    assert dict(zip(texts, ids(TextTokenizer(of_berts_kind, UNCUT), *texts), strict=True)) == expected
 
 
 def test_a_table_that_has_learnt_reads_on_as_the_library_does(of_berts_kind: Tokenizer) -> None:
-    encoder = Encoder(of_berts_kind, UNCUT)
+    encoder = TextTokenizer(of_berts_kind, UNCUT)
     for texts in in_parts(random_texts(500, seed=7), 25):
         assert ids(encoder, *texts) == ids_of_the_library(of_berts_kind, texts)
 
@@ -143,13 +143,13 @@ def test_any_character_gets_the_ids_of_the_library_between_others() -> None:
     characters = [chr(code) for code in range(0, 0x11_0000, 97) if not 0xD800 <= code < 0xE000]
     texts = [f"好{one}好a{one} b{one}{one}1，{one}x{one}" for one in characters]
     expected = dict(zip(texts, ids_of_the_library(tokenizer, texts), strict=True))
-    assert dict(zip(texts, ids(Encoder(tokenizer, UNCUT), *texts), strict=True)) == expected
+    assert dict(zip(texts, ids(TextTokenizer(tokenizer, UNCUT), *texts), strict=True)) == expected
 
 
 def test_words_are_forgotten_when_they_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CharacterTable, "_WORDS_KEPT", 10)
     tokenizer = built()
-    encoder = Encoder(tokenizer, UNCUT)
+    encoder = TextTokenizer(tokenizer, UNCUT)
     for texts in in_parts([f"房间{number}很好wifi{number % 7}" for number in range(200)], 20):
         assert ids(encoder, *texts) == ids_of_the_library(tokenizer, texts)
 
@@ -158,17 +158,17 @@ def test_words_are_forgotten_when_they_are_too_many(monkeypatch: pytest.MonkeyPa
 def test_added_tokens_are_found_in_what_normalising_makes_of_a_text(text: str) -> None:
     tokenizer = built_and_fitted()
     tokenizer.add_tokens(["wifi好", "性价比"])
-    assert ids(Encoder(tokenizer, UNCUT), text) == ids_of_the_library(tokenizer, [text])
+    assert ids(TextTokenizer(tokenizer, UNCUT), text) == ids_of_the_library(tokenizer, [text])
 
 
 def test_no_texts_have_no_tokens() -> None:
-    tokens = Encoder(built(), UNCUT).encode([])
+    tokens = TextTokenizer(built(), UNCUT).encode([])
     assert (tokens.ids.tolist(), tokens.offsets.tolist(), tokens.truncated.tolist()) == ([], [0], [])
 
 
 @pytest.mark.parametrize("make", [built, words_of_white_space])
 def test_ids_and_offsets_have_the_types_they_say(make: Any) -> None:
-    tokens = Encoder(make(), UNCUT).encode(["房间很好", "😊", "a"])
+    tokens = TextTokenizer(make(), UNCUT).encode(["房间很好", "😊", "a"])
     kinds = [column.dtype.name for column in (tokens.ids, tokens.offsets, tokens.truncated)]
     assert kinds == ["int32", "int64", "bool"]
 
@@ -177,22 +177,24 @@ def test_a_tokenizer_of_another_kind_is_left_to_the_library() -> None:
     tokenizer = words_of_white_space()
     texts = ["房间 很好 ， iPhone13", "房间很好", "", "😊 太小", *HARD, *random_texts(200, seed=3)]
     assert CharacterTable.of(tokenizer) is None
-    assert ids(Encoder(tokenizer, UNCUT), *texts) == ids_of_the_library(tokenizer, texts)
+    assert ids(TextTokenizer(tokenizer, UNCUT), *texts) == ids_of_the_library(tokenizer, texts)
 
 
 def test_a_tokenizer_with_other_special_tokens_is_left_to_the_library() -> None:
     tokenizer = built()
     tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A", special_tokens=[("[CLS]", 2)])
     assert CharacterTable.of(tokenizer) is None
-    assert ids(Encoder(tokenizer, UNCUT), "房间很好", "", "😊") == ids_of_the_library(tokenizer, ["房间很好", "", "😊"])
+    assert ids(TextTokenizer(tokenizer, UNCUT), "房间很好", "", "😊") == ids_of_the_library(
+        tokenizer, ["房间很好", "", "😊"]
+    )
 
 
 def test_padding_and_truncation_of_the_tokenizer_play_no_part() -> None:
     tokenizer = built()
-    plain = ids(Encoder(tokenizer, UNCUT), "房间太小", "好")
+    plain = ids(TextTokenizer(tokenizer, UNCUT), "房间太小", "好")
     tokenizer.enable_padding(length=32)
     tokenizer.enable_truncation(4)
-    assert ids(Encoder(tokenizer, UNCUT), "房间太小", "好") == plain
+    assert ids(TextTokenizer(tokenizer, UNCUT), "房间太小", "好") == plain
     assert None not in (tokenizer.padding, tokenizer.truncation)  # its own are left alone
 
 
@@ -202,7 +204,7 @@ def test_real_reviews_get_the_ids_of_the_library(is_fitted: bool) -> None:
     folder = Path(os.environ["SENTI_REAL_DATA"])
     loaded: Any = AutoTokenizer.from_pretrained(folder / "bert-base-chinese")
     tokenizer = (fit_to_vocabulary(loaded) if is_fitted else loaded).backend_tokenizer
-    encoder = Encoder(tokenizer, UNCUT)
+    encoder = TextTokenizer(tokenizer, UNCUT)
     reviews = gzip.decompress((folder / "unlabelled.txt.gz").read_bytes()).decode("utf-8").split("\n")
     assert len(reviews) > 90_000
     for texts in in_parts(reviews, 10_000):
@@ -240,7 +242,7 @@ def between_special_tokens(letters: str) -> list[int]:
     [(None, "abcdefgh"), (3, "abcpqrst"), (1, "anopqrst"), (0, "mnopqrst"), (8, "abcdefgh"), (500, "abcdefgh")],
 )
 def test_a_long_text_keeps_its_head_and_its_tail(head_tokens: int | None, kept: str, letters: Tokenizer) -> None:
-    tokens = Encoder(letters, 10, head_tokens).encode([spaced(ALPHABET)])
+    tokens = TextTokenizer(letters, 10, head_tokens).encode([spaced(ALPHABET)])
     assert rows_of(tokens) == [between_special_tokens(kept)]
     assert tokens.truncated.tolist() == [True]
 
@@ -248,20 +250,20 @@ def test_a_long_text_keeps_its_head_and_its_tail(head_tokens: int | None, kept: 
 @pytest.mark.parametrize("head_tokens", [None, 0, 3, 8, 500])
 @pytest.mark.parametrize("length", [0, 1, 7, 8])
 def test_a_text_that_fits_is_untouched(length: int, head_tokens: int | None, letters: Tokenizer) -> None:
-    tokens = Encoder(letters, 10, head_tokens).encode([spaced(ALPHABET[:length])])
+    tokens = TextTokenizer(letters, 10, head_tokens).encode([spaced(ALPHABET[:length])])
     assert rows_of(tokens) == [between_special_tokens(ALPHABET[:length])]
     assert tokens.truncated.tolist() == [False]
 
 
 @pytest.mark.parametrize(("head_tokens", "kept"), [(None, "abcdefgh"), (3, "abcefghi")])
 def test_a_text_of_one_token_too_many_loses_one(head_tokens: int | None, kept: str, letters: Tokenizer) -> None:
-    assert ids(Encoder(letters, 10, head_tokens), spaced("abcdefghi")) == [between_special_tokens(kept)]
+    assert ids(TextTokenizer(letters, 10, head_tokens), spaced("abcdefghi")) == [between_special_tokens(kept)]
 
 
 @pytest.mark.parametrize(("head_tokens", "kept"), [(None, "abcdefgh"), (3, "abcpqrst")])
 def test_the_neighbours_of_a_long_text_are_untouched(head_tokens: int | None, kept: str, letters: Tokenizer) -> None:
     short, long = spaced("abc"), spaced(ALPHABET)
-    tokens = Encoder(letters, 10, head_tokens).encode([long, short, "", long, long, short])
+    tokens = TextTokenizer(letters, 10, head_tokens).encode([long, short, "", long, long, short])
     assert tokens.truncated.tolist() == [True, False, False, True, True, False]
     cut, whole = between_special_tokens(kept), between_special_tokens("abc")
     assert rows_of(tokens) == [cut, whole, [CLS, SEP], cut, cut, whole]
@@ -269,7 +271,7 @@ def test_the_neighbours_of_a_long_text_are_untouched(head_tokens: int | None, ke
 
 
 def test_a_model_may_read_no_more_than_the_special_tokens(letters: Tokenizer) -> None:
-    assert ids(Encoder(letters, 2), spaced("abc"), "") == [[CLS, SEP], [CLS, SEP]]
+    assert ids(TextTokenizer(letters, 2), spaced("abc"), "") == [[CLS, SEP], [CLS, SEP]]
 
 
 @pytest.mark.parametrize(
@@ -286,7 +288,7 @@ def test_tokenizers_with_fewer_special_tokens_cut_as_well(
     letters.post_processor = processors.TemplateProcessing(  # $A alone is what a decoder's tokenizer has
         single=special or "$A", special_tokens=[("[CLS]", CLS), ("[SEP]", SEP)]
     )
-    assert ids(Encoder(letters, 5), spaced("abcdefgh"), spaced("ab")) == [kept, short]
+    assert ids(TextTokenizer(letters, 5), spaced("abcdefgh"), spaced("ab")) == [kept, short]
 
 
 # Rows
@@ -301,7 +303,7 @@ def test_rows_are_taken_in_the_order_asked_for() -> None:
 
 
 def test_a_row_that_is_taken_keeps_its_flag() -> None:
-    tokens = Encoder(built(), 6).encode(["好", "很好" * 9, "差"])
+    tokens = TextTokenizer(built(), 6).encode(["好", "很好" * 9, "差"])
     assert tokens.take(np.array([1, 2])).truncated.tolist() == [True, False]
 
 
@@ -329,30 +331,32 @@ def test_a_saved_model_reads_as_much_as_tokenizer_and_model_allow(
     tokenizer_says: int | None, model_says: int | None, length: int, saved: Path
 ) -> None:
     changed(saved, "tokenizer_config.json", model_max_length=tokenizer_says)
-    encoder = Encoder.load(changed(saved, "config.json", max_position_embeddings=model_says))
+    encoder = TextTokenizer.load(changed(saved, "config.json", max_position_embeddings=model_says))
     assert encoder.max_length == length
     assert encoder.encode(["很好" * 1_000]).lengths.tolist() == [length]
 
 
 def test_a_saved_model_says_how_much_of_the_head_is_kept(saved: Path) -> None:
     text = "很" * 100 + "好" * 100
-    (first, *head, last) = ids(Encoder.load(saved), text)[0]
+    (first, *head, last) = ids(TextTokenizer.load(saved), text)[0]
     assert len(set(head)) == 1
-    (same_first, *both, same_last) = ids(Encoder.load(changed(saved, "config.json", **{HEAD_TOKENS: 20})), text)[0]
+    (same_first, *both, same_last) = ids(TextTokenizer.load(changed(saved, "config.json", **{HEAD_TOKENS: 20})), text)[
+        0
+    ]
     assert (same_first, same_last) == (first, last)
     assert [both.index(both[-1]), len(both)] == [20, MODEL_LENGTH - 2]
 
 
 @pytest.mark.parametrize(("written", "pad_id"), [(7, 7), (0, 0), (None, 0)])
 def test_a_saved_model_says_what_pads(written: int | None, pad_id: int, saved: Path) -> None:
-    assert Encoder.load(changed(saved, "config.json", pad_token_id=written)).pad_id == pad_id
+    assert TextTokenizer.load(changed(saved, "config.json", pad_token_id=written)).pad_id == pad_id
 
 
 @pytest.mark.parametrize("lost", ["tokenizer.json", "tokenizer_config.json", "config.json"])
 def test_a_folder_without_a_file_is_no_model(lost: str, saved: Path) -> None:
     (saved / lost).unlink()
     with pytest.raises(ArtifactError, match=r"is no model folder: .*; expected what save_pretrained writes"):
-        Encoder.load(saved)
+        TextTokenizer.load(saved)
 
 
 @pytest.mark.parametrize("file", ["tokenizer.json", "tokenizer_config.json", "config.json"])
@@ -361,4 +365,4 @@ def test_a_folder_with_a_file_that_breaks_off_is_no_model(share: float, file: st
     content = (saved / file).read_text("utf-8")
     (saved / file).write_text(content[: int(share * len(content))], encoding="utf-8")
     with pytest.raises(ArtifactError, match=r"is no model folder"):
-        Encoder.load(saved)
+        TextTokenizer.load(saved)

@@ -6,7 +6,7 @@ from senti_tasks.config import TrainConfig
 from senti_tasks.corpus import snapshot
 from senti_tasks.training import base_models
 from tests import small_training
-from tests.made_up_reviews import freeze, made_up_reviews, splits_in_turn
+from tests.made_up_reviews import made_up_reviews, splits_in_turn, write_corpus
 
 
 @pytest.fixture(scope="session")
@@ -23,4 +23,4 @@ def small_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
 def frozen(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A corpus of 100 made-up reviews: 60 train, 20 validation, 20 test."""
     examples, dropped = snapshot.clean(made_up_reviews(100))
-    return freeze(examples, splits_in_turn(examples), dropped, tmp_path_factory.mktemp("corpora") / "first")
+    return write_corpus(examples, splits_in_turn(examples), dropped, tmp_path_factory.mktemp("corpora") / "first")

@@ -14,10 +14,10 @@ from senti_tasks.artifacts import weights_digest
 from senti_tasks.config import TrainConfig
 from senti_tasks.corpus import snapshot
 from senti_tasks.errors import ConfigError, TrainingStoppedError
-from senti_tasks.scoring.tokens import Encoder
+from senti_tasks.scoring.tokens import TextTokenizer
 from senti_tasks.training import resumable
 from senti_tasks.training.fine_tuning import train
-from tests.made_up_reviews import freeze, made_up_reviews, splits_in_turn
+from tests.made_up_reviews import made_up_reviews, splits_in_turn, write_corpus
 
 pytestmark = pytest.mark.usefixtures("small_encoder")
 
@@ -144,7 +144,7 @@ def test_balanced_classes_bring_out_a_label_that_is_rare(tiny_config: TrainConfi
         for label in (0, 1)
         for key, split in splits_in_turn([example for example in examples if example.label == label]).items()
     }
-    folder = freeze(examples, splits, dropped, tmp_path / "rare")
+    folder = write_corpus(examples, splits, dropped, tmp_path / "rare")
     found = {}
     for balanced in (False, True):
         config = replace(tiny_config, learning_rate=0.01, balance_classes=balanced)
@@ -156,9 +156,9 @@ def test_a_scorer_cuts_long_reviews_as_the_model_was_trained(
     frozen: Path, tiny_config: TrainConfig, tmp_path: Path
 ) -> None:
     run(frozen, replace(tiny_config, epochs=1, head_tokens=10), tmp_path)
-    encoder = Encoder.load(tmp_path / "output")
-    ids = encoder.encode(["好" * 40 + "差" * 60]).ids.tolist()
-    good, bad = (encoder.encode([text]).ids.tolist()[1] for text in ("好", "差"))
+    tokenizer = TextTokenizer.load(tmp_path / "output")
+    ids = tokenizer.encode(["好" * 40 + "差" * 60]).ids.tolist()
+    good, bad = (tokenizer.encode([text]).ids.tolist()[1] for text in ("好", "差"))
     assert ids[1:-1] == [good] * 10 + [bad] * 52
     assert "Of reviews longer than 64 tokens, the first 10 are read and then the last ones." in (
         tmp_path / "output" / "README.md"

@@ -41,7 +41,7 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("texts") / "frozen"
     selection = unlabelled.Selection(NearDuplicates(), 10**6)
     selection.offer([(review.review_id, review.text) for review in made_up_reviews(200)], lambda keys: {})
-    unlabelled.freeze(selection, folder)
+    unlabelled.write(selection, folder)
     return folder
 
 

@@ -15,7 +15,7 @@ from senti_tasks.config import TrainConfig
 from senti_tasks.errors import ConfigError
 from senti_tasks.training import search
 from senti_tasks.training.fine_tuning import train
-from senti_tasks.training.trials import Attempt, Outcome
+from senti_tasks.training.trials import Outcome, Trial
 
 SHAPE: dict[str, Any] = {
     "num_hidden_layers": 1,
@@ -28,30 +28,30 @@ RATES = TrainConfig(search_minutes=1).candidates()
 
 
 @pytest.fixture
-def attempts(tmp_path: Path) -> list[Attempt]:
-    return [Attempt(config, tmp_path / str(number)) for number, config in enumerate(RATES)]
+def trials(tmp_path: Path) -> list[Trial]:
+    return [Trial(config, tmp_path / str(number)) for number, config in enumerate(RATES)]
 
 
-def took(seconds: float, attempt: Attempt) -> None:
+def took(seconds: float, trial: Trial) -> None:
     """As a call leaves it that was killed after so long."""
-    attempt.folder.mkdir(exist_ok=True)
-    (attempt.folder / "seconds.json").write_text(str(seconds), encoding="utf-8")
+    trial.folder.mkdir(exist_ok=True)
+    (trial.folder / "seconds.json").write_text(str(seconds), encoding="utf-8")
 
 
-def finish(attempt: Attempt, macro_f1: float = 0.8, log_loss: float = 0.4) -> None:
+def finish(trial: Trial, macro_f1: float = 0.8, log_loss: float = 0.4) -> None:
     validation = {"macro_f1": macro_f1, "log_loss": log_loss, "accuracy": macro_f1}
     model = BertForSequenceClassification(BertConfig(**SHAPE))
-    attempt.finish(model, Outcome(history=[], best_epoch=1, validation=validation, steps=1, diverged=False))
+    trial.finish(model, Outcome(history=[], best_epoch=1, validation=validation, steps=1, diverged=False))
 
 
-def lasting(seconds: float) -> tuple[Callable[[Attempt], None], list[float]]:
+def lasting(seconds: float) -> tuple[Callable[[Trial], None], list[float]]:
     """A training that says it took so long, and the learning rates that it was called for."""
     called: list[float] = []
 
-    def train(attempt: Attempt) -> None:
-        called.append(attempt.config.learning_rate)
-        took(attempt.seconds + seconds, attempt)
-        finish(attempt)
+    def train(trial: Trial) -> None:
+        called.append(trial.config.learning_rate)
+        took(trial.seconds + seconds, trial)
+        finish(trial)
 
     return train, called
 
@@ -63,46 +63,46 @@ def test_the_rates_of_a_search_are_the_given_one_half_of_it_and_twice() -> None:
 
 @pytest.mark.parametrize(("seconds", "tried"), [(90, 1), (31, 1), (30, 2), (21, 2), (20, 3), (1, 3)])
 def test_another_rate_is_tried_while_the_time_of_the_slowest_fits(
-    seconds: float, tried: int, attempts: list[Attempt]
+    seconds: float, tried: int, trials: list[Trial]
 ) -> None:
     train, called = lasting(seconds)
-    over = search.try_rates(attempts, 60, train)
-    assert over == attempts[:tried]
+    over = search.try_rates(trials, 60, train)
+    assert over == trials[:tried]
     assert called == [5e-5, 2.5e-5, 1e-4][:tried]
 
 
-def test_the_time_before_a_kill_counts_and_nothing_is_trained_twice(attempts: list[Attempt]) -> None:
-    took(25, attempts[0])
-    finish(attempts[0])
-    took(10, attempts[1])
+def test_the_time_before_a_kill_counts_and_nothing_is_trained_twice(trials: list[Trial]) -> None:
+    took(25, trials[0])
+    finish(trials[0])
+    took(10, trials[1])
     train, called = lasting(5)
-    assert search.try_rates(attempts, 60, train) == attempts[:2]
+    assert search.try_rates(trials, 60, train) == trials[:2]
     assert called == [2.5e-5]
-    assert attempts[1].seconds == 15
+    assert trials[1].seconds == 15
 
 
-def test_a_rate_under_way_goes_on_although_the_budget_is_spent(attempts: list[Attempt]) -> None:
-    took(50, attempts[0])
-    finish(attempts[0])
-    took(40, attempts[1])
+def test_a_rate_under_way_goes_on_although_the_budget_is_spent(trials: list[Trial]) -> None:
+    took(50, trials[0])
+    finish(trials[0])
+    took(40, trials[1])
     train, called = lasting(5)
-    assert search.try_rates(attempts, 60, train) == attempts[:2]
+    assert search.try_rates(trials, 60, train) == trials[:2]
     assert called == [2.5e-5]
 
 
-def test_the_best_has_the_highest_macro_f1_then_the_lowest_log_loss_then_comes_first(attempts: list[Attempt]) -> None:
-    one, two, three = attempts
-    for attempt, macro_f1, log_loss in ((one, 0.8, 0.5), (two, 0.9, 0.5), (three, 0.9, 0.4)):
-        finish(attempt, macro_f1, log_loss)
+def test_the_best_has_the_highest_macro_f1_then_the_lowest_log_loss_then_comes_first(trials: list[Trial]) -> None:
+    one, two, three = trials
+    for trial, macro_f1, log_loss in ((one, 0.8, 0.5), (two, 0.9, 0.5), (three, 0.9, 0.4)):
+        finish(trial, macro_f1, log_loss)
     assert search.best([one, two, three]) is three
     assert search.best([one, two]) is two
     finish(one, 0.9, 0.4)
     assert search.best([one, two, three]) is one
 
 
-def test_the_account_says_which_rates_were_left_out_for_want_of_time(attempts: list[Attempt]) -> None:
+def test_the_account_says_which_rates_were_left_out_for_want_of_time(trials: list[Trial]) -> None:
     train, _ = lasting(40)
-    first, second, third = search.account(attempts, search.try_rates(attempts, 60, train))
+    first, second, third = search.account(trials, search.try_rates(trials, 60, train))
     figures = {"macro_f1": 0.8, "log_loss": 0.4, "accuracy": 0.8}
     assert first == {"learning_rate": 5e-5, "tried": True, **figures, "seconds": 40.0}
     assert second == {"learning_rate": 2.5e-5, "tried": False, **dict.fromkeys(figures), "seconds": None}

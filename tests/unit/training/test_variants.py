@@ -1,4 +1,4 @@
-"""The forms of a model: other numbers, the same labels, and nothing told to anybody."""
+"""The variants of a model: other numbers, the same labels, and nothing told to anybody."""
 
 import subprocess
 import sys
@@ -24,8 +24,8 @@ def fp32(model_folder: Path, one_thread: None) -> Predictions:
     return load(model_folder, "fp32", "cpu").predict(TEXTS)
 
 
-def labels_of(folder: Path, form: str) -> Predictions:
-    return load(folder, form, "cpu").predict(TEXTS)
+def labels_of(folder: Path, variant: str) -> Predictions:
+    return load(folder, variant, "cpu").predict(TEXTS)
 
 
 def test_bf16_is_the_same_model_in_half_the_bytes(model_folder: Path, fp32: Predictions, tmp_path: Path) -> None:
@@ -121,8 +121,9 @@ variants.build_int8_for_openvino(model, output / "int8", {TEXTS[:4]!r})
 variants.build_int8_for_torch(model, output / "torch")
 variants.library("int8", model)
 folders = {{"bf16": ["bf16"], "int8": ["int8", "torch"]}}
-for form, folder in (("fp32", model), *((form, output / name) for form, names in folders.items() for name in names)):
-    load(folder, form, "cpu").predict({TEXTS[:4]!r})
+built = [(variant, output / name) for variant, names in folders.items() for name in names]
+for variant, folder in [("fp32", model), *built]:
+    load(folder, variant, "cpu").predict({TEXTS[:4]!r})
 import threading
 for thread in threading.enumerate():
     if thread is not threading.current_thread() and not thread.daemon:

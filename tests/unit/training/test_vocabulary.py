@@ -51,7 +51,7 @@ def test_what_has_no_known_plain_form_stays_as_it_was() -> None:
 def test_the_fitted_rule_is_in_the_saved_tokenizer(tmp_path: Path) -> None:
     fitted = fit_to_vocabulary(bert_like(BERT_TOKENS))
     fitted.save_pretrained(tmp_path)
-    # with a BERT config beside it, transformers would like to build a BertTokenizer, which forgets the normaliser
+    # with a BERT config beside it, transformers would like to build a BertTokenizer, which erases the normaliser
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}), encoding="utf-8")
     loaded = AutoTokenizer.from_pretrained(tmp_path)
     assert loaded.tokenize("“WiFi”") == ['"', "wi", "##fi", '"']

@@ -1,4 +1,4 @@
-"""What keeps a night from analysts: a freeze, and a night unlike those before it; and who may overrule what."""
+"""What keeps a run from analysts: a freeze, and a run unlike those before it; and who may overrule what."""
 
 from datetime import timedelta
 
@@ -10,11 +10,21 @@ from sqlalchemy import Engine
 from senti_tasks.errors import AuditError, FrozenError
 from senti_tasks.warehouse import database, overview
 from senti_tasks.warehouse.migrations import SQL
-from senti_tasks.warehouse.schema import review_labels, run_shards, run_summaries, scoring_runs
-from senti_tasks.warehouse.scoring import publication, publication_lock
-from tests.situations import WEDNESDAY, add_model, add_reviews, answer, count, night, open_night, promote, rows
+from senti_tasks.warehouse.schema import review_labels, run_shards, run_summaries, scoring_runs, staged_labels
+from senti_tasks.warehouse.scoring import publication, publication_lock, staging
+from tests.situations import (
+    WEDNESDAY,
+    add_model,
+    add_reviews,
+    answer,
+    count,
+    open_planned_run,
+    promote,
+    rows,
+    scoring_run,
+)
 
-NIGHTS = 8
+RUNS = 8
 
 
 @pytest.fixture
@@ -26,9 +36,9 @@ def shop(engine: Engine) -> Engine:
     return engine
 
 
-def answered(engine: Engine, origin: str = "tonight", *, scope: str = "new") -> int:
+def answered(engine: Engine, idempotency_key: str = "this run", *, scope: str = "new") -> int:
     with database.writing(engine) as connection:
-        run = open_night(connection, origin, scope=scope)
+        run = open_planned_run(connection, idempotency_key, scope=scope)
         answer(connection, run)
     return run
 
@@ -38,11 +48,11 @@ def audit(engine: Engine, run: int, anyway: str | None = None) -> None:
         publication.audit(connection, run, anyway=anyway, actor=anyway and "小李")
 
 
-def test_a_frozen_night_is_scored_and_audited_and_published_after_the_thaw(shop: Engine) -> None:
+def test_a_frozen_run_is_scored_and_audited_and_published_after_the_thaw(shop: Engine) -> None:
     run = answered(shop)
     with database.writing(shop) as connection:
-        publication_lock.freeze(connection, by="小李", reason="盘点", at=WEDNESDAY)
-        again = publication_lock.freeze(connection, by="小王", reason="别的", at=WEDNESDAY + timedelta(hours=1))
+        publication_lock.freeze(connection, by="小李", reason="盘点", now=WEDNESDAY)
+        again = publication_lock.freeze(connection, by="小王", reason="别的", now=WEDNESDAY + timedelta(hours=1))
     assert again == {"frozen_at": WEDNESDAY, "frozen_by": "小李", "frozen_reason": "盘点"}
     audit(shop, run)
     with pytest.raises(FrozenError, match=rf"frozen by 小李 .*盘点.*senti score --run {run}"):
@@ -58,28 +68,28 @@ def test_a_frozen_night_is_scored_and_audited_and_published_after_the_thaw(shop:
 
 def publish(engine: Engine, run: int) -> None:
     with database.writing(engine) as connection:
-        publication.publish(connection, run, at=WEDNESDAY)
+        publication.publish(connection, run, now=WEDNESDAY)
 
 
 @pytest.fixture
 def usual(shop: Engine) -> Engine:
-    """Eight nights of 40 reviews, half of them negative."""
-    night(shop, "first")
-    for number in range(NIGHTS - 1):
-        add_night(shop, number, negative=20)
-        night(shop, f"night {number}")
+    """Eight runs of 40 reviews, half of them negative."""
+    scoring_run(shop, "first")
+    for number in range(RUNS - 1):
+        add_run(shop, number, negative=20)
+        scoring_run(shop, f"run {number}")
     return shop
 
 
-def add_night(engine: Engine, number: int, *, negative: int, size: int = 40) -> None:
+def add_run(engine: Engine, number: int, *, negative: int, size: int = 40) -> None:
     keys = range(1_000 * (number + 1), 1_000 * (number + 1) + size)
     with database.writing(engine) as connection:
         texts = {key: f"太差{key}" if position < negative else f"很好{key}" for position, key in enumerate(keys)}
-        add_reviews(connection, texts, at=WEDNESDAY)
+        add_reviews(connection, texts, now=WEDNESDAY)
 
 
-def test_a_night_unlike_those_before_it_waits_for_a_person_whose_reason_is_kept(usual: Engine) -> None:
-    add_night(usual, 50, negative=40)
+def test_a_run_unlike_those_before_it_waits_for_a_person_whose_reason_is_kept(usual: Engine) -> None:
+    add_run(usual, 50, negative=40)
     run = answered(usual)
     with pytest.raises(AuditError, match=r"shares_are_as_usual: .*'label': 0, 'share': 1.0.*--publish-anyway"):
         audit(usual, run)
@@ -90,33 +100,33 @@ def test_a_night_unlike_those_before_it_waits_for_a_person_whose_reason_is_kept(
     assert "shares_are_as_usual: {'label': 0, 'share': 1.0, 'usual_share': 0.5}" in shown["overruled"]
 
 
-def test_a_night_whose_confidence_has_fallen_waits_too(usual: Engine) -> None:
+def test_a_run_whose_confidence_has_fallen_waits_too(usual: Engine) -> None:
     with database.writing(usual) as connection:
         texts = {key: f"一般{key}" if key % 2 else f"太差{key}" for key in range(90_000, 90_040)}
-        add_reviews(connection, texts, at=WEDNESDAY)
+        add_reviews(connection, texts, now=WEDNESDAY)
     with pytest.raises(AuditError, match="confidence_is_as_usual: "):
         audit(usual, answered(usual))
 
 
-def test_a_night_like_those_before_it_passes(usual: Engine) -> None:
-    add_night(usual, 50, negative=23)
+def test_a_run_like_those_before_it_passes(usual: Engine) -> None:
+    add_run(usual, 50, negative=23)
     audit(usual, answered(usual))
 
 
 @pytest.mark.parametrize("scope", ["all", "reconcile"])
-def test_only_nights_of_new_reviews_are_compared(scope: str, usual: Engine) -> None:
-    add_night(usual, 50, negative=40)
+def test_only_runs_of_new_reviews_are_compared(scope: str, usual: Engine) -> None:
+    add_run(usual, 50, negative=40)
     audit(usual, answered(usual, scope=scope))
 
 
-def test_before_seven_nights_there_is_nothing_to_compare_with(shop: Engine) -> None:
-    night(shop, "first")
-    add_night(shop, 50, negative=40)
+def test_before_seven_runs_there_is_nothing_to_compare_with(shop: Engine) -> None:
+    scoring_run(shop, "first")
+    add_run(shop, 50, negative=40)
     audit(shop, answered(shop))
 
 
 def test_what_publishing_rests_on_cannot_be_overruled(usual: Engine) -> None:
-    add_night(usual, 50, negative=40)
+    add_run(usual, 50, negative=40)
     run = answered(usual)
     with database.writing(usual) as connection:
         connection.execute(sa.update(run_shards).where(run_shards.c.run_id == run).values(accepted_attempt=None))
@@ -125,39 +135,49 @@ def test_what_publishing_rests_on_cannot_be_overruled(usual: Engine) -> None:
     assert "--publish-anyway" not in str(error.value)
 
 
-def test_equal_nights_are_hardly_ever_refused(shop: Engine) -> None:
-    """Two hundred seeded nights of one shop, each compared with the 28 before it."""
+def test_equal_runs_are_hardly_ever_refused(shop: Engine) -> None:
+    """Two hundred seeded runs of one shop, each compared with the 28 before it."""
     draws = np.random.default_rng(2026)
-    night(shop, "first")
+    scoring_run(shop, "first")
     (first,) = rows(shop, scoring_runs)
+    with database.writing(shop) as connection:
+        run = open_planned_run(connection, "this run")
     refused = 0
     for number in range(228):
         size = int(draws.integers(20, 2_000))
         negative = int(draws.binomial(size, 0.3))
-        history(shop, first, number, size, negative)
         if number >= 28:
-            refused += offenders(shop, size, negative)
+            refused += is_refused(shop, run, size, negative)
+        add_to_history(shop, first, number, size, negative)
     assert refused <= 2
 
 
-def history(engine: Engine, first: dict[str, object], number: int, size: int, negative: int) -> None:
-    values = {**first, "run_id": 100 + number, "origin": f"{number}", "publish_seq": 100 + number, "labelled": size}
+def add_to_history(engine: Engine, first: dict[str, object], number: int, size: int, negative: int) -> None:
+    """A published run like ``first``, of which only the sums are kept."""
+    own = {"run_id": 100 + number, "idempotency_key": f"{number}", "publish_seq": 100 + number, "labelled": size}
     with database.writing(engine) as connection:
-        connection.execute(sa.insert(scoring_runs).values(values))
+        connection.execute(sa.insert(scoring_runs).values({**first, **own}))
         for label, labels in ((0, negative), (1, size - negative)):
             sums = {"labels": labels, "confidence_sum": 0.9 * labels, "confidence_squares": 0.81 * labels}
             connection.execute(sa.insert(run_summaries).values(run_id=100 + number, label=label, **sums))
 
 
-def offenders(engine: Engine, size: int, negative: int) -> int:
-    """Whether the check, told that the newest of the nights is tonight's, finds anything."""
-    staged = f"""
-        SELECT 0 AS label, {negative:d} AS labels UNION ALL SELECT 1, {size - negative:d}
-    """
-    path = SQL / "checks" / "usual" / "shares_are_as_usual.sql"
-    text = path.read_text("utf-8")
-    begins, ends = text.index("tonight AS ("), text.index("),\n\nnights AS")
-    tonight = f"{text[:begins]}tonight AS ({staged}{text[ends:]}"
-    with database.reading(engine) as connection:
-        newest = connection.scalar(sa.select(sa.func.max(scoring_runs.c.run_id)))
-        return len(connection.execute(sa.text(tonight), {"run_id": newest}).all()) > 0
+def is_refused(engine: Engine, run: int, size: int, negative: int) -> bool:
+    """Whether the check of the shares finds anything when ``run`` has staged so many labels."""
+    answers = staging.Answers(
+        list(range(size)),
+        ["0" * 32] * size,
+        labels=(np.arange(size) >= negative).astype(np.int64),
+        scores=np.full(size, 0.5),
+        confidences=np.full(size, 0.9),
+        truncated=np.zeros(size, dtype=bool),
+        local_days=[WEDNESDAY.date()] * size,
+        scored_at=WEDNESDAY,
+        reasons={},
+    )
+    check = sa.text((SQL / "checks" / "usual" / "shares_are_as_usual.sql").read_text("utf-8"))
+    with database.writing(engine) as connection:
+        staging.append(connection, run, 0, 1, answers)
+        offenders = connection.execute(check, {"run_id": run}).all()
+        connection.execute(sa.delete(staged_labels))
+    return len(offenders) > 0

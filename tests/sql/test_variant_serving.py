@@ -1,4 +1,4 @@
-"""Which form of a model serves: what the jobs find out, and what the registry keeps."""
+"""Which variant of a model serves: what the jobs find out, and what the registry keeps."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from senti_tasks.training import variants as making
 from senti_tasks.training.tokenizer.vocabulary import build_tokenizer
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.models import corpora, promotions, registry
-from senti_tasks.warehouse.schema import model_forms, review_labels, scoring_runs
+from senti_tasks.warehouse.schema import model_variants, review_labels, scoring_runs
 from tests.made_up_reviews import made_up_reviews, splits_in_turn
 from tests.situations import MONDAY, PHRASES, add_model, add_reviews, annotate, on_sqlite, promote, rows
 
@@ -29,13 +29,13 @@ def candidate(home: Path, engine: Engine, model_folder: Path, one_thread: None) 
     examples, dropped = snapshot.clean(made_up_reviews(100))
     splits = splits_in_turn(examples)
     tokenizer = build_tokenizer([example.text for example in examples], 64)
-    snapshot.freeze(examples, splits, dropped, MONDAY, "scratch:tiny", (tokenizer, tokenizer), home / "frozen")
+    snapshot.write(examples, splits, dropped, MONDAY, "scratch:tiny", (tokenizer, tokenizer), home / "frozen")
     store = ArtifactStore(str(home / "var/artifacts"), home / "var/work")
     frozen, frozen_digest = store.put(home / "frozen", "corpora", "demo")
     artifact, digest = store.put(model_folder, "models", VERSION)
     texts = {key: "".join(PHRASES[key * step % 12] for step in range(1, 4)) + str(key) for key in range(1, 81)}
     with database.writing(engine) as connection:
-        row = {"corpus": "2026-11-01-demo", "origin": "demo", "due": MONDAY, "artifact": frozen}
+        row = {"corpus": "2026-11-01-demo", "idempotency_key": "demo", "due": MONDAY, "artifact": frozen}
         corpora.record_corpus(
             connection, {**row, "digest": frozen_digest, "summary": {"rows": {}}, "created_at": MONDAY}
         )
@@ -46,8 +46,8 @@ def candidate(home: Path, engine: Engine, model_folder: Path, one_thread: None) 
     return VERSION
 
 
-def forms(engine: Engine) -> dict[str, dict[str, Any]]:
-    return {row["form"]: row for row in rows(engine, model_forms)}
+def variants(engine: Engine) -> dict[str, dict[str, Any]]:
+    return {row["variant"]: row for row in rows(engine, model_variants)}
 
 
 def test_unlabelled_texts_are_those_nobody_annotated(candidate: str, engine: Engine) -> None:
@@ -62,10 +62,10 @@ def test_unlabelled_texts_are_those_nobody_annotated(candidate: str, engine: Eng
 def test_int8_serves_once_it_agrees_on_enough_unlabelled_reviews(
     candidate: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SENTI_FORM", "int8")
-    answer = job.build_forms(candidate, {**FEW, "min_agreement": 0.9})
-    assert answer["form"] == "int8"
-    built = forms(engine)
+    monkeypatch.setenv("SENTI_VARIANT", "int8")
+    answer = job.build_variants(candidate, {**FEW, "min_agreement": 0.9})
+    assert answer["variant"] == "int8"
+    built = variants(engine)
     assert [name for name, row in built.items() if row["serves"]] == ["int8"]
     assert (built["int8"]["verdict"], built["int8"]["reviews_compared"]) == ("proven", 60)
     assert built["int8"]["agreement"] >= 0.9
@@ -75,30 +75,30 @@ def test_int8_serves_once_it_agrees_on_enough_unlabelled_reviews(
 
     with database.writing(engine) as connection:
         promote(connection, candidate)
-    run = scoring.open_run("night", "2026-11-04T02:00:00+08:00")
+    run = scoring.open_run("run", "2026-11-04T02:00:00+08:00")
     for shard in scoring.plan(run):
         scoring.score_shard(run, shard)
     scoring.audit(run)
     assert scoring.publish(run)["labelled"] == 80
-    assert {row["form"] for row in rows(engine, review_labels)} == {"int8"}
-    assert rows(engine, scoring_runs)[0]["form"] == "int8"
+    assert {row["variant"] for row in rows(engine, review_labels)} == {"int8"}
+    assert rows(engine, scoring_runs)[0]["variant"] == "int8"
 
 
 @on_sqlite
 def test_int8_is_refused_where_there_are_too_few_reviews_to_compare(
     candidate: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SENTI_FORM", "int8")
-    answer = job.build_forms(candidate)
-    assert answer["form"] == "bf16", "the next one is compared on what there is"
-    refused = forms(engine)["int8"]
+    monkeypatch.setenv("SENTI_VARIANT", "int8")
+    answer = job.build_variants(candidate)
+    assert answer["variant"] == "bf16", "the next one is compared on what there is"
+    refused = variants(engine)["int8"]
     assert (refused["verdict"], refused["digest"], refused["serves"]) == ("refused", None, False)
     assert refused["reason"] == "it is compared on 5000 unlabelled reviews, and the warehouse has 70"
 
 
 @on_sqlite
 def test_fp32_serves_when_no_other_form_agrees(candidate: str, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A form that turns every label round, since none of ours disagrees that much."""
+    """A variant that turns every label round, since none of ours disagrees that much."""
     build = making.build_bf16
 
     def turned_round(model: Path, output: Path) -> None:
@@ -109,10 +109,10 @@ def test_fp32_serves_when_no_other_form_agrees(candidate: str, engine: Engine, m
         save_file(weights, output / "model.safetensors", {"format": "pt"})
 
     monkeypatch.setattr(making, "build_bf16", turned_round)
-    monkeypatch.setenv("SENTI_FORM", "bf16")
-    answer = job.build_forms(candidate, FEW)
-    assert answer["form"] == "fp32"
-    refused = forms(engine)["bf16"]
+    monkeypatch.setenv("SENTI_VARIANT", "bf16")
+    answer = job.build_variants(candidate, FEW)
+    assert answer["variant"] == "fp32"
+    refused = variants(engine)["bf16"]
     assert refused["verdict"] == "refused"
     assert refused["agreement"] < 0.2
     assert refused["reason"].endswith("of 60 reviews, and 99% is asked for")
@@ -125,24 +125,24 @@ def test_a_model_keeps_the_form_it_was_judged_in(
     with database.writing(engine) as connection:
         rule = {"rule": "rows", "reference": None, "figure": 1.0, "threshold": 1.0, "passed": True, "reason": "演示"}
         registry.record_judgement(connection, candidate, promote=True, rules=[rule])
-    monkeypatch.setenv("SENTI_FORM", "bf16")
-    assert job.build_forms(candidate, FEW)["form"] == "fp32"
-    assert list(forms(engine)) == ["fp32"]
+    monkeypatch.setenv("SENTI_VARIANT", "bf16")
+    assert job.build_variants(candidate, FEW)["variant"] == "fp32"
+    assert list(variants(engine)) == ["fp32"]
 
 
 def test_of_two_builders_the_second_finds_what_the_first_kept(
     candidate: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SENTI_FORM", "bf16")
-    first = job.build_forms(candidate, FEW)
-    assert job.build_forms(candidate, FEW)["form"] == first["form"] == "bf16"
-    assert sum(row["serves"] for row in forms(engine).values()) == 1
+    monkeypatch.setenv("SENTI_VARIANT", "bf16")
+    first = job.build_variants(candidate, FEW)
+    assert job.build_variants(candidate, FEW)["variant"] == first["variant"] == "bf16"
+    assert sum(row["serves"] for row in variants(engine).values()) == 1
 
 
 @on_sqlite
 def test_the_champion_speaks_in_its_form(candidate: str, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SENTI_FORM", "bf16")
-    job.build_forms(candidate, FEW)
+    monkeypatch.setenv("SENTI_VARIANT", "bf16")
+    job.build_variants(candidate, FEW)
     with database.writing(engine) as connection:
         promote(connection, candidate)
         assert promotions.champion(connection) == candidate

@@ -11,15 +11,13 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from senti_tasks.corpus import snapshot
-from senti_tasks.corpus.leak_check import audit
+from senti_tasks.corpus.leak_check import check
 from senti_tasks.errors import CorpusError
 from senti_tasks.jobs import corpora as job
 from senti_tasks.jobs import erasure
-from senti_tasks.text import split_key
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.models import corpora
 from senti_tasks.warehouse.schema import corpora as corpora_table
-from senti_tasks.warehouse.schema import text_splits
 from tests.made_up_reviews import made_up_reviews, of_split
 from tests.situations import MONDAY, add_reviews, annotate, edit
 
@@ -42,46 +40,46 @@ def labelled(engine: Engine) -> Engine:
 
 def add(engine: Engine, key: int, text: str, label: int = 1, week: int = 0) -> None:
     with database.writing(engine) as connection:
-        add_reviews(connection, {key: text}, at=MONDAY + timedelta(weeks=week))
-        annotate(connection, key, label, text, at=MONDAY + timedelta(weeks=week))
+        add_reviews(connection, {key: text}, now=MONDAY + timedelta(weeks=week))
+        annotate(connection, key, label, text, now=MONDAY + timedelta(weeks=week))
 
 
-def freeze(week: int) -> str:
+def take(week: int) -> str:
     due = (MONDAY + timedelta(weeks=week)).isoformat()
-    return str(job.freeze_corpus(due, f"week {week}", "scratch:tiny")["corpus"])
+    return str(job.snapshot_corpus(due, f"week {week}", "scratch:tiny")["corpus"])
 
 
-def frozen(engine: Engine, home: Path, name: str) -> tuple[dict[str, set[str]], dict[str, Any]]:
+def parts_of(engine: Engine, home: Path, name: str) -> tuple[dict[str, set[str]], dict[str, Any]]:
     """The review ids of each split, and the summary."""
     with database.reading(engine) as connection:
         row = corpora.corpus(connection, name)
     data = snapshot.load(home / "var" / "artifacts" / row["artifact"])
-    assert audit(list(data["train"]["text"]), list(data["test"]["text"])).leaked == 0
+    assert check(list(data["train"]["text"]), list(data["test"]["text"])).leaked == 0
     return {split: set(data[split]["review_id"]) for split in data}, row["summary"]
 
 
 def test_a_near_duplicate_follows_its_elder_and_nothing_moves(labelled: Engine, home: Path) -> None:
     add(labelled, 1000, of_split("test", STORY))
-    first, _ = frozen(labelled, home, freeze(0))
+    first, _ = parts_of(labelled, home, take(0))
     assert "1000" in first["test"]
     add(labelled, 1001, of_split("train", STORY), week=1)
-    second, _ = frozen(labelled, home, freeze(1))
+    second, _ = parts_of(labelled, home, take(1))
     assert {"1000", "1001"} <= second["test"]
     assert all(first[split] <= second[split] for split in first)
 
 
-def test_a_corpus_in_the_making_is_frozen_again_without_what_is_forgotten_meanwhile(
+def test_a_snapshot_is_made_again_without_what_is_erased_meanwhile(
     labelled: Engine, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    late, freezing = ["7"], snapshot.freeze
+    late, write = ["7"], snapshot.write
 
     def overtaken(*arguments: Any) -> dict[str, Any]:
         if late:
-            erasure.forget([late.pop()], "一封信", "小李")
-        return freezing(*arguments)
+            erasure.erase([late.pop()], "一封信", "小李")
+        return write(*arguments)
 
-    monkeypatch.setattr(snapshot, "freeze", overtaken)
-    parts, _ = frozen(labelled, home, freeze(0))
+    monkeypatch.setattr(snapshot, "write", overtaken)
+    parts, _ = parts_of(labelled, home, take(0))
     assert not late
     assert "7" not in set().union(*parts.values())
     assert len(list((home / "var/artifacts/corpora").iterdir())) == 1, "nothing is left of the first attempt"
@@ -90,55 +88,39 @@ def test_a_corpus_in_the_making_is_frozen_again_without_what_is_forgotten_meanwh
 def test_what_resembles_two_splits_is_left_out_for_good_and_counted(labelled: Engine, home: Path) -> None:
     add(labelled, 1000, of_split("test", STORY[:-6]))
     add(labelled, 1001, of_split("train", STORY[6:]))
-    freeze(0)
+    take(0)
     add(labelled, 1002, STORY, week=1)
     for week in (1, 2):
-        rows, summary = frozen(labelled, home, freeze(week))
+        rows, summary = parts_of(labelled, home, take(week))
         assert "1002" not in set().union(*rows.values())
         assert summary["dropped"]["near-duplicate of several splits"] == 1
 
 
 def test_an_edited_review_stays_with_the_text_that_it_was(labelled: Engine, home: Path) -> None:
     add(labelled, 1000, of_split("validation", STORY))
-    freeze(0)
+    take(0)
     edited = of_split("train", STORY)
     with database.writing(labelled) as connection:
-        edit(connection, 1000, edited, at=MONDAY + timedelta(days=1))
-    _, summary = frozen(labelled, home, freeze(1))
+        edit(connection, 1000, edited, now=MONDAY + timedelta(days=1))
+    _, summary = parts_of(labelled, home, take(1))
     assert summary["dropped"]["label of an earlier text"] == 1
     with database.writing(labelled) as connection:
-        annotate(connection, 1000, 1, edited, at=MONDAY + timedelta(weeks=2))
-    rows, _ = frozen(labelled, home, freeze(2))
+        annotate(connection, 1000, 1, edited, now=MONDAY + timedelta(weeks=2))
+    rows, _ = parts_of(labelled, home, take(2))
     assert "1000" in rows["validation"]
-
-
-def test_a_ledger_from_before_near_duplicates_counted_lets_none_into_train(labelled: Engine, home: Path) -> None:
-    texts = {1000: of_split("test", STORY), 1001: of_split("train", STORY)}
-    for key, text in texts.items():
-        add(labelled, key, text)
-    with database.writing(labelled) as connection:  # as an older version of this program left it
-        old = {split_key(text): split for text, split in zip(texts.values(), ("test", "train"), strict=True)}
-        corpora.record_splits(connection, old, shingles=dict.fromkeys(old, b""), at=MONDAY)
-        connection.execute(sa.update(text_splits).values(shingles=None))
-    rows, summary = frozen(labelled, home, freeze(0))
-    assert "1000" in rows["test"]
-    assert "1001" not in rows["train"]
-    assert summary["dropped"]["resembles held-out"] == 1
-    with database.reading(labelled) as connection:
-        assert corpora.keys_without_shingles(connection) == set()
 
 
 def test_a_corpus_that_cannot_be_used_leaves_no_trace_in_the_ledger(engine: Engine) -> None:
     add(engine, 1, STORY)
     with pytest.raises(CorpusError):
-        freeze(0)
+        take(0)
     with database.reading(engine) as connection:
         assert corpora.ledger_rows(connection) == 0
 
 
 def test_the_summary_says_what_the_vocabulary_does_not_know_before_and_after(labelled: Engine, home: Path) -> None:
     add(labelled, 1000, of_split("test", "龘龘龘" + STORY))
-    _, summary = frozen(labelled, home, freeze(0))
+    _, summary = parts_of(labelled, home, take(0))
     before, after = summary["unknown_characters"]["before"], summary["unknown_characters"]["after"]
     assert "龘" in after["most_frequent"]
     assert 0 < after["share"] <= before["share"] < 0.01
@@ -175,16 +157,16 @@ def assert_nothing_leaks_or_moves(engine: Engine, home: Path, weeks: list[list[t
         keyed = dict(enumerate(arrived, start=key))
         key += len(arrived)
         with database.writing(engine) as connection:
-            add_reviews(connection, {number: text for number, (text, _) in keyed.items()}, at=at)
+            add_reviews(connection, {number: text for number, (text, _) in keyed.items()}, now=at)
             for number, (text, label) in keyed.items():
-                annotate(connection, number, label, text, at=at)
-        held, summary = frozen(engine, home, freeze(week))
+                annotate(connection, number, label, text, now=at)
+        held, summary = parts_of(engine, home, take(week))
         now = {review: split for split, reviews in held.items() for review in reviews}
         assert not [review for review, split in now.items() if was.get(review, split) != split]
         was |= now
     logging.getLogger(__name__).info("%s %s", summary["rows"], summary["dropped"])
     held_out = [text for split in ("validation", "test") for text in texts_of(engine, home, split)]
-    assert audit(texts_of(engine, home, "train"), held_out).leaked == 0
+    assert check(texts_of(engine, home, "train"), held_out).leaked == 0
 
 
 def texts_of(engine: Engine, home: Path, split: str) -> list[str]:

@@ -12,7 +12,7 @@ from senti_tasks.warehouse import column_comments, database, migrations
 from senti_tasks.warehouse.migrations import SQL, view_statements
 from tests.situations import on_postgresql
 
-KNOWN = column_comments.columns(SQL)
+KNOWN = column_comments.read(SQL)
 TABLES = KNOWN["tables"]
 
 SAID = sa.text(
@@ -37,31 +37,31 @@ def said(engine: Engine, name: str) -> dict[str, str | None]:
     return {"": rows[0][1], **{column: comment for column, _, comment in rows}}
 
 
-def test_every_view_and_table_and_every_column_has_a_meaning(engine: Engine) -> None:
+def test_every_view_and_table_and_every_column_has_a_comment(engine: Engine) -> None:
     present = columns_of(engine)
     assert {name for name, _ in present} == {*view_statements(), *TABLES}
-    assert all(column_comments.meaning_of(statement) for statement in view_statements().values())
-    assert {pair for pair in present if not column_comments.meaning_of_column(KNOWN, *pair)} == set()
+    assert all(column_comments.of_view(statement) for statement in view_statements().values())
+    assert {pair for pair in present if not column_comments.of_column(KNOWN, *pair)} == set()
 
 
-def test_every_meaning_is_of_something_that_is_there(engine: Engine) -> None:
+def test_every_comment_is_of_something_that_is_there(engine: Engine) -> None:
     present = columns_of(engine)
     assert KNOWN["columns"].keys() <= {column for _, column in present}
-    for name, meanings in KNOWN.items():
+    for name, comments in KNOWN.items():
         if name not in ("columns", "tables"):
-            assert {(name, column) for column in meanings} <= present
+            assert {(name, column) for column in comments} <= present
 
 
 @on_postgresql
 def test_the_catalog_holds_them(engine: Engine) -> None:
     wholes = {
         **TABLES,
-        **{name: column_comments.meaning_of(statement) for name, statement in view_statements().items()},
+        **{name: column_comments.of_view(statement) for name, statement in view_statements().items()},
     }
     for name, whole in wholes.items():
         found = said(engine, name)
         assert found.pop("") == whole
-        assert found == {column: column_comments.meaning_of_column(KNOWN, name, column) for column in found}
+        assert found == {column: column_comments.of_column(KNOWN, name, column) for column in found}
 
 
 # As time goes on
@@ -73,7 +73,7 @@ def migrate(engine: Engine, reviews_table: str = "reviews", **patience: float | 
 
 @pytest.fixture
 def better_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The next release of the SQL files, after ``engine`` was migrated: three meanings are other ones."""
+    """The next release of the SQL files, after ``engine`` was migrated: three comments are other ones."""
     better = "the verdict, 100 % the gate's: promote or refuse"
     shutil.copytree(SQL, tmp_path / "sql")
     file = tmp_path / "sql" / "columns.toml"
@@ -128,7 +128,7 @@ def test_a_view_over_the_teams_table_says_what_it_means_and_the_table_what_the_t
         connection.exec_driver_sql("COMMENT ON TABLE comments IS 'ours'")
         connection.exec_driver_sql(
             "CREATE TABLE review_annotations (review_id BIGINT, annotator TEXT, annotated_at TIMESTAMPTZ, "
-            "label SMALLINT, text_digest VARCHAR(32))"
+            "label SMALLINT, text_hash VARCHAR(32))"
         )
         connection.exec_driver_sql("COMMENT ON TABLE review_annotations IS 'ours, too'")
     migrate(engine, "comments")
@@ -136,7 +136,7 @@ def test_a_view_over_the_teams_table_says_what_it_means_and_the_table_what_the_t
     assert said(engine, "comments")[""] == "ours"
     assert said(engine, "review_annotations") == {
         "": "ours, too",
-        **dict.fromkeys(("review_id", "annotator", "annotated_at", "label", "text_digest")),
+        **dict.fromkeys(("review_id", "annotator", "annotated_at", "label", "text_hash")),
     }
 
 

@@ -1,0 +1,202 @@
+"""A thin client of Airflow's REST API: what the demo and the tests ask of a running Airflow."""
+
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import httpx
+
+from senti_tasks.errors import SentiError
+
+FINAL = frozenset({"success", "failed"})
+T = TypeVar("T")
+
+
+class LocalAirflowError(SentiError):
+    """The embedded Airflow did not start, died, or did not do in time what was asked of it."""
+
+
+@dataclass(frozen=True)
+class TaskState:
+    task_id: str
+    map_index: int
+    """-1 for a task that is not mapped."""
+    state: str | None
+    """None before the scheduler has looked at it."""
+    try_number: int
+    pid: int | None
+    """Of the process that runs the task's own code, while the state is running."""
+
+    @property
+    def name(self) -> str:
+        return self.task_id if self.map_index < 0 else f"{self.task_id}[{self.map_index}]"
+
+
+class AirflowClient:
+    """Calls of the REST API at ``url``. Raises ``LocalAirflowError`` when a call fails or a wait takes too long."""
+
+    user = "admin"
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.password = ""
+        self._client = httpx.Client(base_url=url, timeout=60, trust_env=False)  # never through a proxy
+        self._started = datetime.max.replace(tzinfo=UTC)
+
+    def check(self) -> None:
+        """Raises when the Airflow behind the API has ended, where this is known."""
+
+    def trigger(
+        self, dag_id: str, conf: Mapping[str, Any] | None = None, run_id: str | None = None, timeout: float = 60
+    ) -> str:
+        """Starts a run of the DAG, unpausing it once it has been parsed, and gives its run id."""
+        self.unpause(dag_id, timeout)
+        body = {"dag_run_id": run_id, "logical_date": None, "conf": dict(conf or {})}
+        return str(self._call("POST", f"/dags/{dag_id}/dagRuns", json=body)["dag_run_id"])
+
+    def wait(
+        self, dag_id: str, run_id: str, timeout: float, on_state: Callable[[TaskState], None] | None = None
+    ) -> str:
+        """The run's final state, ``success`` or ``failed``. ``on_state`` hears of each change of each task's state."""
+        seen: dict[str, tuple[str | None, int]] = {}
+
+        def finished() -> str | None:
+            state = str(self._call("GET", f"/dags/{dag_id}/dagRuns/{run_id}")["state"])
+            for task in self.task_states(dag_id, run_id) if on_state else []:
+                if seen.get(task.name) != (task.state, task.try_number) and task.state is not None and on_state:
+                    seen[task.name] = (task.state, task.try_number)
+                    on_state(task)
+            return state if state in FINAL else None
+
+        return self._until(finished, timeout, f"the run {run_id!r} of {dag_id!r} is not over", every=0.2)
+
+    def unpause(self, dag_id: str, timeout: float = 60) -> None:
+        """Lets the DAG's own schedule start its runs, once it has been parsed."""
+        self._until(lambda: self._parsed(dag_id), timeout, f"the DAG {dag_id!r} does not appear")
+        self._call("PATCH", f"/dags/{dag_id}", json={"is_paused": False})
+
+    def pause(self, dag_id: str) -> None:
+        """Keeps the DAG's schedule from starting runs."""
+        self._call("PATCH", f"/dags/{dag_id}", json={"is_paused": True})
+
+    def runs(self, dag_id: str) -> list[str]:
+        """The run ids of the DAG, oldest first."""
+        answer = self._call("GET", f"/dags/{dag_id}/dagRuns", params={"order_by": "id", "limit": 1000})
+        return [str(run["dag_run_id"]) for run in answer["dag_runs"]]
+
+    def until_new_run(self, dag_id: str, known: Collection[str], timeout: float = 60) -> str:
+        """The first run that is not among ``known``: one that a schedule or an asset has started."""
+        say = f"nothing starts a run of {dag_id!r}"
+        return self._until(lambda: next(iter(set(self.runs(dag_id)) - set(known)), None), timeout, say)
+
+    def task_states(self, dag_id: str, run_id: str) -> list[TaskState]:
+        """Every task of the run, in the order of their ids and map indices, as of now."""
+        path, tasks = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances", list[TaskState]()
+        while True:
+            page = self._call("GET", path, params={"limit": 100, "offset": len(tasks)})
+            tasks += [
+                TaskState(row["task_id"], row["map_index"], row["state"], row["try_number"], row["pid"])
+                for row in page["task_instances"]
+            ]
+            if not page["task_instances"] or len(tasks) >= page["total_entries"]:
+                return sorted(tasks, key=lambda task: (task.task_id, task.map_index))
+
+    def task_log(self, dag_id: str, run_id: str, task: TaskState, lines: int = 40) -> str:
+        """The last ``lines`` of the log of the task's newest attempt; empty when it has none yet."""
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task.task_id}/logs/{task.try_number}"
+        events = self._call("GET", path, params={"map_index": task.map_index})["content"]
+        return "\n".join([text for event in events for text in _readable(event)][-lines:])
+
+    def failure(self, dag_id: str, run_id: str) -> str:
+        """What to show of a run that failed: the tail of the log of each task that failed itself."""
+        failed = [task for task in self.task_states(dag_id, run_id) if task.state == "failed"]
+        return "\n\n".join(f"--- {task.name} ---\n{self.task_log(dag_id, run_id, task)}" for task in failed)
+
+    def running(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1, timeout: float = 30) -> TaskState:
+        """The task once it runs, with the pid of its process (for tests that kill it)."""
+
+        def started() -> TaskState | None:
+            for task in self.task_states(dag_id, run_id):
+                if (task.task_id, task.map_index, task.state) == (task_id, map_index, "running") and task.pid:
+                    return task
+            return None
+
+        return self._until(started, timeout, f"the task {task_id!r} of {run_id!r} does not run", every=0.05)
+
+    def clear(self, dag_id: str, run_id: str, task_id: str) -> None:
+        """Has the task, and what comes after it, run again."""
+        which = {"dag_run_id": run_id, "task_ids": [task_id], "include_downstream": True, "only_failed": False}
+        self._call("POST", f"/dags/{dag_id}/clearTaskInstances", json={**which, "dry_run": False})
+
+    def question(self, dag_id: str, run_id: str, task_id: str, timeout: float = 120) -> dict[str, Any]:
+        """What the task asks a person, once it does: subject, body (Markdown), options and more."""
+
+        def asked() -> dict[str, Any] | None:
+            states = {task.task_id: task.state for task in self.task_states(dag_id, run_id)}
+            if states.get(task_id) != "awaiting_input":
+                return None
+            found: dict[str, Any] = self._call("GET", self._question(dag_id, run_id, task_id))
+            return found
+
+        return self._until(asked, timeout, f"the task {task_id!r} of {run_id!r} asks nobody")
+
+    def answer(self, dag_id: str, run_id: str, task_id: str, option: str) -> None:
+        """Answers for the person that the task asks."""
+        self._call("PATCH", self._question(dag_id, run_id, task_id), json={"chosen_options": [option]})
+
+    @staticmethod
+    def _question(dag_id: str, run_id: str, task_id: str) -> str:
+        return f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/-1/hitlDetails"
+
+    def _log_in(self) -> None:
+        answer = self._client.post("/auth/token", json={"username": self.user, "password": self.password})
+        if answer.status_code != httpx.codes.CREATED:
+            raise LocalAirflowError(f"{self.url} refuses the password: {answer.text}")
+        self._client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+
+    def _parsed(self, dag_id: str) -> bool:
+        """Whether the DAG was parsed since the start: its row may be one that an earlier start on this home left."""
+        for dag in self._call("GET", "/dags", params={"dag_id_pattern": dag_id, "limit": 1000})["dags"]:
+            if dag["dag_id"] == dag_id and self._since_start(dag["last_parsed_time"]):
+                return True
+        for error in self._call("GET", "/importErrors")["import_errors"]:
+            if self._since_start(error["timestamp"]):
+                raise LocalAirflowError(f"{error['filename']} cannot be imported:\n{error['stack_trace']}")
+        return False
+
+    def _since_start(self, timestamp: str | None) -> bool:
+        return timestamp is not None and datetime.fromisoformat(timestamp) > self._started
+
+    def _call(self, method: str, path: str, **arguments: Any) -> Any:
+        try:
+            answer = self._client.request(method, f"/api/v2{path}", **arguments)
+            answer.raise_for_status()
+        except httpx.HTTPStatusError as error:
+            raise LocalAirflowError(f"{error}: {error.response.text}") from error
+        except httpx.HTTPError as error:
+            self.check()
+            raise LocalAirflowError(f"Airflow does not answer on {self.url}: {error}") from error
+        return answer.json()
+
+    def _until(self, condition: Callable[[], T | None], timeout: float, else_say: str, every: float = 0.1) -> T:
+        """The first true answer of ``condition``, asked until ``timeout`` seconds are over."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            self.check()
+            if answer := condition():
+                return answer
+            time.sleep(every)
+        raise LocalAirflowError(f"{else_say} after {timeout:g} s")
+
+
+def _readable(event: Mapping[str, Any] | str) -> list[str]:
+    """A line of a task's log as Airflow keeps it, with the traceback when it carries one."""
+    if isinstance(event, str):
+        return [event]
+    lines = [str(event.get("event", ""))]
+    for error in event.get("error_detail") or []:
+        frames = [f"  {frame['filename']}:{frame['lineno']} in {frame['name']}" for frame in error.get("frames", [])]
+        lines += [*frames, f"{error.get('exc_type')}: {error.get('exc_value')}"]
+    return lines
