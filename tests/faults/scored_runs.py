@@ -30,7 +30,7 @@ CHUNK = 60
 
 
 def score_run(idempotency_key: str, due: datetime, shards: int = 2) -> int:
-    """Takes a run to where it can be published; returns its run."""
+    """Takes a run to where it can be published; returns its run_id."""
     run = scoring.open_run(idempotency_key, due.isoformat())
     for shard in scoring.plan(run, shards):
         scoring.score_shard(run, shard)
@@ -38,7 +38,7 @@ def score_run(idempotency_key: str, due: datetime, shards: int = 2) -> int:
     return run
 
 
-def run_run(idempotency_key: str, due: datetime, shards: int = 2) -> None:
+def complete_run(idempotency_key: str, due: datetime, shards: int = 2) -> None:
     scoring.publish(score_run(idempotency_key, due, shards))
 
 

@@ -11,7 +11,7 @@ from senti_tasks.jobs import corpora, pretraining, upkeep
 from senti_tasks.text import text_hash
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.schema import review_labels, reviews, scoring_errors, scoring_runs
-from tests.faults.scored_runs import REVIEWS, run_run
+from tests.faults.scored_runs import REVIEWS, complete_run
 from tests.made_up_reviews import made_up_reviews
 from tests.situations import MONDAY, TUESDAY, WEDNESDAY, add_reviews, annotate, count, edit, on_sqlite, rows
 
@@ -33,10 +33,10 @@ def failures(engine: Engine) -> dict[int, str]:
 
 def test_a_broken_text_gets_a_reason_and_the_run_labels_the_others(shop: Engine) -> None:
     break_column(shop, "review_text", 7)
-    run_run("first", WEDNESDAY)
+    complete_run("first", WEDNESDAY)
     assert failures(shop) == {7: REASON}
     assert count(shop, review_labels) == REVIEWS - 1
-    run_run("second", WEDNESDAY + timedelta(hours=1))
+    complete_run("second", WEDNESDAY + timedelta(hours=1))
     assert rows(shop, scoring_runs, order_by="run_id")[-1]["planned"] == 0
 
 
@@ -44,17 +44,17 @@ def test_a_text_that_was_written_as_bytes_is_read_as_text(shop: Engine) -> None:
     with database.writing(shop) as connection:
         for key, raw in ((7, "很好".encode()), (8, b"\xe5\xa5\xbd\xff")):
             connection.exec_driver_sql("UPDATE reviews SET review_text = ? WHERE review_id = ?", (raw, key))
-    run_run("run", WEDNESDAY)
+    complete_run("run", WEDNESDAY)
     assert failures(shop) == {8: REASON}
     assert {row["review_id"]: row["text_hash"] for row in rows(shop, review_labels)}[7] == text_hash("很好")
 
 
 def test_a_broken_text_is_tried_again_when_it_changes(shop: Engine) -> None:
     break_column(shop, "review_text", 7)
-    run_run("first", WEDNESDAY)
+    complete_run("first", WEDNESDAY)
     with database.writing(shop) as connection:
         edit(connection, 7, "味道不错", now=WEDNESDAY)
-    run_run("second", WEDNESDAY + timedelta(hours=1))
+    complete_run("second", WEDNESDAY + timedelta(hours=1))
     assert count(shop, review_labels) == REVIEWS
 
 

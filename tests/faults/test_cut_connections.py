@@ -12,7 +12,7 @@ from senti_tasks.errors import WarehouseError
 from senti_tasks.jobs import scoring
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.schema import review_labels, run_shards, scoring_runs, staged_labels
-from tests.faults.scored_runs import CHUNK, REVIEWS, check, run_run, score_run
+from tests.faults.scored_runs import CHUNK, REVIEWS, check, complete_run, score_run
 from tests.faults.wires import Cut, Wire
 from tests.situations import WEDNESDAY, count, on_postgresql, rows
 
@@ -46,7 +46,7 @@ def pages_staged(engine: Engine) -> float:
 
 
 def finish(engine: Engine) -> None:
-    run_run("run", WEDNESDAY)
+    complete_run("run", WEDNESDAY)
     check(engine, 0, "the next attempt")
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine
 
 from senti_tasks.warehouse import database
 from tests.faults.deadlines import DEADLINE_S, wait_until
-from tests.faults.scored_runs import REVIEWS, run_run, text
+from tests.faults.scored_runs import REVIEWS, complete_run, text
 from tests.situations import WEDNESDAY, add_reviews
 
 RUNS = 5
@@ -33,12 +33,12 @@ def publish_a_run(engine: Engine, number: int) -> None:
     with database.writing(engine) as connection:
         new = {key: text(key, 0) for key in range(first, first + NEW)}
         add_reviews(connection, new, now=due - timedelta(minutes=1))
-    run_run(f"run {number}", due, shards=1)
+    complete_run(f"run {number}", due, shards=1)
 
 
 @pytest.fixture
 def labelled(shop: Engine) -> Engine:
-    run_run("first", WEDNESDAY)
+    complete_run("first", WEDNESDAY)
     return shop
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 from senti_tasks.errors import WarehouseError
 from senti_tasks.warehouse import database, migrations
 from tests.faults.disks import NO_ROOM, Disk, mounted
-from tests.faults.scored_runs import SEED, change, check, phase, run_run
+from tests.faults.scored_runs import SEED, change, check, complete_run, phase
 from tests.situations import WEDNESDAY
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ def migrated(url: str) -> str:
 
 def test_a_full_disk_fails_a_run_clearly_and_costs_it_nothing_else(shop: Engine, disk: Disk) -> None:
     draw = random.Random(SEED)  # noqa: S311  it has to be drawn again
-    run_run("first", WEDNESDAY)
+    complete_run("first", WEDNESDAY)
     check(shop, 0, "first")
     history, phases = 0, Counter[str]()
     for number, kilobytes in enumerate(KILOBYTES):
@@ -67,13 +67,13 @@ def test_a_full_disk_fails_a_run_clearly_and_costs_it_nothing_else(shop: Engine,
         disk.fill(leaving=1_024 * kilobytes)
         reported = True
         try:
-            run_run(idempotency_key, due)
+            complete_run(idempotency_key, due)
             reported = False
         except WarehouseError as error:
             assert NO_ROOM.search(str(error))
         disk.make_room()
         phases[phase(shop, idempotency_key) if reported else "over"] += 1
-        run_run(idempotency_key, due)
+        complete_run(idempotency_key, due)
         check(shop, history, f"{kilobytes} KB were left")
     log.info("%s: %s", KILOBYTES, dict(phases))
     assert phases["over"] < len(KILOBYTES), phases

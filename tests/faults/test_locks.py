@@ -21,7 +21,7 @@ from senti_tasks.warehouse import database
 from senti_tasks.warehouse.schema import review_labels
 from senti_tasks.warehouse.scoring import publication
 from tests.faults.deadlines import DEADLINE_S, wait_until
-from tests.faults.scored_runs import CHANGES, REVIEWS, check, run_run, score_run, text
+from tests.faults.scored_runs import CHANGES, REVIEWS, check, complete_run, score_run, text
 from tests.situations import WEDNESDAY, add_reviews, count, on_postgresql, rows
 
 HOLD_S = float(os.environ.get("SENTI_LOCK_SECONDS", "0"))
@@ -100,7 +100,7 @@ def test_a_publication_that_may_not_wait_so_long_says_so_and_loses_nothing(
         with pytest.raises(LockedError, match=r"held a lock .* nothing was changed; run this again when it is done"):
             scoring.publish(run)
     assert count(shop, review_labels) == 0
-    run_run("run", WEDNESDAY)
+    complete_run("run", WEDNESDAY)
     check(shop, 0, "after the lock")
 
 
@@ -111,7 +111,7 @@ def shown(analyst: sa.Connection) -> dict[str, list[tuple[Any, ...]]]:
 def test_who_only_reads_holds_up_no_publication_and_is_held_up_by_none(
     shop: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_run("first", WEDNESDAY)
+    complete_run("first", WEDNESDAY)
     with database.writing(shop) as connection:
         new = {key: text(key, 0) for key in range(REVIEWS, REVIEWS + CHANGES)}
         add_reviews(connection, new, now=WEDNESDAY)

@@ -11,7 +11,7 @@ from senti_tasks.errors import WarehouseError
 from senti_tasks.jobs import scoring
 from senti_tasks.warehouse.schema import review_labels, run_items, staged_labels
 from tests.faults.disks import NO_ROOM
-from tests.faults.scored_runs import check, run_run
+from tests.faults.scored_runs import check, complete_run
 from tests.situations import WEDNESDAY, count, on_sqlite
 
 pytestmark = on_sqlite
@@ -47,5 +47,5 @@ def test_a_step_that_finds_no_room_says_so_and_the_run_goes_on_there(failing: st
     with no_more_pages(), pytest.raises(WarehouseError, match=NO_ROOM):
         STEPS[failing](run)
     assert count(shop, WRITES[failing]) == 0
-    run_run("run", WEDNESDAY)
+    complete_run("run", WEDNESDAY)
     check(shop, 0, failing)

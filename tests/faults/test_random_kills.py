@@ -1,6 +1,6 @@
 """Runs that are killed at random moments: one clean re-run, and the tables are as if nothing had happened.
 
-A round: some reviews are edited and some are new, a child process runs the run and gets SIGKILL at a random moment of
+A round: some reviews are edited and some are new, a child process does a run and gets SIGKILL at a random moment of
 it, another child runs it to its end. ``SENTI_KILLS`` says how many rounds (default 8), ``SENTI_KILL_SEED`` which ones;
 ``--log-cli-level=INFO`` shows how far the runs had come.
 """
@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import Engine
 
-from tests.faults.scored_runs import SEED, change, check, phase, run_run
+from tests.faults.scored_runs import SEED, change, check, complete_run, phase
 from tests.situations import WEDNESDAY
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ def in_a_child(idempotency_key: str, due: datetime) -> int:
     if pid:
         return pid
     try:
-        run_run(idempotency_key, due)
+        complete_run(idempotency_key, due)
         os._exit(0)
     except BaseException:  # whatever it is: pytest's own clean-up is not the child's
         os._exit(1)

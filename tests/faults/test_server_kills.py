@@ -1,6 +1,6 @@
 """A PostgreSQL that dies in the middle of a run and comes back: one clean re-run, and nothing is lost or doubled.
 
-A round: some reviews are edited and some are new, a run runs, and at a random moment of it every process of the
+A round: some reviews are edited and some are new, a run is under way, and at a random moment of it every process of the
 server gets SIGKILL. The server, which syncs what it commits, starts again; the run is run to its end.
 ``SENTI_SERVER_KILLS`` says how many rounds (default 4), ``SENTI_KILL_SEED`` which ones;
 ``--log-cli-level=INFO`` shows how far the runs had come.
@@ -25,7 +25,7 @@ from sqlalchemy import Engine
 
 from senti_tasks.errors import WarehouseError
 from senti_tasks.warehouse import database, migrations
-from tests.faults.scored_runs import SEED, change, check, phase, run_run
+from tests.faults.scored_runs import SEED, change, check, complete_run, phase
 from tests.faults.servers import Server
 from tests.situations import WEDNESDAY
 
@@ -71,10 +71,10 @@ def test_a_server_killed_at_random_moments_costs_a_run_a_clear_error_and_nothing
     shop: Engine, server: Server
 ) -> None:
     draw = random.Random(f"{SEED} server")  # noqa: S311  it has to be drawn again
-    run_run("first", WEDNESDAY)
+    complete_run("first", WEDNESDAY)
     history, phases = change(shop, 0, draw, WEDNESDAY), Counter[str]()
     begun = time.monotonic()
-    run_run("uninterrupted", WEDNESDAY + timedelta(hours=1))
+    complete_run("uninterrupted", WEDNESDAY + timedelta(hours=1))
     duration = time.monotonic() - begun
     check(shop, history, "uninterrupted")
     for number in range(1, ROUNDS + 1):
@@ -85,13 +85,13 @@ def test_a_server_killed_at_random_moments_costs_a_run_a_clear_error_and_nothing
         reported = True
         with killed_after(server, moment):
             try:
-                run_run(idempotency_key, due)
+                complete_run(idempotency_key, due)
                 reported = False
             except WarehouseError as error:
                 assert str(error).startswith("cannot reach the warehouse at"), where
         server.start()
         phases[phase(shop, idempotency_key) if reported else "over"] += 1
-        run_run(idempotency_key, due)
+        complete_run(idempotency_key, due)
         check(shop, history, where)
     log.info("%d rounds: %s", ROUNDS, dict(phases))
     assert phases["over"] < ROUNDS, f"no kill came in time: {phases}"
@@ -100,7 +100,7 @@ def test_a_server_killed_at_random_moments_costs_a_run_a_clear_error_and_nothing
 def test_a_run_that_finds_no_server_says_so_and_loses_nothing(shop: Engine, server: Server) -> None:
     server.kill()
     with pytest.raises(WarehouseError, match=r"cannot reach the warehouse at .*: is SENTI_DATABASE_URL right"):
-        run_run("run", WEDNESDAY)
+        complete_run("run", WEDNESDAY)
     server.start()
-    run_run("run", WEDNESDAY)
+    complete_run("run", WEDNESDAY)
     check(shop, 0, "after a start")

@@ -208,7 +208,7 @@ def test_a_check_that_comes_late_is_of_the_champion_of_its_day(candidate: str, e
     assert job.check_champion(corpus)["model_version"] == "m1"
 
 
-def test_a_champion_that_does_worse_than_it_was_promoted_for_raises_an_alarm(candidate: str, engine: Engine) -> None:
+def test_a_champion_that_is_less_accurate_than_at_its_promotion_raises_an_alarm(candidate: str, engine: Engine) -> None:
     with database.writing(engine) as connection:
         corpus = registry.model(connection, candidate)["corpus"]
         key = {"model_version": "m1", "subject": "candidate", "split": "test"}
@@ -217,7 +217,8 @@ def test_a_champion_that_does_worse_than_it_was_promoted_for_raises_an_alarm(can
     check = job.check_champion(corpus)
     assert check["alarm"]
     with pytest.raises(
-        ChampionAlarmError, match=r"m1 has .* was promoted for 99.0 % \(at best -.*\): look at the newest"
+        ChampionAlarmError,
+        match=r"m1 has .* accuracy at promotion was 99.0 % \(upper bound .* -.*\): look at the newest",
     ):
         job.alarm(check)
 

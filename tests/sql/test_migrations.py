@@ -224,10 +224,6 @@ def test_another_table_of_reviews_is_refused_later(engine: Engine) -> None:
 # A team's own table
 
 
-OWN_TABLE = (
-    "CREATE TABLE {} (review_id BIGINT PRIMARY KEY, review_text TEXT NOT NULL, product TEXT, shop TEXT, "
-    "created_at {} NOT NULL, updated_at {} NOT NULL)"
-)
 OWN_EDIT = "UPDATE {} SET review_text = '太差', updated_at = '2026-11-04 08:00:00+00:00' WHERE review_id = 1"
 OWN_ROWS = "INSERT INTO {} VALUES (1, '很好', '面馆', 'x', {}, {}), (2, '满意', '面馆', 'x', {}, {})"
 
@@ -236,7 +232,7 @@ OWN_ROWS = "INSERT INTO {} VALUES (1, '很好', '面馆', 'x', {}, {}), (2, '满
 @pytest.mark.parametrize("time", ["2026-11-02 12:00:00", "2026-11-02T12:00:00Z"])
 def test_a_table_of_the_team_by_another_name_with_times_as_others_write_them(time: str, empty_url: str) -> None:
     engine = database.connect(empty_url)
-    execute(engine, OWN_TABLE.format("comments", "TEXT", "TEXT"), OWN_ROWS.format("comments", *[f"'{time}'"] * 4))
+    execute(engine, own_table(engine, "comments"), OWN_ROWS.format("comments", *[f"'{time}'"] * 4))
     migrate(engine, reviews_table="comments")
     assert scored_and_edited(engine, "comments") == [0, 1]
 
@@ -244,7 +240,7 @@ def test_a_table_of_the_team_by_another_name_with_times_as_others_write_them(tim
 @on_postgresql
 def test_a_table_of_the_team_in_another_schema(empty_url: str) -> None:
     engine = database.connect(empty_url)
-    table = OWN_TABLE.format("shop.comments", "timestamptz", "timestamptz")
+    table = own_table(engine, "shop.comments")
     execute(
         engine, "CREATE SCHEMA shop", table, OWN_ROWS.format("shop.comments", *["timestamptz '2026-11-02 12:00Z'"] * 4)
     )
@@ -268,7 +264,10 @@ def scored_and_edited(engine: Engine, table: str) -> list[int]:
 def own_table(engine: Engine, name: str, review_id: str = "BIGINT", time_type: str | None = None) -> str:
     """The statement that makes the team's table, as PostgreSQL or SQLite has it."""
     time_type = time_type or ("timestamptz" if engine.dialect.name == "postgresql" else "TEXT")
-    return OWN_TABLE.format(name, time_type, time_type).replace("BIGINT", review_id)
+    return (
+        f"CREATE TABLE {name} (review_id {review_id} PRIMARY KEY, review_text TEXT NOT NULL, product TEXT, shop TEXT, "
+        f"created_at {time_type} NOT NULL, updated_at {time_type} NOT NULL)"
+    )
 
 
 SCHEMAS = {"postgresql": "public", "sqlite": "main"}

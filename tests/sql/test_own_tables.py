@@ -22,7 +22,12 @@ KEYS: dict[str, tuple[Any, ...]] = {
     "uuid": tuple(f"0b0e2a5c-4d52-4c5e-9d8e-{number:012}" for number in (1, 2, 3)),
 }
 TEXTS = ("很好，下次还来", "太差了，再也不买", "一般")
-BARE = "id AS review_id, body AS review_text, item AS product, posted AS created_at, changed AS updated_at"
+COLUMNS = {"review_id": "id", "review_text": "body", "product": "item", "created_at": "posted", "updated_at": "changed"}
+
+
+def selected(**other: str) -> str:
+    """The columns of a view over the shop's table; ``other`` expressions in place of the plain columns."""
+    return ", ".join(f"{expression} AS {name}" for name, expression in {**COLUMNS, **other}.items())
 
 
 @dataclass
@@ -39,9 +44,12 @@ class Shop:
             for statement in statements:
                 connection.execute(sa.text(statement), values)
 
-    def write(self, key: Any, text: str, at: Any = MONDAY) -> None:
+    def write(self, key: Any, text: str, now: Any = MONDAY) -> None:
         self.execute(
-            f"INSERT INTO {self.table} VALUES (:key, :text, '面馆', :now, :now, FALSE)", key=key, text=text, now=str(at)
+            f"INSERT INTO {self.table} VALUES (:key, :text, '面馆', :now, :now, FALSE)",
+            key=key,
+            text=text,
+            now=str(now),
         )
 
     def change(self, key: Any, what: str, **values: Any) -> None:
@@ -57,7 +65,7 @@ def make(
     def made(
         id_type: str = "bigint",
         *,
-        select: str = BARE,
+        select: str = selected(),
         further: tuple[str, ...] = (),
         url: str = empty_url,
         **types: str,
@@ -90,7 +98,7 @@ def make(
     return made
 
 
-def run_a_run(idempotency_key: str, due: Any = WEDNESDAY, scope: str = "new") -> dict[str, Any]:
+def complete_run(idempotency_key: str, due: Any = WEDNESDAY, scope: str = "new") -> dict[str, Any]:
     run = scoring.open_run(idempotency_key, due.isoformat(), scope=scope)
     for shard in scoring.plan(run, shards=2):
         scoring.score_shard(run, shard)
@@ -112,20 +120,20 @@ def test_a_view_with_other_names_goes_through_runs_edits_and_an_erasure(
     shop = make(id_type)
     for key, text in zip(shop.keys, TEXTS, strict=True):
         shop.write(key, text)
-    assert run_a_run("first")["labelled"] == 3
+    assert complete_run("first")["labelled"] == 3
     assert set(labelled(shop)) == {str(key) for key in shop.keys}
     assert {row["product"] for row in rows(shop.engine, "sentiment_latest")} == {"面馆"}
     first, second, third = shop.keys
     shop.change(first, "body = '用坏了', changed = :now", now=str(WEDNESDAY))
     assert labelled(shop)[str(first)]["stale"]
-    assert run_a_run("second")["planned"] == 1
+    assert complete_run("second")["planned"] == 1
     assert not labelled(shop)[str(first)]["stale"]
     with database.writing(shop.engine) as connection:
         annotate(connection, second, 0, TEXTS[1])
         found = list(corpora.labelled_reviews(connection, due=WEDNESDAY))
         assert [(row["review_id"], row["label"]) for row in found] == [(str(second), 0)]
     assert erasure.erase([str(third)], "一封信", "小李")["removed"]["review_labels"] == 1
-    assert run_a_run("third", scope="all")["labelled"] == 2
+    assert complete_run("third", scope="all")["labelled"] == 2
     assert set(labelled(shop)) == {str(first), str(second)}
     with database.reading(shop.engine) as connection:
         assert {key for chunk in texts.chunks(connection) for key, _ in chunk} == {str(first), str(second)}
@@ -152,7 +160,7 @@ def test_labels_in_a_schema_of_their_own(by_role: bool, empty_url: str, make: Ca
     owner = database.connect(empty_url)
     for key, text in zip(shop.keys, TEXTS, strict=True):
         Shop(owner, shop.table, shop.view, shop.keys).write(key, text)
-    assert run_a_run("first")["labelled"] == 3
+    assert complete_run("first")["labelled"] == 3
     assert upkeep.status()["pending"] == 0
     assert upkeep.migrate()["views"]
     with database.reading(owner) as connection:
@@ -184,9 +192,9 @@ def test_labels_by_people_come_from_a_view_of_the_teams(dialect: str, make: Call
 
 
 def test_a_product_may_be_a_number(make: Callable[..., Shop]) -> None:
-    shop = make(select=BARE.replace("item AS", "17 AS"))
+    shop = make(select=selected(product="17"))
     shop.write(7, TEXTS[0])
-    run_a_run("first")
+    complete_run("first")
     with database.writing(shop.engine) as connection:
         annotate(connection, 7, 1, TEXTS[0])
         assert [row["product"] for row in corpora.labelled_reviews(connection, due=WEDNESDAY)] == ["17"]
@@ -202,25 +210,25 @@ def test_a_hidden_review_is_not_labelled_and_one_that_comes_back_is_found_if_its
     first, second, third = shop.keys
     for key in (second, third):
         shop.change(key, "hidden = TRUE")
-    assert run_a_run("first")["labelled"] == 1
+    assert complete_run("first")["labelled"] == 1
     shop.change(first, "hidden = TRUE")
     assert [row["review_id"] for row in rows(shop.engine, review_labels)] == [first], "a label stays"
     assert rows(shop.engine, "sentiment_latest") == []
     shop.change(first, "hidden = FALSE")
     shop.change(second, "hidden = FALSE")
     shop.change(third, "hidden = FALSE, changed = :now", now=str(WEDNESDAY))
-    assert run_a_run("second")["planned"] == 1, "the third, whose time says so; the first has its label"
-    assert run_a_run("weekly", scope="reconcile")["planned"] == 1, "the second"
+    assert complete_run("second")["planned"] == 1, "the third, whose time says so; the first has its label"
+    assert complete_run("weekly", scope="reconcile")["planned"] == 1, "the second"
     assert set(labelled(shop)) == {str(key) for key in shop.keys}
 
 
 def test_an_edit_that_leaves_the_time_alone_is_seen_by_nobody(make: Callable[..., Shop]) -> None:
     shop = make()
     shop.write(7, TEXTS[0])
-    run_a_run("first")
+    complete_run("first")
     shop.change(7, "body = '用坏了'")
-    assert run_a_run("second")["planned"] == 0
-    assert run_a_run("weekly", scope="reconcile")["planned"] == 0
+    assert complete_run("second")["planned"] == 0
+    assert complete_run("weekly", scope="reconcile")["planned"] == 0
     assert not labelled(shop)["7"]["stale"]
 
 
@@ -243,7 +251,7 @@ EXECUTE FUNCTION shop.note_change()
 def test_a_trigger_sees_to_the_time(make: Callable[..., Shop]) -> None:
     shop = make(further=(NOTE_CHANGE, ON_CHANGE))
     shop.write(7, TEXTS[0])
-    run_a_run("first")
+    complete_run("first")
     shop.change(7, "item = '酒店'")
     assert not labelled(shop)["7"]["stale"]
     shop.change(7, "body = '用坏了'")
@@ -281,7 +289,7 @@ def test_a_view_without_an_index_on_the_time_is_told_apart(make: Callable[..., S
 
 
 def test_a_view_that_casts_the_key_is_told_apart(dialect: str, make: Callable[..., Shop]) -> None:
-    cast = BARE.replace("id AS", "CAST(id AS TEXT) AS")
+    cast = selected(review_id="CAST(id AS TEXT)")
     shop = make("text", select=cast, key="BIGINT", further=(index(make, dialect),))
     for key in range(3):
         shop.write(key, "很好")
@@ -290,11 +298,12 @@ def test_a_view_that_casts_the_key_is_told_apart(dialect: str, make: Callable[..
     assert "3, all of which each chunk of a run reads, as no index serves their review_id: docs/own-tables.md" in said
     shop.execute(f"CREATE INDEX by_cast ON {shop.table} ((CAST(id AS TEXT)))")
     assert finding()[0] is True
-    assert run_a_run("first")["labelled"] == 3
+    assert complete_run("first")["labelled"] == 3
 
 
-ZONED = BARE.replace("posted AS", "posted AT TIME ZONE 'Asia/Shanghai' AS").replace(
-    "changed AS", "changed AT TIME ZONE 'Asia/Shanghai' AS"
+ZONED = selected(
+    created_at="posted AT TIME ZONE 'Asia/Shanghai'",
+    updated_at="changed AT TIME ZONE 'Asia/Shanghai'",
 )
 
 
@@ -305,7 +314,7 @@ def test_times_without_a_zone_get_one_in_the_view_and_an_index_of_their_own(make
     shop.execute("CREATE INDEX zoned ON shop.comments ((changed AT TIME ZONE 'Asia/Shanghai'))")
     assert finding()[0] is True
     shop.write(7, TEXTS[0], "2026-11-02 00:30:00")
-    run_a_run("first")
+    complete_run("first")
     assert [str(row["local_day"]) for row in rows(shop.engine, review_labels)] == ["2026-11-02"]
 
 
@@ -315,7 +324,7 @@ def test_a_smaller_whole_number_is_as_good_a_key(key: str, make: Callable[..., S
     shop = make(key=key, further=("CREATE INDEX changed ON shop.comments (changed)",))
     shop.write(7, TEXTS[0])
     assert finding()[0] is True
-    assert run_a_run("first")["labelled"] == 1
+    assert complete_run("first")["labelled"] == 1
 
 
 @on_postgresql
@@ -329,4 +338,4 @@ def test_reviews_without_a_time_are_counted(make: Callable[..., Shop]) -> None:
     shop.write(7, TEXTS[0])
     shop.change(7, "changed = NULL")
     assert finding() == (False, "1 of 1 have no updated_at and are never scored: fill it in")
-    assert run_a_run("first", due=TUESDAY)["planned"] == 0
+    assert complete_run("first", due=TUESDAY)["planned"] == 0

@@ -77,7 +77,7 @@ def test_a_text_that_sqlite_holds_with_a_nul_in_it_is_an_error(engine: Engine, c
 
 def answers(engine: Engine, digests: list[str], variant: str = "fp32") -> dict[str, dict[str, Any]]:
     with database.reading(engine) as connection:
-        return shards.answers_before(connection, "m1", variant, digests)
+        return shards.known_labels(connection, "m1", variant, digests)
 
 
 def test_what_the_model_said_of_a_text_is_found_by_its_digest(engine: Engine) -> None:
@@ -109,7 +109,7 @@ def test_a_text_that_many_reviews_share_costs_one_probe_of_an_index(engine: Engi
     with database.reading(engine) as connection:
         connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
         before = _rows_read(connection)
-        assert len(shards.answers_before(connection, "m1", "fp32", [digest])) == 1
+        assert len(shards.known_labels(connection, "m1", "fp32", [digest])) == 1
         assert _rows_read(connection) - before < 50
 
 

@@ -91,7 +91,7 @@ def _chunks(engine: Engine, opened: dict[str, Any], claim: Claim, rows: int) -> 
             present = [item for item in chunk if not item.superseded]
             hashes = [text.text_hash(item.text or "") for item in present]
             asked = [] if opened["scope"] == "all" else hashes
-            known = shards.answers_before(connection, opened["model_version"], opened["variant"], asked)
+            known = shards.known_labels(connection, opened["model_version"], opened["variant"], asked)
         if not chunk:
             return
         cursor = chunk[-1].review_id

@@ -7,7 +7,7 @@ from senti_tasks.warehouse.schema.labels import (
     review_labels,
     scoring_errors,
 )
-from senti_tasks.warehouse.schema.metadata import Counter, Digest, metadata
+from senti_tasks.warehouse.schema.metadata import Counter, TextHash, metadata
 from senti_tasks.warehouse.schema.models import (
     annotation_suspects,
     champion_checks,
@@ -35,7 +35,7 @@ from senti_tasks.warehouse.schema.source import import_sources, review_annotatio
 
 __all__ = [
     "Counter",
-    "Digest",
+    "TextHash",
     "annotation_suspects",
     "calendar_days",
     "champion_checks",

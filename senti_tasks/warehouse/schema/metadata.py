@@ -12,5 +12,5 @@ NAMING = {
 }
 metadata = MetaData(naming_convention=NAMING)
 
-Digest = sa.String(32)
+TextHash = sa.String(32)
 Counter = sa.BigInteger().with_variant(sa.Integer(), "sqlite")

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from sqlalchemy import CheckConstraint, Column, ForeignKey, Table
 
-from senti_tasks.warehouse.schema.metadata import Counter, Digest, metadata
+from senti_tasks.warehouse.schema.metadata import Counter, TextHash, metadata
 from senti_tasks.warehouse.types import ReviewId, UTCDateTime
 
 scoring_runs = Table(
@@ -82,7 +82,7 @@ staged_labels = Table(  # append-only and without an index, so that it takes row
     Column("shard", sa.SmallInteger, nullable=False),
     Column("attempt", sa.Integer, nullable=False),
     Column("review_id", ReviewId, nullable=False),
-    Column("text_hash", Digest, nullable=False),
+    Column("text_hash", TextHash, nullable=False),
     Column("label", sa.SmallInteger),
     Column("score", sa.Double),
     Column("confidence", sa.Double),

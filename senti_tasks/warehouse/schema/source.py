@@ -7,7 +7,7 @@ The pipeline only reads ``reviews`` and ``review_annotations``. Nothing refers t
 import sqlalchemy as sa
 from sqlalchemy import Column, Table
 
-from senti_tasks.warehouse.schema.metadata import Counter, Digest, metadata
+from senti_tasks.warehouse.schema.metadata import Counter, TextHash, metadata
 from senti_tasks.warehouse.types import ReviewId, ReviewText, UTCDateTime
 
 reviews = Table(
@@ -27,7 +27,7 @@ review_annotations = Table(
     Column("annotator", sa.Text, primary_key=True),
     Column("annotated_at", UTCDateTime, primary_key=True),
     Column("label", sa.SmallInteger, nullable=False),
-    Column("text_hash", Digest, nullable=False),  # of the text that was judged
+    Column("text_hash", TextHash, nullable=False),  # of the text that was judged
 )
 
 import_sources = Table(

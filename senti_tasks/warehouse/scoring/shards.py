@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from senti_tasks.errors import RunStateError, ShardTakenError
-from senti_tasks.warehouse.schema import Digest, review_labels, reviews, run_items, run_shards, scoring_runs
+from senti_tasks.warehouse.schema import TextHash, review_labels, reviews, run_items, run_shards, scoring_runs
 from senti_tasks.warehouse.scoring import staging
 from senti_tasks.warehouse.scoring.staging import Answers
 
@@ -83,40 +83,44 @@ def read_chunk(connection: Connection, run_id: int, shard: int, *, after: Any, l
     return [Item._make(row) for row in connection.execute(chunk).all()]
 
 
-def answers_before(
-    connection: Connection, model_version: str, variant: str, digests: Iterable[str]
+def known_labels(
+    connection: Connection, model_version: str, variant: str, text_hashes: Iterable[str]
 ) -> dict[str, dict[str, Any]]:
-    """What this variant of the model published of texts with these digests before: digest to label, score, confidence,
-    truncated. One probe of an index per digest, however many reviews share it."""
-    if not (different := sorted(set(digests))):
+    """Labels that this variant of the model published before, by text hash: label, score, confidence, truncated.
+
+    One probe of an index per text hash, however many reviews share it.
+    """
+    if not (different := sorted(set(text_hashes))):
         return {}
     asked = _listed(connection, different)
     same = sa.and_(review_labels.c.model_version == model_version, review_labels.c.variant == variant)
     other = review_labels.alias("other")
     one = (
         sa.select(other.c.review_id)
-        .where(other.c.model_version == model_version, other.c.variant == variant, other.c.text_hash == asked.c.digest)
+        .where(
+            other.c.model_version == model_version, other.c.variant == variant, other.c.text_hash == asked.c.text_hash
+        )
         .limit(1)
         .scalar_subquery()
     )
     names = ("label", "score", "confidence", "truncated")
-    found = sa.select(asked.c.digest, *(review_labels.c[name] for name in names)).select_from(
+    found = sa.select(asked.c.text_hash, *(review_labels.c[name] for name in names)).select_from(
         asked.join(review_labels, sa.and_(same, review_labels.c.review_id == one))
     )
     rows = connection.execute(found).mappings()
-    return {row["digest"]: {name: row[name] for name in names} for row in rows}
+    return {row["text_hash"]: {name: row[name] for name in names} for row in rows}
 
 
-def _listed(connection: Connection, digests: list[str]) -> sa.CTE:
-    """``digests`` as a table of one column. One parameter holds them all: four thousand take longer to compile than the
-    database takes to answer."""
+def _listed(connection: Connection, text_hashes: list[str]) -> sa.CTE:
+    """``text_hashes`` as a table of one column, in one parameter: four thousand parameters take longer to compile than
+    the database takes to answer."""
     if connection.dialect.name == "postgresql":
-        parts = sa.func.unnest(sa.func.string_to_array(",".join(digests), ","))
-        listed = parts.table_valued(sa.column("digest", Digest), name="listed").render_derived()
+        parts = sa.func.unnest(sa.func.string_to_array(",".join(text_hashes), ","))
+        listed = parts.table_valued(sa.column("text_hash", TextHash), name="listed").render_derived()
     else:
-        listed = sa.func.json_each(json.dumps(digests)).table_valued(sa.column("value", Digest), name="listed")
-    (digest,) = listed.c
-    return sa.select(digest.label("digest")).cte("asked")
+        listed = sa.func.json_each(json.dumps(text_hashes)).table_valued(sa.column("value", TextHash), name="listed")
+    (text_hash,) = listed.c
+    return sa.select(text_hash.label("text_hash")).cte("asked")
 
 
 def stage(connection: Connection, claim: Claim, answers: Answers, *, cursor: Any) -> Claim:
