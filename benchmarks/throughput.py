@@ -20,7 +20,7 @@ from benchmarks.workers import Worker, in_a_process, resident
 from senti_tasks.config import ScoreConfig, TrainConfig
 from senti_tasks.learning.base_models import load_classifier
 from senti_tasks.learning.vocabulary import build_tokenizer
-from senti_tasks.scoring import devices, loading
+from senti_tasks.scoring import devices, engines, loading
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ def _load_stages(folder: Path, form: str, device: str, expected: int) -> Callabl
         cpu, both = time.process_time() - cpu_started, time.perf_counter()
         budget = scorer._token_budget or engine.token_budgets[1]
         for tokens in ready:
-            for _ in engine.run(tokens, engine.batches(tokens.lengths, budget)):
+            for _ in engines.run(engine, tokens, engine.batches(tokens.lengths, budget)):
                 pass
         scored = time.perf_counter()
         return {

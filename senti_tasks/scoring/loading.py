@@ -15,7 +15,8 @@ from senti_tasks.errors import ArtifactError, ConfigError
 from senti_tasks.scoring import devices, int8
 from senti_tasks.scoring.bert import Bert, is_bert
 from senti_tasks.scoring.on_torch import PackedTorch, PaddedTorch
-from senti_tasks.scoring.scorer import Engine, Scorer
+from senti_tasks.scoring.engines import Engine
+from senti_tasks.scoring.scorer import Scorer
 from senti_tasks.scoring.tokens import Encoder
 
 log = logging.getLogger(__name__)
@@ -81,7 +82,7 @@ def _torch(folder: Path, form: str, device: torch.device, encoder: Encoder) -> t
         log.warning("this CPU does not compute in bf16: the bf16 weights are computed in fp32, at the speed of fp32")
     if is_bert(model.config):
         bert = int8.quantise(Bert(model)) if form == "int8" else Bert(model)
-        return n_labels, PackedTorch(bert, device, dtype, encoder.pad_id)
+        return n_labels, PackedTorch(bert, device, dtype)
     return n_labels, PaddedTorch(model, device, dtype, encoder.pad_id)
 
 

@@ -182,16 +182,6 @@ def test_a_scorer_without_a_file_probes_for_itself(encoder: Encoder) -> None:
     assert tried(toy) > 0
 
 
-def test_an_engine_is_compiled_once_and_only_when_much_is_to_come(encoder: Encoder) -> None:
-    toy = Toy()
-    scorer = Scorer(encoder, toy, 2, ScoreConfig(remembered_texts=0), token_budget=512)
-    score(scorer, 1_000)
-    assert toy.compiled == 0
-    score(scorer, MANY)
-    score(scorer, MANY)
-    assert toy.compiled == 1
-
-
 @pytest.mark.parametrize("memory", [40, 64, 200])
 def test_a_probe_that_runs_out_of_memory_does_not_end_the_run(memory: int, encoder: Encoder, file: Path) -> None:
     toy = Toy(memory)

@@ -153,17 +153,24 @@ def test_windows_come_back_in_order_with_what_they_were_handed_in_with(tiny: Sco
     assert bad.reasons == {0: BLANK, 1: BLANK}
 
 
-def test_windows_are_read_one_ahead_and_no_further(scorer_on: Callable[..., Scorer]) -> None:
+def test_chunks_are_read_two_ahead_and_no_further(scorer_on: Callable[..., Scorer]) -> None:
     read = []
 
-    def windows() -> Iterator[tuple[int, Sequence[str]]]:
+    def chunks() -> Iterator[tuple[int, Sequence[str]]]:
         for start, texts in in_windows(TEXTS, 2):
             read.append(start)
             yield start, texts
 
-    for start, _ in scorer_on(Toy()).stream(windows()):
-        assert max(read) <= start + 2
+    for start, _ in scorer_on(Toy()).stream(chunks()):
+        assert max(read) <= start + 4
     assert len(read) == len(TEXTS) // 2
+
+
+def test_the_next_chunk_is_begun_before_the_last_batches_of_one_are_done(scorer_on: Callable[..., Scorer]) -> None:
+    toy = Toy(at_once=3)
+    chunks = scorer_on(toy, remembered_texts=0).stream(in_windows(TEXTS, 2))
+    next(chunks)
+    assert len(toy.computed) > 2
 
 
 def test_positions_of_reasons_count_through_all_windows(scorer_on: Callable[..., Scorer]) -> None:
@@ -212,6 +219,16 @@ def test_a_text_seen_in_an_earlier_window_is_not_computed_again(scorer_on: Calla
     again = scorer.predict(TEXTS[:9]).probabilities.tolist()
     assert len(toy.computed) == 9
     assert found == [again[:6], again[3:9], again]
+
+
+def test_a_text_that_an_open_chunk_computes_is_not_computed_again(scorer_on: Callable[..., Scorer]) -> None:
+    toy = Toy(at_once=9)
+    windows = [TEXTS[:4], TEXTS[2:6], TEXTS[2:4], TEXTS[:6]]
+    streamed = scorer_on(toy, remembered_texts=0).stream(enumerate(windows))
+    found = [predictions.probabilities.tolist() for _, predictions in streamed]
+    whole = scorer_on(Toy()).predict(TEXTS).probabilities.tolist()
+    assert found == [whole[:4], whole[2:6], whole[2:4], whole[:6]]
+    assert len(toy.computed) < sum(map(len, windows))
 
 
 def test_nothing_is_remembered_when_so_configured(scorer_on: Callable[..., Scorer]) -> None:
@@ -274,6 +291,27 @@ def test_what_was_computed_before_memory_ran_out_stays(scorer_on: Callable[..., 
     assert toy.refused > 0
     assert len(toy.computed) == len(set(toy.computed)) == len(texts)
     assert found.probabilities.tolist() == scorer_on(Toy()).predict(texts).probabilities.tolist()
+
+
+def test_memory_that_runs_out_while_chunks_overlap_loses_no_text(scorer_on: Callable[..., Scorer]) -> None:
+    toy = Toy(memory=70, at_once=5)
+    chunks = scorer_on(toy, token_budget=512, remembered_texts=0).stream(in_windows(TEXTS, 7))
+    found = np.concatenate([predictions.probabilities for _, predictions in chunks])
+    assert found.tolist() == scorer_on(Toy()).predict(TEXTS).probabilities.tolist()
+    assert len(toy.computed) == len(set(toy.computed)) == len(TEXTS)
+
+
+def test_a_reader_that_runs_out_of_memory_is_no_batch_that_was_too_large(scorer_on: Callable[..., Scorer]) -> None:
+    def chunks() -> Iterator[tuple[int, Sequence[str]]]:
+        yield 0, TEXTS[:4]
+        raise MemoryError("reading the next reviews")
+
+    toy = Toy()
+    streamed = scorer_on(toy, token_budget=512).stream(chunks())
+    assert next(streamed)[1].reasons == {}
+    with pytest.raises(MemoryError, match="reading the next reviews"):
+        next(streamed)
+    assert (toy.budgets, toy.released) == ([512], 0)
 
 
 def test_the_batches_that_fit_are_kept_for_the_next_windows(scorer_on: Callable[..., Scorer]) -> None:
