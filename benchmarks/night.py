@@ -111,12 +111,13 @@ def _at_work(home: Path, stored: dict[str, str]) -> Callable[..., Any]:
     os.environ.update({name: str(value) for name, value in settings.items()})
     from senti_tasks.jobs import scoring
     from senti_tasks.jobs.workplace import enter
+    from senti_tasks.scoring.answers import Answers
 
     form = {"artifact": stored["artifact"], "digest": stored["digest"], "form": stored["form"], "temperature": 1.0}
     scorer = scoring.load_form(enter(migrated=False), form)
 
     def work(texts: list[str] | None, url: str | None) -> float | Seconds:
-        scorer._answers.clear()  # nothing is known of the texts
+        scorer._answers = Answers(0)  # nothing is known of the texts
         if texts is not None:
             return timed(lambda: scorer.predict(texts))
         os.environ["SENTI_DATABASE_URL"] = str(url)

@@ -4,12 +4,14 @@ from collections.abc import Iterable
 from hashlib import blake2b
 from itertools import islice, pairwise
 
+import numpy as np
+
 from senti_tasks.scoring.tokens import Tokens
 
 
 def keys_of(tokens: Tokens) -> list[bytes]:
     """A key for each row of ``tokens``: equal for rows with the same ids, and different for all others."""
-    ids, size = memoryview(tokens.ids).cast("B"), tokens.ids.itemsize
+    ids, size = memoryview(tokens.ids.view(np.uint8)), tokens.ids.itemsize  # type: ignore[arg-type]  # numpy's stubs
     return [
         blake2b(ids[start * size : end * size], digest_size=16).digest()
         for start, end in pairwise(tokens.offsets.tolist())

@@ -71,6 +71,23 @@ class Bert(nn.Module):
         logits: Tensor = self.classifier(pooled).float()
         return logits.reshape(-1, logits.shape[-1])  # (S, n_labels)
 
+    @torch.no_grad()
+    def fuse(self) -> None:
+        """Rewrites the layers for a GPU in half precision: one kernel for each product and what follows it.
+
+        A layer adds each of its outputs to what went in, x + W c + b. One product can add W c into x, but not b as
+        well. So the normalisation that makes x adds b to it in advance, and the next product, which reads x too,
+        subtracts W b from its own bias. To be called while the weights are float32, and once.
+        """
+        norm = self.norm
+        for layer in self.encoder:
+            layer.fused_finish = True
+            norm.bias += layer.out.bias
+            layer.qkv_bias.sub_(layer.qkv @ layer.out.bias)
+            layer.out_norm.bias += layer.down.bias
+            layer.up.bias -= layer.up.weight @ layer.down.bias
+            norm = layer.down_norm
+
     @property
     def encoder(self) -> list["Layer"]:
         return list(cast(Iterable[Layer], self.layers))
@@ -90,6 +107,8 @@ class Layer(nn.Module):
         self.up, self.down, self.down_norm = layer.intermediate.dense, layer.output.dense, layer.output.LayerNorm
         self.fused = True
         """One product for queries, keys and values; three where a graph compiler wants to see them apart."""
+        self.fused_finish = False
+        """Whether ``Bert.fuse`` has rewritten the layer."""
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         if not self.fused:
@@ -111,8 +130,15 @@ class Layer(nn.Module):
         return k, v
 
     def finish(self, x: Tensor, context: Tensor) -> Tensor:
-        """All of the layer after its attention: ``x`` is what went into the layer, (..., H)."""
+        """All of the layer after its attention: ``x`` is what went into the layer, (..., H).
+
+        Fused, it writes into ``x``, and computes GELU by its tanh form, which differs from the exact one by less than
+        0.0005; bf16 rounds values near 1 by up to 0.004.
+        """
+        if self.fused_finish:
+            x = self.out_norm(x.addmm_(context, self.out.weight.t()))
+            inner = torch._addmm_activation(self.up.bias, x, self.up.weight.t(), use_gelu=True)
+            return self.down_norm(x.addmm_(inner, self.down.weight.t()))  # type: ignore[no-any-return]
         x = self.out_norm(x + self.out(context))
         inner = functional.gelu(self.up(x))  # by the error function, as in Devlin et al. 2019
-        normed: Tensor = self.down_norm(x + self.down(inner))
-        return normed
+        return self.down_norm(x + self.down(inner))  # type: ignore[no-any-return]

@@ -14,14 +14,14 @@ from senti_tasks.config import ScoreConfig
 from senti_tasks.errors import ArtifactError, ConfigError
 from senti_tasks.scoring import devices, int8
 from senti_tasks.scoring.bert import Bert, is_bert
-from senti_tasks.scoring.on_torch import PackedTorch, PaddedTorch
 from senti_tasks.scoring.engines import Engine
+from senti_tasks.scoring.on_torch import PackedTorch, PaddedTorch
 from senti_tasks.scoring.scorer import Scorer
 from senti_tasks.scoring.tokens import Encoder
 
 log = logging.getLogger(__name__)
 
-_GPU_WINDOWS = 8  # a window is to fill many batches, and those of a GPU are larger
+_GPU_WINDOWS = 4  # a window is to fill many batches, and those of a GPU are larger
 
 
 def load(
@@ -80,6 +80,8 @@ def _torch(folder: Path, form: str, device: torch.device, encoder: Encoder) -> t
         return n_labels, OpenVino(convert(model), encoder.pad_id)
     elif form == "bf16":
         log.warning("this CPU does not compute in bf16: the bf16 weights are computed in fp32, at the speed of fp32")
+    if device.type == "cuda":
+        log.info("scoring in %s on %s", form, devices.description(device))
     if is_bert(model.config):
         bert = int8.quantise(Bert(model)) if form == "int8" else Bert(model)
         return n_labels, PackedTorch(bert, device, dtype)

@@ -60,7 +60,7 @@ class Scorer:
         self._answers = Answers(config.remembered_texts)
 
     def predict(self, texts: Sequence[str | None]) -> Predictions:
-        """The predictions of ``texts``, in the order given. Empty in, empty out. Memory does not grow with the texts."""
+        """The predictions of ``texts``, in the order given. Empty in, empty out."""
         rows = self.window_rows
         windows = ((None, texts[start : start + rows]) for start in range(0, len(texts), rows))
         found = [predictions for _, predictions in self.stream(windows, expected=len(texts))]
@@ -192,10 +192,10 @@ class _Stream:
         """
         for chunk in list(self._open):
             yield from self._planned(chunk)
-        while (chunk := self._next()) is not None:
-            self._open.append(chunk)
-            chunk.look_up(self._scorer._answers, self._items)
-            yield from self._planned(chunk)
+        while (begun := self._next()) is not None:
+            self._open.append(begun)
+            begun.look_up(self._scorer._answers, self._items)
+            yield from self._planned(begun)
 
     def _next(self) -> Chunk | None:
         """The next chunk; ``None`` after the last, and where reading failed: the chunks before come first."""

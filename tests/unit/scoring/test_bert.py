@@ -212,6 +212,22 @@ def test_computing_in_threads_leaves_the_number_of_torch_threads_alone(deep_bert
         torch.set_num_threads(1)
 
 
+def test_a_fused_model_has_the_same_numbers(tokens: Tokens) -> None:
+    """With biases as large as weights: fusing moves them from one product to another."""
+    shape = {**TINY, "num_hidden_layers": 3, "hidden_size": 32, "intermediate_size": 64, "initializer_range": 0.2}
+    model = in_evaluation(BertForSequenceClassification(BertConfig(**shape)))
+    draw = torch.Generator().manual_seed(2026)
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.ndim == 1:
+                weight += 0.2 * torch.randn(weight.shape, generator=draw)
+    expected = row_by_row(model, tokens)
+    fused = Bert(model)
+    fused.fuse()
+    found = logits_of(PackedTorch(fused, CPU, torch.float32), tokens, 512)
+    np.testing.assert_allclose(found, expected, atol=EXACT)
+
+
 def test_a_model_in_half_precision_is_near(deep_bert: Any, tokens: Tokens, expected: Logits) -> None:
     """In a copy: an engine moves the weights it is given."""
     twin: Any = BertForSequenceClassification(deep_bert.config)

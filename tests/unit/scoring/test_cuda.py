@@ -33,7 +33,7 @@ SHAPE: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def weights() -> dict[str, Any]:
     torch.manual_seed(2026)
-    return BertForSequenceClassification(BertConfig(**SHAPE)).state_dict()  # type: ignore[no-any-return]
+    return BertForSequenceClassification(BertConfig(**SHAPE)).state_dict()
 
 
 def model_of(weights: dict[str, Any]) -> Any:
