@@ -80,8 +80,10 @@ def compare(
                 for key, rate in measured.ask().value.items():
                     best[name][key] = max(rate, best[name].get(key, 0.0))
             for turn in turns[:: -1 if number % 2 else 1]:
-                log.info("round %d of %d: %s", number + 1, rounds, turn.contender.name)
                 _take(turn, work, out)
+                if turn.answers:
+                    speed = len(turn.rows) / turn.answers[-1].seconds
+                    log.info("round %d of %d: %s: %.1f reviews/s", number + 1, rounds, turn.contender.name, speed)
             turns = [turn for turn in turns if turn.contender.name not in out]
     peak = best["peaks"]
     by_name = {turn.contender.name: turn for turn in turns}

@@ -29,7 +29,7 @@ def _on_cuda() -> list[Contender]:
     padded = f"transformers, bf16, {_sorted(with_transformers.SORTED_TOKENS['cuda'])}"
     return [
         *_as_they_come("bf16"),
-        Contender(PADDED, padded, "bf16", with_transformers.load_sorted),
+        Contender(PADDED, padded, "bf16", with_transformers.load_sorted, slow=True),
         Contender(PACKED, "this engine, bf16, packed", "bf16", with_engine.load_bf16),
     ]
 

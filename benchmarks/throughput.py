@@ -103,7 +103,7 @@ def _load_stages(folder: Path, form: str, device: str, expected: int) -> Callabl
         for _ in scorer.stream(((None, window) for window in windows), expected):
             pass
         cpu, both = time.process_time() - cpu_started, time.perf_counter()
-        budget = scorer._token_budget or engine.token_budgets[1]
+        budget = scorer._token_budget or engine.token_budgets[(len(engine.token_budgets) - 1) // 2]
         for tokens in ready:
             for _ in engines.run(engine, tokens, engine.batches(tokens.lengths, budget)):
                 pass

@@ -1,5 +1,6 @@
 """Contenders that are this project's engine: saved folders, loaded as a shard of a run loads them."""
 
+import gc
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,6 +37,8 @@ def _load(job: Job, folder: Path, form: str) -> Predict:
     """A ``Scorer`` that remembers no text. It expects as many texts as the whole job has, and so probes where a run of
     that size would."""
     scorer = loading.load(folder, form, job.device, ScoreConfig(remembered_texts=0))
+    gc.collect()
+    gc.freeze()  # as a run does once its model is loaded
 
     def predict(texts: Sequence[str]) -> npt.NDArray[np.float32]:
         size = scorer.window_rows

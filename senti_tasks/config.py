@@ -267,7 +267,7 @@ class ScoreConfig(_Config):
     """How reviews are scored. None of it changes a label; scores change in the last bits with the batching."""
 
     window_rows: int = 4096
-    """Reviews read, sorted by length, scored and staged together, on a GPU eight times as many; a killed shard goes on
+    """Reviews read, sorted by length, scored and staged together, on a GPU twice as many; a killed shard goes on
     at the next window."""
     token_budget: int = 0
     """Tokens in a batch, padding included; 0 takes what a short probe finds to be the fastest on the device at hand."""

@@ -19,7 +19,7 @@ class Engine(Protocol):
     """A classifier on a device: rows of token ids in, logits out."""
 
     token_budgets: Sequence[int]
-    """Budgets worth trying, in tokens of a batch."""
+    """Budgets worth trying, in tokens of a batch, ascending; without a probe the middle one is used."""
     at_once: int
     """How many batches keep the device busy: so many are started before the first of them is waited for."""
 

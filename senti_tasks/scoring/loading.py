@@ -21,7 +21,7 @@ from senti_tasks.scoring.tokens import Encoder
 
 log = logging.getLogger(__name__)
 
-_GPU_WINDOWS = 4  # a window is to fill many batches, and those of a GPU are larger
+_GPU_WINDOWS = 2  # a window is to fill many batches, and those of a GPU are larger
 
 
 def load(

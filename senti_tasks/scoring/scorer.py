@@ -115,7 +115,7 @@ class Scorer:
     def _prepare(self, tokens: int) -> None:
         """Probes for the best batch, once, when so many ``tokens`` are to come that it pays."""
         budgets = self._engine.token_budgets
-        if self._token_budget is None and tokens >= _PROBE_FROM * max(budgets):
+        if self._token_budget is None and len(budgets) > 1 and tokens >= _PROBE_FROM * max(budgets):
             longest, at_once = self._encoder.max_length, self._engine.at_once
             self._token_budget = probe.best_budget(self._seconds, budgets, longest, at_once)
             log.info("batches of %d tokens are the fastest here", self._token_budget)
@@ -216,7 +216,8 @@ class _Stream:
 
     @property
     def _budget(self) -> int:
-        return self._scorer._token_budget or self._engine.token_budgets[1]
+        budgets = self._engine.token_budgets
+        return self._scorer._token_budget or budgets[(len(budgets) - 1) // 2]
 
     def _wait(self) -> None:
         """Keeps the logits of the batch that was started first."""

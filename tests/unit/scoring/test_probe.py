@@ -182,6 +182,15 @@ def test_a_scorer_without_a_file_probes_for_itself(encoder: Encoder) -> None:
     assert tried(toy) > 0
 
 
+@pytest.mark.parametrize("texts", [1, MANY])
+def test_an_engine_with_one_budget_is_given_that_one(texts: int, encoder: Encoder, file: Path) -> None:
+    toy = Toy()
+    toy.token_budgets = (256,)
+    score(scorer_of(encoder, toy, file), texts)
+    assert toy.budgets == [256]
+    assert not file.exists()
+
+
 @pytest.mark.parametrize("memory", [40, 64, 200])
 def test_a_probe_that_runs_out_of_memory_does_not_end_the_run(memory: int, encoder: Encoder, file: Path) -> None:
     toy = Toy(memory)
