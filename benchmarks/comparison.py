@@ -14,7 +14,7 @@ from benchmarks.contenders import Contender, Job
 from benchmarks.lineup import PACKED, PADDED, REFERENCE
 from benchmarks.products import chain_flop, load_chain, load_peaks
 from benchmarks.reviews import thinned
-from benchmarks.workers import Answer, Worker, WorkerError, in_a_process
+from benchmarks.workers import Answer, InProcess, Worker, WorkerError, in_a_process, worker
 from benchmarks.workload import Shape
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class Turn:
     contender: Contender
     rows: Rows
     """Positions of the texts it gets."""
-    worker: Worker
+    worker: Worker | InProcess
     warm_up: float = 0.0
     answers: list[Answer] = field(default_factory=list)
 
@@ -59,7 +59,7 @@ def compare(
     """Figures of every contender: round by round each scores its texts once, in an order that turns round every time.
 
     Before the first round each scores its texts once uncounted (the slow ones a batch), since the first time prepares
-    kernels. Every contender has a process of its own. A contender that cannot run is reported with the reason.
+    kernels. On a CPU every contender has a process of its own. A contender that cannot run is reported with the reason.
     """
     out: dict[str, str] = {}
     turns: list[Turn] = []
@@ -71,17 +71,19 @@ def compare(
             except WorkerError as error:
                 out[contender.name] = str(error)
                 log.warning("%s is left out: %s", contender.name, error)
-        products = {"peaks": open_workers.enter_context(Worker(load_peaks, job.device))}
+        products = {"peaks": open_workers.enter_context(worker(job.device, load_peaks, job.device))}
         if job.device == "cuda":
-            products["chain"] = open_workers.enter_context(Worker(load_chain, shape, job.device))
+            products["chain"] = open_workers.enter_context(worker(job.device, load_chain, shape, job.device))
         best: dict[str, dict[Any, float]] = {name: {} for name in products}
         for number in range(rounds):
-            for name, worker in products.items():
-                for key, rate in worker.ask().value.items():
+            for name, measured in products.items():
+                for key, rate in measured.ask().value.items():
                     best[name][key] = max(rate, best[name].get(key, 0.0))
             for turn in turns[:: -1 if number % 2 else 1]:
-                log.info("round %d of %d: %s", number + 1, rounds, turn.contender.name)
                 _take(turn, work, out)
+                if turn.answers:
+                    speed = len(turn.rows) / turn.answers[-1].seconds
+                    log.info("round %d of %d: %s: %.1f reviews/s", number + 1, rounds, turn.contender.name, speed)
             turns = [turn for turn in turns if turn.contender.name not in out]
     peak = best["peaks"]
     by_name = {turn.contender.name: turn for turn in turns}
@@ -109,7 +111,7 @@ def _ready(contender: Contender, job: Job, work: Workload, calibration: Sequence
         in_a_process(contender.prepare, job, calibration)
     every = np.arange(len(work.texts))
     rows = thinned(work.lengths, work.slow_rows) if contender.slow and work.slow_rows < len(every) else every
-    turn = Turn(contender, rows, workers.enter_context(Worker(contender.load, job)))
+    turn = Turn(contender, rows, workers.enter_context(worker(job.device, contender.load, job)))
     warm_up = rows[:_WARM_UP_ROWS] if contender.slow else rows
     turn.warm_up = turn.worker.ask([work.texts[row] for row in warm_up]).seconds
     return turn

@@ -116,6 +116,7 @@ def _at_work(home: Path, stored: dict[str, str]) -> Callable[..., Any]:
     from senti_tasks.jobs import scoring
     from senti_tasks.jobs.context import load_context
     from senti_tasks.jobs.scoring import loading
+    from senti_tasks.scoring.answers import Answers
 
     variant = {
         "artifact": stored["artifact"],
@@ -126,7 +127,7 @@ def _at_work(home: Path, stored: dict[str, str]) -> Callable[..., Any]:
     scorer = loading.load_variant(load_context(migrated=False), variant)
 
     def work(texts: list[str] | None, url: str | None) -> float | Seconds:
-        scorer._answers.clear()  # nothing is known of the texts
+        scorer._answers = Answers(0)  # nothing is known of the texts
         if texts is not None:
             return timed(lambda: scorer.predict(texts))
         os.environ["SENTI_DATABASE_URL"] = str(url)

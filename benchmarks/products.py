@@ -11,10 +11,11 @@ import torch
 
 from benchmarks.contenders import native_bf16
 from benchmarks.workload import Shape
-from senti_tasks.scoring.on_torch import CUDA_BUDGETS
 
 _SIZES = {"cpu": (1024, 2048, 4096), "cuda": (1024, 2048, 4096, 8192)}
-_SECONDS = 0.4  # at least, for each size
+_CHAIN_TOKENS = (8_192, 16_384, 32_768, 65_536)
+_SECONDS = {"cpu": 0.4, "cuda": 0.1}
+"""At least, for each size."""
 
 
 def load_peaks(device: str) -> Callable[[], dict[str, float]]:
@@ -31,7 +32,7 @@ def load_peaks(device: str) -> Callable[[], dict[str, float]]:
         products["int8"] = [(2.0 * n**3, _in_onnx(n)) for n in sizes]
 
     def measure() -> dict[str, float]:
-        return {name: max(flop / _fastest(product) for flop, product in of) for name, of in products.items()}
+        return {name: max(flop / _fastest(product, device) for flop, product in of) for name, of in products.items()}
 
     return measure
 
@@ -54,10 +55,10 @@ def load_chain(shape: Shape, device: str) -> Callable[[], dict[int, float]]:
 
     def measure() -> dict[int, float]:
         found = {}
-        for tokens in CUDA_BUDGETS:
+        for tokens in _CHAIN_TOKENS:
             x = torch.randn((tokens, h), device=device, dtype=torch.bfloat16)
             inner = torch.randn((tokens, 4 * h), device=device, dtype=torch.bfloat16)
-            found[tokens] = tokens / _fastest(_timed(partial(chain, x, inner), device))
+            found[tokens] = tokens / _fastest(_timed(partial(chain, x, inner), device), device)
         return found
 
     return measure
@@ -107,8 +108,8 @@ def _timed(product: Callable[[], Any], device: str) -> Callable[[], float]:
     return seconds
 
 
-def _fastest(seconds: Callable[[], float]) -> float:
-    until = time.perf_counter() + _SECONDS
+def _fastest(seconds: Callable[[], float], device: str) -> float:
+    until = time.perf_counter() + _SECONDS[device]
     fastest = seconds()
     while time.perf_counter() < until:
         fastest = min(fastest, seconds())

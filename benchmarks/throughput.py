@@ -18,7 +18,7 @@ from benchmarks.reviews import SEED, unlabelled
 from benchmarks.tables import number, say, table
 from benchmarks.workers import Worker, in_a_process, resident
 from senti_tasks.config import TrainConfig
-from senti_tasks.scoring import devices, loading
+from senti_tasks.scoring import devices, engines, loading
 from senti_tasks.scoring.config import ScoreConfig
 from senti_tasks.training.base_models import load_classifier
 from senti_tasks.training.tokenizer.vocabulary import build_tokenizer
@@ -71,7 +71,7 @@ def build(folder: Path, variant: str, texts: Sequence[str]) -> None:
     load_classifier(_BASE, tokenizer, config).save_pretrained(trained)
     tokenizer.save_pretrained(trained)
     if variant != "fp32":
-        from senti_tasks.training import variants  # it needs OpenVINO
+        from senti_tasks.training import variants
 
         if variant == "int8":
             variants.build_int8(trained, folder / variant, texts[:_CALIBRATION_ROWS])
@@ -104,9 +104,9 @@ def _load_stages(folder: Path, variant: str, device: str, expected: int) -> Call
         for _ in scorer.stream(((None, chunk) for chunk in chunks), expected):
             pass
         cpu, both = time.process_time() - cpu_started, time.perf_counter()
-        budget = scorer._token_budget or engine.token_budgets[1]
+        budget = scorer._token_budget or engine.token_budgets[(len(engine.token_budgets) - 1) // 2]
         for tokens in ready:
-            for _ in engine.run(tokens, engine.batches(tokens.lengths, budget)):
+            for _ in engines.run(engine, tokens, engine.batches(tokens.lengths, budget)):
                 pass
         scored = time.perf_counter()
         return {

@@ -1,8 +1,9 @@
-"""How many reviews a second this machine trains on: a tutorial's loop beside what the product does.
+"""How many reviews a second this machine trains on: a tutorial's loop beside the product's Trainer.
 
-The tutorial: shuffled, batches of 16 padded to the longest, plain AdamW, fp32. The product: batches of reviews of like
-length by its ``LengthGroupedSampler``, fused AdamW, gradients clipped, bf16 autocast where the device multiplies in
-bf16. Both take optimiser steps on the same reviews, with the same weights to start from, in turns.
+The tutorial: shuffled, batches of 16 padded to the longest, plain AdamW, fp32. The product: its ``ResumableTrainer``
+with the arguments that it fine-tunes with, so batches of reviews of like length, fused AdamW, gradients clipped, and
+bf16 autocast where the device multiplies in bf16. Both take whole optimiser steps on the same reviews, with the same
+weights to start from, in turns. Loading, evaluations and checkpoints are not in the times.
 
     python -m benchmarks.training --rows 96
 """
@@ -10,9 +11,11 @@ bf16. Both take optimiser steps on the same reviews, with the same weights to st
 import argparse
 import json
 import logging
-import os
 import tempfile
+import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -20,16 +23,26 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import AutoModelForSequenceClassification
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    DataCollatorWithPadding,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 
 from benchmarks import machine, options
 from benchmarks.contenders import native_bf16
 from benchmarks.reviews import SEED, corpus, thinned
 from benchmarks.tables import number, percent, say, table
-from benchmarks.workers import Answer, Worker
+from benchmarks.workers import Answer, worker
 from benchmarks.workload import Shape, save_model
+from senti_tasks.config import TrainConfig
 from senti_tasks.scoring.devices import device_named
 from senti_tasks.scoring.tokens import TextTokenizer
+from senti_tasks.training.resumable import WIDTH_STEP, ResumableTrainer, arguments_for
 from senti_tasks.training.sampling import LengthGroupedSampler
 
 log = logging.getLogger(__name__)
@@ -39,7 +52,6 @@ _ROWS = 16
 _POOL = 50 * _ROWS
 """Reviews that the sampler sorts together: a block of fewer is made of batches out of a whole pool."""
 _BLOCK = {"cpu": 6 * _ROWS, "cuda": _POOL}
-_LEARNING_RATE, _WEIGHT_DECAY, _MAX_NORM = 5e-5, 0.01, 1.0
 
 Batches = list[list[list[int]]]
 """Token ids of each row of each batch."""
@@ -67,9 +79,8 @@ def _measure(mix: str, arguments: argparse.Namespace, shape: Shape, device: str)
         tokens = TextTokenizer.load(folder).encode(source.draw(pool))
         rows = [ids.tolist() for ids in np.split(tokens.ids, tokens.offsets[1:-1])]
         grouped = _grouped(rows, steps)
-        batches = {"tutorial": _shuffled(grouped), "product": grouped}
-        half = native_bf16(device)
-        answers = _take_turns(folder, device, half, batches, arguments.rounds)
+        batches = {"tutorial": _shuffled(grouped), "product": grouped, "product-32": grouped}
+        answers = _take_turns(folder, device, batches, arguments.rounds)
     lengths = np.array([len(row) for batch in grouped for row in batch])
     return {
         "source": source.source,
@@ -77,7 +88,7 @@ def _measure(mix: str, arguments: argparse.Namespace, shape: Shape, device: str)
         "steps": steps,
         "rows": len(lengths),
         "tokens": int(lengths.sum()),
-        "bf16": half,
+        "bf16": native_bf16(device),
         "contenders": [_figures(name, batches[name], answers, lengths) for name in batches],
     }
 
@@ -96,18 +107,21 @@ def _shuffled(batches: Batches) -> Batches:
     return [[rows[at] for at in order[start : start + _ROWS]] for start in range(0, len(rows), _ROWS)]
 
 
-def _take_turns(
-    folder: Path, device: str, half: bool, batches: dict[str, Batches], rounds: int
-) -> dict[str, list[Answer]]:
+def _take_turns(folder: Path, device: str, batches: dict[str, Batches], rounds: int) -> dict[str, list[Answer]]:
     answers: dict[str, list[Answer]] = {name: [] for name in batches}
-    with (
-        Worker(load_steps, folder, device, False, False) as tutorial,
-        Worker(load_steps, folder, device, True, half) as product,
-    ):
-        workers = {"tutorial": tutorial, "product": product}
-        for name, worker in workers.items():
-            log.info("%s: one step uncounted", name)
-            worker.ask(batches[name][:1])
+    loads: dict[str, Callable[..., Callable[[Batches], float]]] = {
+        "tutorial": load_tutorial,
+        "product": partial(load_product, batch_size=_ROWS),
+        "product-32": partial(load_product, batch_size=2 * _ROWS),
+    }
+    with ExitStack() as open_workers:
+        workers = {
+            name: open_workers.enter_context(worker(device, load, folder, device)) for name, load in loads.items()
+        }
+        for name, at_work in workers.items():
+            uncounted = batches[name] if device == "cuda" else batches[name][:1]
+            log.info("%s: %d steps uncounted", name, len(uncounted))
+            at_work.ask(uncounted)
         for number_ in range(rounds):
             for name in list(workers)[:: -1 if number_ % 2 else 1]:
                 log.info("round %d of %d: %s", number_ + 1, rounds, name)
@@ -115,33 +129,76 @@ def _take_turns(
     return answers
 
 
-def load_steps(folder: Path, device: str, product: bool, half: bool) -> Callable[[Batches], float]:
-    """A function that takes a step on each batch, with labels at random, and gives the mean loss."""
-    torch.manual_seed(SEED)
-    if product and device == "cuda":  # as it trains, so that a training can be repeated
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True, warn_only=True)
-    model = AutoModelForSequenceClassification.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
-    model.to(device).train()
-    if product:
-        optimiser = torch.optim.AdamW(model.parameters(), _LEARNING_RATE, weight_decay=_WEIGHT_DECAY, fused=True)
-    else:
-        optimiser = torch.optim.AdamW(model.parameters(), _LEARNING_RATE)
+def load_tutorial(folder: Path, device: str) -> Callable[[Batches], float]:
+    """A function that takes a step on each batch, with labels in turns, and gives the seconds."""
+    model = _load(folder).to(device).train()
+    optimiser = torch.optim.AdamW(model.parameters(), TrainConfig().learning_rate)
 
     def take(batches: Batches) -> float:
-        losses = []
+        torch.use_deterministic_algorithms(False)
+        started = _now(device)
         for batch in batches:
-            with torch.autocast(device, torch.bfloat16, enabled=half):
-                loss: Tensor = model(**_inputs(batch, device)).loss
+            loss: Tensor = model(**_inputs(batch, device)).loss
             loss.backward()  # type: ignore[no-untyped-call]
-            if product:
-                torch.nn.utils.clip_grad_norm_(model.parameters(), _MAX_NORM)
             optimiser.step()
             optimiser.zero_grad()
-            losses.append(loss.detach())
-        return torch.stack(losses).mean().item()
+        return _now(device) - started
 
     return take
+
+
+def load_product(folder: Path, device: str, batch_size: int) -> Callable[[Batches], float]:
+    """A function that trains for an epoch on the rows of the batches, with labels in turns, and gives the seconds."""
+    config = TrainConfig(epochs=1, batch_size=batch_size, seed=SEED)
+    more = {"eval_strategy": "no", "save_strategy": "no", "disable_tqdm": True}
+    stopwatch = _Stopwatch(device)
+    trainer = ResumableTrainer(
+        _load(folder),
+        args=arguments_for(config, folder / "checkpoints", device, **more),
+        data_collator=DataCollatorWithPadding(
+            AutoTokenizer.from_pretrained(folder, local_files_only=True), pad_to_multiple_of=WIDTH_STEP
+        ),
+        callbacks=[stopwatch],
+    )
+
+    def take(batches: Batches) -> float:
+        torch.use_deterministic_algorithms(device == "cuda", warn_only=True)  # as ``arguments_for`` has it
+        rows = [row for batch in batches for row in batch]
+        trainer.train_dataset = [{"input_ids": row, "labels": number_ % 2} for number_, row in enumerate(rows)]
+        trainer.train()
+        return stopwatch.seconds
+
+    return take
+
+
+class _Stopwatch(TrainerCallback):
+    """The seconds of a training's only epoch: from before its first batch is made to the end of its last step."""
+
+    seconds: float
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._started = _now(self._device)
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self.seconds = _now(self._device) - self._started
+
+
+def _now(device: str) -> float:
+    """Seconds on a clock, once ``device`` has done what it was given."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def _load(folder: Path) -> Any:
+    return AutoModelForSequenceClassification.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
 
 
 def _inputs(batch: Sequence[list[int]], device: str) -> dict[str, Tensor]:
@@ -156,7 +213,7 @@ def _inputs(batch: Sequence[list[int]], device: str) -> dict[str, Tensor]:
 def _figures(
     name: str, batches: Batches, answers: dict[str, list[Answer]], lengths: np.ndarray[Any, Any]
 ) -> dict[str, Any]:
-    seconds = [answer.seconds for answer in answers[name]]
+    seconds = [answer.value for answer in answers[name]]
     padded = sum(len(batch) * max(map(len, batch)) for batch in batches)
     pairs = zip(answers[name], answers["tutorial"], strict=True)
     return {
@@ -165,7 +222,7 @@ def _figures(
         "reviews_per_second": {"median": len(lengths) / median(seconds), "best": len(lengths) / min(seconds)},
         "tokens_per_second": {"median": lengths.sum() / median(seconds), "best": lengths.sum() / min(seconds)},
         "padding": 1 - float(lengths.sum()) / padded,
-        "times_tutorial": median(slow.seconds / own.seconds for own, slow in pairs),
+        "times_tutorial": median(slow.value / own.value for own, slow in pairs),
         "peak_memory_mb": answers[name][-1].peak_bytes / 1e6,
     }
 
@@ -196,7 +253,8 @@ def show(found: dict[str, Any]) -> None:
             *table(head, rows),
             "",
             f"- tutorial: shuffled, batches of {_ROWS} padded to the longest, AdamW, fp32",
-            f"- product: grouped by length, fused AdamW, gradients clipped, {precision}",
+            f"- product: its Trainer, grouped by length, fused AdamW, gradients clipped, {precision}; product-32: the",
+            f"  same with {2 * _ROWS} reviews a step, so half as many steps",
         )
 
 

@@ -1,5 +1,6 @@
 """Contenders that are this project's engine: saved folders, loaded as a shard of a run loads them."""
 
+import gc
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +12,6 @@ from senti_tasks.scoring import loading
 from senti_tasks.scoring.config import ScoreConfig
 
 _INT8 = "engine-int8"
-_UNCOMPILED, _COMPILED = 4_000_000, 10_000_000  # tokens: the scorer probes for either, and compiles for the second
 
 
 def load_fp32(job: Job) -> Predict:
@@ -19,13 +19,7 @@ def load_fp32(job: Job) -> Predict:
 
 
 def load_bf16(job: Job) -> Predict:
-    """On CUDA without compiling, however many texts there are."""
-    return _load(job, job.model, "bf16", _UNCOMPILED if job.device == "cuda" else None)
-
-
-def load_compiled(job: Job) -> Predict:
-    """On CUDA with compiling, however few texts there are."""
-    return _load(job, job.model, "bf16", _COMPILED)
+    return _load(job, job.model, "bf16")
 
 
 def prepare_int8(job: Job, calibration: Sequence[str]) -> None:
@@ -39,17 +33,16 @@ def load_int8(job: Job) -> Predict:
     return _load(job, job.variants / _INT8, "int8")
 
 
-def _load(job: Job, folder: Path, variant: str, announced: int | None = None) -> Predict:
-    """A ``Scorer`` that remembers no text, told to expect so many tokens: those of the job where nothing is announced.
-
-    It is what ``Scorer.predict`` calls; there the number of texts is what is expected.
-    """
+def _load(job: Job, folder: Path, variant: str) -> Predict:
+    """A ``Scorer`` that remembers no text. It expects as many texts as the whole job has, and so probes where a run of
+    that size would."""
     scorer = loading.load(folder, variant, job.device, ScoreConfig(remembered_texts=0))
-    expected = job.rows if announced is None else round(announced / job.mean_tokens)
+    gc.collect()
+    gc.freeze()  # as a run does once its model is loaded
 
     def predict(texts: Sequence[str]) -> npt.NDArray[np.float32]:
         size = scorer.chunk_rows
         chunks = ((None, texts[start : start + size]) for start in range(0, len(texts), size))
-        return np.concatenate([found.scores for _, found in scorer.stream(chunks, expected)])
+        return np.concatenate([found.scores for _, found in scorer.stream(chunks, job.rows)])
 
     return predict

@@ -1,10 +1,11 @@
-"""A process for each contender, so that they share neither memory nor threads; they take turns when asked."""
+"""Contenders at work, which take turns when asked: each in a process of its own, on CUDA all in this one."""
 
 import multiprocessing
 import os
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -32,8 +33,8 @@ class Answer:
     cpu_seconds: float
     """Of all its threads."""
     peak_bytes: int
-    """The most memory that the process held so far (RSS), Python and its libraries included; on CUDA, what torch
-    allocated there at most."""
+    """The most memory that the process held so far (RSS), Python and its libraries included; on CUDA, the most that
+    torch held there."""
     rise_bytes: int
     """``peak_bytes`` less what the process held before it did anything; on CUDA the same as ``peak_bytes``."""
 
@@ -42,16 +43,15 @@ class Worker:
     """A process that builds a function, and calls it when asked.
 
     Both have to be importable. Processes are forked from one that has imported torch and transformers and done nothing
-    else, so they start fast, and count those libraries among their memory; where there is CUDA, which does not survive
-    a fork, they start from nothing. Their output goes to standard error.
+    else, so they start fast, and count those libraries among their memory. Their output goes to standard error.
     """
 
     def __init__(self, build: Callable[..., Callable[..., Any]], *arguments: Any) -> None:
         """Waits until ``build(*arguments)`` has returned the function. Raises ``WorkerError``."""
-        context = multiprocessing.get_context("spawn" if torch.cuda.is_available() else "forkserver")
+        context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(_PRELOADED)
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, build, arguments))  # type: ignore[attr-defined]
+        self._process = context.Process(target=_serve, args=(theirs, build, arguments))
         self._process.start()
         theirs.close()
         try:
@@ -89,6 +89,45 @@ class Worker:
         return answer  # type: ignore[no-any-return]
 
 
+class InProcess:
+    """The same without a process: for CUDA, which does not survive a fork, and whose libraries take 20 s to load.
+
+    Memory is what torch holds on the device for this function: what ``build`` left there, and the most on top of it.
+    """
+
+    def __init__(self, build: Callable[..., Callable[..., Any]], *arguments: Any) -> None:
+        before = torch.cuda.memory_allocated()
+        self._function = _attempt(build, arguments)
+        self._held = torch.cuda.memory_allocated() - before
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        del self._function
+
+    def ask(self, *arguments: Any) -> Answer:
+        """Calls the function with ``arguments``. Raises ``WorkerError``."""
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        started, cpu_started = time.perf_counter(), time.process_time()
+        value = _attempt(self._function, arguments)
+        torch.cuda.synchronize()
+        seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
+        peak = self._held + torch.cuda.max_memory_allocated() - before
+        return Answer(value, seconds, cpu_seconds, peak, peak)
+
+
+@contextmanager
+def worker(device: str, build: Callable[..., Callable[..., Any]], *arguments: Any) -> Iterator[Worker | InProcess]:
+    """A worker for what computes on ``device``, ``cpu`` or ``cuda``."""
+    with InProcess(build, *arguments) if device == "cuda" else Worker(build, *arguments) as at_work:
+        yield at_work
+
+
 def in_a_process(function: Callable[..., Any], *arguments: Any) -> Answer:
     """Calls ``function`` once, in a process that ends thereafter. Raises ``WorkerError``."""
     with Worker(_itself, function) as worker:
@@ -97,6 +136,18 @@ def in_a_process(function: Callable[..., Any], *arguments: Any) -> Answer:
 
 def _itself(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
+
+
+def _attempt(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    try:
+        return function(*arguments)
+    except Exception as error:  # whatever it is, the others go on
+        raise WorkerError(_in_a_line(error)) from error
+
+
+def _in_a_line(error: Exception) -> str:
+    said = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {said[0] if said else ''}"
 
 
 def _serve(connection: Connection, build: Callable[..., Callable[..., Any]], arguments: tuple[Any, ...]) -> None:
@@ -109,9 +160,7 @@ def _serve(connection: Connection, build: Callable[..., Callable[..., Any]], arg
         try:
             value = todo(*arguments)
         except Exception as error:  # whatever it is, the others go on
-            connection.send(
-                f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
-            )
+            connection.send(_in_a_line(error))
             return
         seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
         if todo is build:
@@ -124,9 +173,6 @@ def _serve(connection: Connection, build: Callable[..., Callable[..., Any]], arg
 
 
 def _memory(before: int) -> tuple[int, int]:
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        there = torch.cuda.max_memory_allocated()
-        return there, there
     peak = peak_resident()
     return peak, peak - before
 

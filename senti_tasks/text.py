@@ -19,7 +19,18 @@ def normalise(text: str) -> str:
     Everything else stays: Han characters, emoji (their joiners too) and punctuation carry sentiment. Case and
     compatibility forms depend on the vocabulary, so the tokenizer saved with the model folds those.
     """
+    if _is_plain(text):
+        return text.strip(" ")
     return _SPACE.sub(" ", _CONTROL.sub("", text)).strip()
+
+
+def _is_plain(text: str) -> bool:
+    """Whether ``text`` holds nothing to normalise between its ends; such a text has no defect but being blank.
+
+    Blanks are the only printable white space, and no control character, zero-width character or surrogate is printable.
+    Most reviews are plain, and this takes a tenth of the time of searching them for each of those.
+    """
+    return text.isprintable() and "  " not in text
 
 
 def text_hash(text: str) -> str:
@@ -53,6 +64,8 @@ def defect(text: str | None) -> str | None:
     """Why ``text`` cannot be stored or scored, in words for a person; ``None`` when it can."""
     if text is None or not normalise(text):
         return "the text is blank"
+    if _is_plain(text):
+        return None
     if "\0" in text:
         return "the text holds a NUL character, which PostgreSQL cannot store"
     if stray := _STRAY_BYTE.search(text):

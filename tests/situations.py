@@ -89,8 +89,8 @@ def add_model(
     label_set: labels.LabelSet = labels.DEFAULT,
 ) -> str:
     """Registers a model and, unless it is there, the corpus it came from; no promotion."""
-    frozen = {"corpus": corpus, "idempotency_key": corpus, "due": MONDAY, "artifact": "corpora/none"}
-    corpora.record_corpus(connection, {**frozen, "digest": "0" * 64, "summary": {"rows": {}}, "created_at": MONDAY})
+    row = {"corpus": corpus, "idempotency_key": corpus, "due": MONDAY, "artifact": "corpora/none"}
+    corpora.record_corpus(connection, {**row, "digest": "0" * 64, "summary": {"rows": {}}, "created_at": MONDAY})
     lineage = {"version": version, "idempotency_key": f"training {version}", "corpus": corpus}
     built: dict[str, Any] = {"base_model": "scratch:tiny", "base_revision": None, "config": {}, "code_version": "0.1.0"}
     stored = {

@@ -208,8 +208,8 @@ def test_an_encoder_learns_from_what_judges_no_model_and_a_retraining_starts_fro
     quick = ("--epochs", "1", "--json")
     learnt = senti("pretrain", "--base-model", "scratch:tiny", *quick).json
     version = learnt["encoder"]
-    frozen = ArtifactStore(str(home / "var/artifacts"), home).fetch(learnt["texts"], learnt["digest"])
-    keys = pq.read_table(frozen / "texts.parquet")["content_hash"].to_pylist()
+    snapshot = ArtifactStore(str(home / "var/artifacts"), home).fetch(learnt["texts"], learnt["digest"])
+    keys = pq.read_table(snapshot / "texts.parquet")["content_hash"].to_pylist()
     assert learnt["counts"]["read"] == 624
     assert learnt["counts"]["kept"] == len(keys) == len(set(keys)) > 400
     assert learnt["counts"]["near-duplicate of held out"] > 10
@@ -221,7 +221,7 @@ def test_an_encoder_learns_from_what_judges_no_model_and_a_retraining_starts_fro
     assert (again["digest"], again["encoder"] != version) == (learnt["digest"], True)
     trained = training.train(corpus, "another training", "pretrained:newest", {"epochs": 1})
     model = senti("models", "show", trained["model"], "--json").json
-    assert model["base_model"] == f"pretrained:{version}", "the one that the corpus was frozen for"
+    assert model["base_model"] == f"pretrained:{version}", "the one that the corpus snapshot was made for"
     card = (home / "var/artifacts" / model["artifact"] / "README.md").read_text("utf-8")
     assert (f"from pretrained:{version}" in card, str(home) in card) == (True, False)
     with database.reading(engine) as connection:
@@ -244,7 +244,9 @@ def test_the_doctor_knows_an_encoder_of_the_warehouse(
     assert (base_model()["ok"], f"is pretrained:{version}, an encoder" in base_model()["finding"]) == (True, True)
 
 
-def test_a_model_is_shown_with_its_origin_and_history(senti: Callable[..., Answer], home: Path, champion: str) -> None:
+def test_a_model_is_shown_with_its_idempotency_key_and_history(
+    senti: Callable[..., Answer], home: Path, champion: str
+) -> None:
     answer = senti("models", "show", champion)
     assert answer.code == 0
     for part in (f"{champion} from scratch:tiny, corpus 2026-11-01-demo", "weights abababababab", "train loss", "演示"):
@@ -287,12 +289,12 @@ def test_an_erased_review_is_accounted_for(senti: Callable[..., Answer], home: P
         add_reviews(connection, dict(enumerate(("很好吃，下次还来", "太咸了，再也不来", "味道不错，就是贵"))))
         keys = {content_hash(text) for text in ("很好吃，下次还来", "太咸了，再也不来", "味道不错，就是贵")}
         corpora.record_splits(connection, dict.fromkeys(keys, "train"), shingles=dict.fromkeys(keys, b""), now=MONDAY)
-    frozen = pretraining.snapshot_texts(MONDAY.isoformat(), "monthly", "scratch:tiny")
+    snapshot = pretraining.snapshot_texts(MONDAY.isoformat(), "monthly", "scratch:tiny")
     answer = senti("erase", "1", "--reason", "一封信")
     assert answer.code == 0, answer
     shown = " ".join(answer.out.split())
     assert "1 reviews are erased, 0 were before. Removed: 1 of reviews; corpora rewritten: none." in shown
-    assert f"text snapshots rewritten: {frozen['texts']}" in shown
+    assert f"text snapshots rewritten: {snapshot['texts']}" in shown
     assert "keep what they learnt" not in shown
     again = senti("erase", "1", "--json").json
     assert (again["erased"], again["erased_before"], again["texts"], again["encoders"]) == (0, 1, [], [])

@@ -22,22 +22,21 @@ def flash(q: Tensor, k: Tensor, v: Tensor, cu_q: Tensor, cu_k: Tensor, max_q: in
 def by_segments(q: Tensor, k: Tensor, v: Tensor, cu_q: Tensor, cu_k: Tensor, max_q: int, max_k: int) -> Tensor:
     """The same on any device and in any precision: one call for each run of neighbours of the same length.
 
-    Texts arrive sorted by length, so there are few such runs. Empty segments are skipped.
+    Texts arrive sorted by length, so there are few such runs.
     """
     pairs = torch.stack([cu_q.diff(), cu_k.diff()], dim=1)  # (S, 2)
     lengths, counts = torch.unique_consecutive(pairs, dim=0, return_counts=True)
-    attended = torch.zeros_like(q)
+    attended = torch.empty_like(q)
     from_q = from_k = 0
     for (in_q, in_k), count in zip(lengths.tolist(), counts.tolist(), strict=True):
         to_q, to_k = from_q + in_q * count, from_k + in_k * count
-        if in_q and in_k:
-            square = (count, -1, *q.shape[1:])
-            context = functional.scaled_dot_product_attention(
-                q[from_q:to_q].reshape(square).transpose(1, 2),  # (count, heads, in_q, d)
-                k[from_k:to_k].reshape(square).transpose(1, 2),
-                v[from_k:to_k].reshape(square).transpose(1, 2),
-            )
-            attended[from_q:to_q] = context.transpose(1, 2).reshape(-1, *q.shape[1:])
+        square = (count, -1, *q.shape[1:])
+        context = functional.scaled_dot_product_attention(
+            q[from_q:to_q].reshape(square).transpose(1, 2),  # (count, heads, in_q, d)
+            k[from_k:to_k].reshape(square).transpose(1, 2),
+            v[from_k:to_k].reshape(square).transpose(1, 2),
+        )
+        attended[from_q:to_q] = context.transpose(1, 2).reshape(-1, *q.shape[1:])
         from_q, from_k = to_q, to_k
     return attended
 
@@ -54,8 +53,8 @@ class Packed:
         self._each_one = torch.arange(len(cu_seqlens), dtype=torch.int32, device=cu_seqlens.device)
 
     def first(self, x: Tensor) -> Tensor:
-        """(N, H) to (S, H); of an empty segment at the end, any token."""
-        return x[self._cu_seqlens[:-1].clamp(max=len(x) - 1)]
+        """(N, H) to (S, H)."""
+        return x[self._cu_seqlens[:-1]]
 
     def of_all(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         cu, longest = self._cu_seqlens, self._longest

@@ -6,7 +6,7 @@ handed in; and in the last layer only the first token of each text goes on after
 classifier reads nothing else. That leaves out 10 of the 12 products of that layer.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Protocol, cast
 
 import torch
@@ -71,14 +71,26 @@ class Bert(nn.Module):
         logits: Tensor = self.classifier(pooled).float()
         return logits.reshape(-1, logits.shape[-1])  # (S, n_labels)
 
+    @torch.no_grad()
+    def fuse(self) -> None:
+        """Rewrites the layers for a GPU in half precision: one kernel for each product and what follows it.
+
+        A layer adds each of its outputs to what went in, x + W c + b. One product can add W c into x, but not b as
+        well. So the normalisation that makes x adds b to it in advance, and the next product, which reads x too,
+        subtracts W b from its own bias. To be called while the weights are float32, and once.
+        """
+        norm = self.norm
+        for layer in self.encoder:
+            layer.fused_finish = True
+            norm.bias += layer.out.bias
+            layer.qkv_bias.sub_(layer.qkv @ layer.out.bias)
+            layer.out_norm.bias += layer.down.bias
+            layer.up.bias -= layer.up.weight @ layer.down.bias
+            norm = layer.down_norm
+
     @property
     def encoder(self) -> list["Layer"]:
         return list(cast(Iterable[Layer], self.layers))
-
-    def use(self, finish: Callable[..., Tensor]) -> None:
-        """Puts a compiled ``finish_layer`` in the place of the plain one; not in the last layer, which has few rows."""
-        for layer in self.encoder[:-1]:
-            layer.run_finish = finish
 
 
 class Layer(nn.Module):
@@ -95,7 +107,8 @@ class Layer(nn.Module):
         self.up, self.down, self.down_norm = layer.intermediate.dense, layer.output.dense, layer.output.LayerNorm
         self.fused = True
         """One product for queries, keys and values; three where a graph compiler wants to see them apart."""
-        self.run_finish: Callable[..., Tensor] = finish_layer
+        self.fused_finish = False
+        """Whether ``Bert.fuse`` has rewritten the layer."""
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         if not self.fused:
@@ -117,28 +130,15 @@ class Layer(nn.Module):
         return k, v
 
     def finish(self, x: Tensor, context: Tensor) -> Tensor:
-        norms = (self.out_norm.weight, self.out_norm.bias, self.down_norm.weight, self.down_norm.bias)
-        products = (self.out.weight, self.out.bias, self.up.weight, self.up.bias, self.down.weight, self.down.bias)
-        return self.run_finish(x, context, *products, *norms, self.out_norm.eps)
+        """All of the layer after its attention: ``x`` is what went into the layer, (..., H).
 
-
-def finish_layer(
-    x: Tensor,
-    context: Tensor,
-    out: Tensor,
-    out_bias: Tensor,
-    up: Tensor,
-    up_bias: Tensor,
-    down: Tensor,
-    down_bias: Tensor,
-    out_norm: Tensor,
-    out_norm_bias: Tensor,
-    down_norm: Tensor,
-    down_norm_bias: Tensor,
-    eps: float,
-) -> Tensor:
-    """All of a layer after its attention. A function of plain tensors: compiled once, it serves every layer."""
-    width = x.shape[-1:]
-    x = functional.layer_norm(x + functional.linear(context, out, out_bias), width, out_norm, out_norm_bias, eps)
-    inner = functional.gelu(functional.linear(x, up, up_bias))  # by the error function, as in Devlin et al. 2019
-    return functional.layer_norm(x + functional.linear(inner, down, down_bias), width, down_norm, down_norm_bias, eps)
+        Fused, it writes into ``x``, and computes GELU by its tanh form, which differs from the exact one by less than
+        0.0005; bf16 rounds values near 1 by up to 0.004.
+        """
+        if self.fused_finish:
+            x = self.out_norm(x.addmm_(context, self.out.weight.t()))
+            inner = torch._addmm_activation(self.up.bias, x, self.up.weight.t(), use_gelu=True)
+            return self.down_norm(x.addmm_(inner, self.down.weight.t()))  # type: ignore[no-any-return]
+        x = self.out_norm(x + self.out(context))
+        inner = functional.gelu(self.up(x))  # by the error function, as in Devlin et al. 2019
+        return self.down_norm(x + self.down(inner))  # type: ignore[no-any-return]

@@ -1,6 +1,7 @@
 """The BERT tokenizer as a table of characters: the library's ids, some ten times as fast on Chinese."""
 
 import json
+import unicodedata
 from collections.abc import Sequence
 from typing import Self
 
@@ -11,21 +12,29 @@ from tokenizers import Tokenizer
 Rows = tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]
 
 # What a character is, where it is not the number of its token:
-_SPACE = -1  # no token, and a border between words
-_LETTER = -2  # part of a word of ASCII letters and digits
-_ELSE = -3  # the library reads the whole text
-_UNSEEN = -4
+_SPACE = -1  # no token; it ends a word
+_LETTER = -2  # part of a word, which the library is asked for as a whole
+_WIDE = -3  # a word by itself, of several tokens
+_ELSE = -4  # the library reads the whole text
+_UNSEEN = -5
 
-_BORDER = "\n"  # between texts; a normalised text holds none
+_OF_WORDS = "LNS"
+"""Unicode's letters, numbers and symbols. Marks, joiners and punctuation that is not apart change their neighbours."""
+
+# Around each text; a normalised text holds neither.
+_FIRST, _LAST = "\r", "\n"
+
+Places = npt.NDArray[np.int64]
 
 
 class CharacterTable:
     """Ids of many texts at once, by looking characters up.
 
     BERT's pre-tokenizer makes a word of every Han character and every punctuation mark, whatever stands beside it.
-    Which characters these are, and the token of each, is asked of the tokenizer itself, once per character, by setting
-    it between others. Words of ASCII letters and digits are asked once each. A text with any other character (kana,
-    emoji, accents, a special token spelled out) is left to the library as a whole.
+    Which characters these are, and the tokens of each, is asked of the tokenizer itself, once per character, by setting
+    it between others. Runs of other letters, digits and symbols (emoji too) are words, which are asked for once each.
+    A text with anything else (accents and joiners as characters of their own, a special token spelled out) is left to
+    the library as a whole, since there a character can change what its neighbours are.
     """
 
     _WORDS_KEPT = 50_000
@@ -33,10 +42,9 @@ class CharacterTable:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         self._tokens = np.full(0x110000, _UNSEEN, dtype=np.int32)
-        self._tokens[ord(_BORDER)] = _SPACE
         self._words: dict[str, list[int]] = {}
         self._spelled_out = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
-        self._first, self._last = tokenizer.encode("").ids
+        self._tokens[[ord(_FIRST), ord(_LAST)]] = tokenizer.encode("").ids
 
     @classmethod
     def of(cls, tokenizer: Tokenizer) -> Self | None:
@@ -53,31 +61,31 @@ class CharacterTable:
 
     def encode(self, texts: Sequence[str]) -> Rows:
         """Ids of normalised ``texts``, row after row, and the offsets of the rows: (tokens,) and (n + 1,)."""
-        joined = _BORDER + "".join([text + _BORDER for text in texts])
+        if not texts:
+            return np.zeros(0, dtype=np.int32), np.zeros(1, dtype=np.int64)
+        joined = f"{_FIRST}{f'{_LAST}{_FIRST}'.join(texts)}{_LAST}"
+        starts = np.cumsum([0, *(len(text) + 2 for text in texts)])  # (n + 1,): where each text begins in ``joined``
         characters = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-        tokens = self._tokens[characters]
-        if (unseen := tokens == _UNSEEN).any():
+        tokens = self._tokens[characters]  # of each character the token, or what it is
+        rare = np.flatnonzero(tokens < _SPACE)
+        if (unseen := rare[tokens[rare] == _UNSEEN]).size:
             self._learn(np.unique(characters[unseen]))
-            tokens = self._tokens[characters]
-        borders = np.flatnonzero(characters == ord(_BORDER))
-        foreign = self._foreign(joined, texts, tokens, borders)
+            tokens[unseen] = self._tokens[characters[unseen]]
+        foreign = self._foreign(joined, texts, starts, rare[tokens[rare] == _ELSE])
         for row in foreign:
-            tokens[borders[row] + 1 : borders[row + 1]] = _SPACE
-        produced = (tokens >= 0).astype(np.int64)  # tokens that each character gives
-        produced[borders] = 2  # [SEP] of the text before and [CLS] of the text after
-        letters = np.flatnonzero(np.diff(tokens == _LETTER, prepend=False, append=False)).reshape(-1, 2)
-        words = self._ids_of([joined[start:end] for start, end in letters.tolist()])
-        produced[letters[:, 0]] = [len(word) for word in words]
-        ends = np.cumsum(produced)
-        ids = np.empty(int(ends[-1]), dtype=np.int32)
-        single = tokens >= 0
-        ids[ends[single] - 1] = tokens[single]
-        for end, word in zip(ends[letters[:, 0]].tolist(), words, strict=True):
-            ids[end - len(word) : end] = word
-        ids[ends[borders] - 2] = self._last
-        ids[ends[borders] - 1] = self._first
-        rows = ids[1:-1], ends[borders] - 2  # without the first border's [SEP] and the last one's [CLS]
-        return self._with(rows, texts, foreign) if foreign else rows
+            tokens[starts[row] : starts[row + 1]] = _SPACE
+        begins, ends = _words(rare, tokens[rare])
+        words = self._ids_of([joined[begin:end] for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)])
+        sizes = np.array([len(word) for word in words], dtype=np.int64)
+        single = np.flatnonzero(tokens >= 0)
+        ids = np.insert(
+            tokens[single],
+            np.repeat(np.searchsorted(single, begins), sizes),
+            np.array([token for word in words for token in word], dtype=np.int32),
+        )
+        offsets = np.searchsorted(single, starts)
+        offsets += np.concatenate([[0], np.cumsum(sizes)])[np.searchsorted(begins, starts)]
+        return self._with((ids, offsets), texts, foreign) if foreign else (ids, offsets)
 
     def _learn(self, characters: npt.NDArray[np.uint32]) -> None:
         """Asks the tokenizer what each character is."""
@@ -91,13 +99,16 @@ class CharacterTable:
         for index, one in enumerate(asked):
             alone, twice, *between = encodings[4 * index : 4 * index + 4]
             apart = [*alone, *alone] == twice and between == [[*other, *alone, *other] for other in others]
-            self._tokens[ord(one)] = _ELSE if not apart or len(alone) > 1 else alone[0] if alone else _SPACE
+            if apart:
+                self._tokens[ord(one)] = _WIDE if len(alone) > 1 else alone[0] if alone else _SPACE
+            else:
+                self._tokens[ord(one)] = _LETTER if unicodedata.category(one)[0] in _OF_WORDS else _ELSE
 
     def _foreign(
-        self, joined: str, texts: Sequence[str], tokens: npt.NDArray[np.int32], borders: npt.NDArray[np.int64]
+        self, joined: str, texts: Sequence[str], starts: npt.NDArray[np.int64], others: npt.NDArray[np.int64]
     ) -> list[int]:
-        """The rows that the library has to read."""
-        rows = set((np.searchsorted(borders, np.flatnonzero(tokens == _ELSE)) - 1).tolist())
+        """The rows that the library has to read; ``others`` are the places of characters that only it can read."""
+        rows = set((np.searchsorted(starts, others, side="right") - 1).tolist())
         for special in self._spelled_out:
             if special in joined:
                 rows.update(row for row, text in enumerate(texts) if special in text)
@@ -125,3 +136,14 @@ class CharacterTable:
             done = row + 1
         parts.append(ids[offsets[done] :])
         return np.concatenate(parts), np.concatenate([[0], np.cumsum(lengths)])
+
+
+def _words(places: Places, kinds: npt.NDArray[np.int32]) -> tuple[Places, Places]:
+    """Where words begin and end (exclusive): each run of letters is one, and each wide character. ``places`` are
+    ascending, and ``kinds`` is what stands there."""
+    kept = (kinds == _LETTER) | (kinds == _WIDE)
+    places, wide = places[kept], kinds[kept] == _WIDE
+    is_border = (np.diff(places) > 1) | wide[1:] | wide[:-1]
+    begins = np.concatenate([places[:1], places[1:][is_border]])
+    ends = np.concatenate([places[:-1][is_border], places[-1:]]) + 1
+    return begins, ends

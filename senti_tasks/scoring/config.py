@@ -13,7 +13,7 @@ class ScoreConfig:
     """
 
     chunk_rows: int = 4096
-    """Reviews read, sorted by length, scored and staged together, on a GPU eight times as many; a killed shard goes on
+    """Reviews read, sorted by length, scored and staged together, on a GPU twice as many; a killed shard goes on
     at the next chunk. 1 or more."""
     token_budget: int = 0
     """Tokens in a batch, padding included: 512 or more, so that the longest review is a batch too; 0 takes what a short

@@ -14,13 +14,14 @@ from senti_tasks.errors import ArtifactError, ConfigError
 from senti_tasks.scoring import devices, int8
 from senti_tasks.scoring.bert import Bert, is_bert
 from senti_tasks.scoring.config import ScoreConfig
+from senti_tasks.scoring.engines import Engine
 from senti_tasks.scoring.on_torch import PackedTorch, PaddedTorch
-from senti_tasks.scoring.scorer import Engine, Scorer
+from senti_tasks.scoring.scorer import Scorer
 from senti_tasks.scoring.tokens import TextTokenizer
 
 log = logging.getLogger(__name__)
 
-_GPU_CHUNKS = 8  # a chunk is to fill many batches, and those of a GPU are larger
+_GPU_CHUNKS = 2  # a chunk is to fill many batches, and those of a GPU are larger
 
 
 def load(
@@ -81,9 +82,11 @@ def _torch(folder: Path, variant: str, device: torch.device, tokenizer: TextToke
         return n_labels, OpenVino(convert(model), tokenizer.pad_id)
     elif variant == "bf16":
         log.warning("this CPU does not compute in bf16: the bf16 weights are computed in fp32, at the speed of fp32")
+    if device.type == "cuda":
+        log.info("scoring in %s on %s", variant, devices.description(device))
     if is_bert(model.config):
         bert = int8.quantise(Bert(model)) if variant == "int8" else Bert(model)
-        return n_labels, PackedTorch(bert, device, dtype, tokenizer.pad_id)
+        return n_labels, PackedTorch(bert, device, dtype)
     return n_labels, PaddedTorch(model, device, dtype, tokenizer.pad_id)
 
 

@@ -1,11 +1,9 @@
 """Scoring with OpenVINO on a CPU: one inference stream per core, batches started without waiting for each other."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -18,7 +16,8 @@ from senti_tasks.scoring import batches
 from senti_tasks.scoring.attention import Padded, is_token
 from senti_tasks.scoring.batches import Batch
 from senti_tasks.scoring.bert import Bert, is_bert
-from senti_tasks.scoring.on_torch import CPU_BUDGETS, Logits, square
+from senti_tasks.scoring.engines import Logits
+from senti_tasks.scoring.on_torch import CPU_BUDGETS, square
 from senti_tasks.scoring.tokens import Tokens
 
 # OpenVINO and NNCF tell Google Analytics what they convert, unless this package of theirs is absent. A test listens.
@@ -121,13 +120,10 @@ class OpenVino:
                 "CPU_RUNTIME_CACHE_CAPACITY": 5000,  # shapes whose kernels stay prepared
             },
         )
-        self._new_queue: Callable[[], ov.AsyncInferQueue] = lambda: ov.AsyncInferQueue(compiled, streams)
-        self._queue = self._new_queue()
+        self._compiled = compiled
+        self._idle: list[ov.InferRequest] = []
         self.token_budgets: Sequence[int] = CPU_BUDGETS
         self.at_once = streams
-
-    def compile(self) -> None:
-        """Nothing: it is compiled."""
 
     def release(self) -> None:
         """Nothing is kept between batches."""
@@ -140,28 +136,16 @@ class OpenVino:
             quarters = -(-4 * len(batch) // whole)
             yield batch + batch[:1] * (-(-quarters * whole // 4) - len(batch))
 
-    def run(self, tokens: Tokens, planned: Iterable[Batch]) -> Iterator[tuple[Batch, Logits]]:
-        """Logits (len(batch), n_labels) of each batch, as they are ready."""
-        ready: SimpleQueue[tuple[Batch, Logits]] = SimpleQueue()
+    def start(self, tokens: Tokens, batch: Batch) -> Callable[[], Logits]:
+        """Requests beyond the number of streams wait in OpenVINO's own queue."""
+        request = self._idle.pop() if self._idle else self._compiled.create_infer_request()
+        inputs = square(tokens, batch, self._pad_id, _STEP)
+        request.start_async(dict(zip(("input_ids", "lengths"), inputs, strict=True)))
 
-        def keep(request: ov.InferRequest, batch: Batch) -> None:
-            ready.put((batch, request.get_output_tensor(0).data.copy()))
+        def wait() -> Logits:
+            request.wait()
+            logits: Logits = request.get_output_tensor(0).data.copy()
+            self._idle.append(request)  # one that failed is dropped
+            return logits
 
-        self._queue.set_callback(keep)
-        try:
-            for batch in planned:
-                self._queue.start_async(
-                    dict(zip(("input_ids", "lengths"), square(tokens, batch, self._pad_id, _STEP), strict=True)), batch
-                )
-                while not ready.empty():
-                    yield ready.get()
-            self._queue.wait_all()
-        except BaseException:
-            # What failed or was left in the middle is remembered by its queue, and must not outlive it.
-            for request in self._queue:
-                with suppress(RuntimeError):
-                    request.wait()
-            self._queue = self._new_queue()
-            raise
-        while not ready.empty():
-            yield ready.get()
+        return wait

@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 Rows = list[dict[str, Any]]
 """``input_ids`` and more of each text, not padded."""
 Report = Callable[[dict[str, Any]], None]
+WIDTH_STEP = 8
+"""Batches are padded to a multiple of it: attention in half precision is slow on masks of other widths."""
 
 
 class ResumableTrainer(Trainer):
@@ -58,6 +60,8 @@ def arguments_for(config: TrainConfig | PretrainConfig, folder: Path, device: st
     if cuda:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
+        # Only for debugging, and it costs a kernel for each tensor.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # mypy sees no property
     common: dict[str, Any] = {
         "output_dir": str(folder),
         "seed": config.seed,
@@ -70,6 +74,7 @@ def arguments_for(config: TrainConfig | PretrainConfig, folder: Path, device: st
         "per_device_train_batch_size": config.batch_size,
         "eval_strategy": "epoch",
         "logging_strategy": "epoch",
+        "logging_nan_inf_filter": False,  # it would wait for the GPU after each step; a diverged model is refused
         "save_strategy": "epoch",
         "save_total_limit": 1,  # and the best one
         "remove_unused_columns": False,

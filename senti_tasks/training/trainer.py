@@ -25,7 +25,7 @@ from senti_tasks.judging.evaluation import measure
 from senti_tasks.training.checkpoints import StopAtCheckpoint, epochs_if_over, newest
 from senti_tasks.training.class_weights import balanced_weights, weighted_loss
 from senti_tasks.training.optimiser import parameter_groups
-from senti_tasks.training.resumable import Report, ResumableTrainer, Rows, arguments_for
+from senti_tasks.training.resumable import WIDTH_STEP, Report, ResumableTrainer, Rows, arguments_for
 from senti_tasks.training.trials import Outcome, Trial
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ def fine_tune(
         # Sorted by length, which pads little; a sum over rows does not mind their order.
         eval_dataset=sorted(rows["validation"], key=lambda row: len(row["input_ids"])),
         processing_class=tokenizer,
-        data_collator=DataCollatorWithPadding(tokenizer),
+        data_collator=DataCollatorWithPadding(tokenizer, pad_to_multiple_of=WIDTH_STEP),
         compute_metrics=_figures,
         callbacks=[
             EarlyStoppingCallback(early_stopping_patience=config.patience),

@@ -78,16 +78,16 @@ def labelled(engine: Engine, home: Path) -> Engine:
     return engine
 
 
-def test_a_corpus_is_frozen_without_the_label_of_a_text_that_broke(labelled: Engine) -> None:
+def test_a_corpus_snapshot_is_without_the_label_of_a_text_that_broke(labelled: Engine) -> None:
     break_column(labelled, "review_text", 7)
-    frozen = corpora.snapshot_corpus(MONDAY.isoformat(), "week", "scratch:tiny")
-    assert sum(frozen["rows"].values()) == 199
+    snapshot = corpora.snapshot_corpus(MONDAY.isoformat(), "week", "scratch:tiny")
+    assert sum(snapshot["rows"].values()) == 199
 
 
-def test_a_corpus_is_frozen_where_a_product_is_broken(labelled: Engine) -> None:
+def test_a_corpus_snapshot_is_made_where_a_product_is_broken(labelled: Engine) -> None:
     break_column(labelled, "product", 7)
-    frozen = corpora.snapshot_corpus(MONDAY.isoformat(), "week", "scratch:tiny")
-    assert sum(frozen["rows"].values()) == 200
+    snapshot = corpora.snapshot_corpus(MONDAY.isoformat(), "week", "scratch:tiny")
+    assert sum(snapshot["rows"].values()) == 200
 
 
 def test_the_texts_of_a_pretraining_leave_a_broken_one_out(labelled: Engine) -> None:

@@ -51,7 +51,7 @@ def finish(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("after_bytes", [0, 1_000])
-def test_a_page_whose_copy_is_cut_is_not_staged_and_the_next_attempt_goes_on_there(
+def test_a_chunk_whose_copy_is_cut_is_not_staged_and_the_next_attempt_goes_on_there(
     after_bytes: int, wire: Wire, shop: Engine
 ) -> None:
     score(wire, Cut(b"COPY ", number=3, after_bytes=after_bytes))
@@ -59,7 +59,7 @@ def test_a_page_whose_copy_is_cut_is_not_staged_and_the_next_attempt_goes_on_the
     finish(shop)
 
 
-def test_a_page_whose_commit_got_no_answer_is_staged_and_not_staged_again(wire: Wire, shop: Engine) -> None:
+def test_a_chunk_whose_commit_got_no_answer_is_staged_and_not_staged_again(wire: Wire, shop: Engine) -> None:
     score(wire, Cut(b"COPY ", number=3))
     assert pages_staged(shop) == 3
     finish(shop)

@@ -192,7 +192,7 @@ def test_restarting_abandons_what_a_failed_call_left(engine: Engine, champion: s
         assert runs.run(connection, failed)["state"] == "abandoned"
 
 
-def test_a_run_is_found_again_by_its_origin_after_its_model_went_into_service(
+def test_a_run_is_found_again_by_its_idempotency_key_after_its_model_went_into_service(
     engine: Engine, champion: str, model_folder: Path, home: Path
 ) -> None:
     deploy(engine, model_folder, home, "2026-11-09-next")

@@ -28,16 +28,16 @@ def test_a_killed_training_ends_with_the_weights_of_an_uninterrupted_one(
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setitem(base_models.SCRATCH, "scratch:tiny", small_training.SHAPE)
     examples, dropped = snapshot.clean(made_up_reviews(100))
-    frozen = write_corpus(examples, splits_in_turn(examples), dropped, tmp_path / "first")
+    corpus = write_corpus(examples, splits_in_turn(examples), dropped, tmp_path / "first")
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    kill_when(start("tests.small_training", str(frozen), str(killed), str(EPOCHS)), lambda: bool(checkpoints(killed)))
+    kill_when(start("tests.small_training", str(corpus), str(killed), str(EPOCHS)), lambda: bool(checkpoints(killed)))
     steps = max(int(checkpoint.name.removeprefix("checkpoint-")) for checkpoint in checkpoints(killed))
     assert 0 < steps < STEPS * EPOCHS, "it was not killed in the middle"
     assert not (killed / "output").exists()
 
     def run(folder: Path, report: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
         places = (folder / "checkpoints", folder / "output")
-        return fine_tuning.train(frozen, "scratch:tiny", small_training.config(EPOCHS), *places, report, device="cpu")
+        return fine_tuning.train(corpus, "scratch:tiny", small_training.config(EPOCHS), *places, report, device="cpu")
 
     trained: list[int] = []
     resumed = run(killed, lambda row: trained.append(row["epoch"]))

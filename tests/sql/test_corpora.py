@@ -56,7 +56,7 @@ def test_a_labelled_review_comes_with_what_a_corpus_needs(engine: Engine) -> Non
     assert found == [{"review_id": "1", "text": "很好", "label": 1, "product": "面馆", "created_at": MONDAY}]
 
 
-def test_more_reviews_than_a_page_come_in_order(engine: Engine) -> None:
+def test_more_reviews_than_a_chunk_come_in_order(engine: Engine) -> None:
     texts = {key: f"第{key}条" for key in range(1, corpora.CHUNK_ROWS + 3)}
     with database.writing(engine) as connection:
         add_reviews(connection, texts)
@@ -86,7 +86,7 @@ def test_no_keys_no_splits(engine: Engine) -> None:
         assert corpora.splits_of(connection, []) == {}
 
 
-def test_more_keys_than_a_page_are_found(engine: Engine) -> None:
+def test_more_keys_than_a_chunk_are_found(engine: Engine) -> None:
     splits = {f"{number:064x}": "train" for number in range(corpora.CHUNK_ROWS + 1)}
     with database.writing(engine) as connection:
         record(connection, splits)

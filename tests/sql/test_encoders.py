@@ -57,7 +57,7 @@ def test_without_an_encoder_the_error_says_how_to_get_one(engine: Engine) -> Non
                 ask(connection)
 
 
-def test_every_text_comes_once_in_pages_the_newest_first(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_text_comes_once_in_chunks_the_newest_first(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(texts, "CHUNK_ROWS", 3)
     with database.writing(engine) as connection:
         add_reviews(connection, {key: f"第{key}条" for key in range(-2, 5)})
@@ -70,6 +70,6 @@ def test_every_text_comes_once_in_pages_the_newest_first(engine: Engine, monkeyp
     assert chunks == [["最新", "第4条", "第3条"], ["第2条", "第1条", "第0条"], ["第-1条", "第-2条"]]
 
 
-def test_no_reviews_no_pages(engine: Engine) -> None:
+def test_no_reviews_no_chunks(engine: Engine) -> None:
     with database.reading(engine) as connection:
         assert list(texts.chunks(connection)) == []

@@ -162,7 +162,7 @@ def test_an_import_does_not_bring_it_back(shop: Engine, tmp_path: Path) -> None:
     assert "was erased on request" in found["refusals"][0]["reason"]
 
 
-def test_frozen_corpora_are_rewritten_without_it(shop: Engine, home: Path) -> None:
+def test_corpora_are_rewritten_without_it(shop: Engine, home: Path) -> None:
     folder = write_corpus(home / "frozen", {"1": "很好", "2": "太差"})
     store = ArtifactStore(str(home / "var/artifacts"), home / "var/work")
     artifact, checksum = store.put(folder, "corpora", "2026-11-04")

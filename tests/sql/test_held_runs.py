@@ -48,7 +48,7 @@ def audit(engine: Engine, run: int, anyway: str | None = None) -> None:
         publication.audit(connection, run, anyway=anyway, actor=anyway and "小李")
 
 
-def test_a_frozen_run_is_scored_and_audited_and_published_after_the_thaw(shop: Engine) -> None:
+def test_a_frozen_run_is_scored_and_audited_and_published_after_unfreezing(shop: Engine) -> None:
     run = answered(shop)
     with database.writing(shop) as connection:
         publication_lock.freeze(connection, by="小李", reason="盘点", now=WEDNESDAY)

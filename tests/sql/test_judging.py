@@ -107,7 +107,9 @@ def test_how_often_a_row_has_judged_is_counted_once_a_model(
     assert {row["judgements"] for row in ledger if row["split"] != "test"} == {0}
 
 
-def test_what_is_judged_is_the_form_that_serves(candidate: str, engine: Engine, home: Path, model_folder: Path) -> None:
+def test_what_is_judged_is_the_variant_that_serves(
+    candidate: str, engine: Engine, home: Path, model_folder: Path
+) -> None:
     """A faster variant that says the contrary of the model: the model would pass, its variant must not."""
     flipped = home / "flipped"
     shutil.copytree(model_folder, flipped)
@@ -230,7 +232,7 @@ def test_without_a_champion_or_new_labels_there_is_nothing_to_check(
     assert job.check_champion(corpus)["reason"] == "no model has been promoted yet"
     register(engine, "m1", corpus, stored)
     with database.writing(engine) as connection:
-        promote(connection, "m1")  # on a Monday before the corpus was frozen
+        promote(connection, "m1")  # on a Monday before the corpus snapshot
     check = job.check_champion(corpus)
     assert (check["rows"], check["alarm"]) == (0, False)
     assert check["reason"] == f"corpus {corpus} holds no label that is new to m1"

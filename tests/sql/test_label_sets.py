@@ -58,10 +58,10 @@ def three(empty_url: str, bare_home: Path, monkeypatch: pytest.MonkeyPatch, one_
 
 
 def test_three_labels_go_all_the_way(three: Engine, bare_home: Path) -> None:
-    frozen = corpora.snapshot_corpus(datetime.now(UTC).isoformat(), "week")
+    snapshot = corpora.snapshot_corpus(datetime.now(UTC).isoformat(), "week")
     # Random weights need a fast pace to learn anything in two seconds.
     recipe = {"epochs": 12, "max_length": 32, "learning_rate": 5e-3}
-    model = training.train(frozen["corpus"], "week", config=recipe)["model"]
+    model = training.train(snapshot["corpus"], "week", config=recipe)["model"]
     variants.build_variants(model)
     assert judging.judge(judging.evaluate(model))["reasons"]
     models.promote(model, "演示", actor="小李")  # too few test rows for the gate

@@ -1,4 +1,4 @@
-"""Scoring runs: frozen plans, claimed shards, chunks staged exactly once."""
+"""Scoring runs: plans, claimed shards, chunks staged exactly once."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -64,7 +64,7 @@ def plan_of(engine: Engine) -> list[tuple[int, Any]]:
 # Opening and planning
 
 
-def test_an_origin_opens_one_run(shop: Engine) -> None:
+def test_an_idempotency_key_opens_one_run(shop: Engine) -> None:
     assert opened(shop) == opened(shop)
     assert opened(shop, "another") != opened(shop)
 
@@ -233,7 +233,7 @@ def test_the_next_attempt_goes_on_where_the_last_one_staged(shop: Engine) -> Non
     assert [item.review_id for item in rest] == [4, 5, 6, 7]
 
 
-def test_an_attempt_whose_last_page_a_crash_took_back_does_not_go_on_as_if_it_were_there(shop: Engine) -> None:
+def test_an_attempt_whose_last_chunk_a_crash_took_back_does_not_go_on_as_if_it_were_there(shop: Engine) -> None:
     run = planned(shop)
     with database.writing(shop) as connection:
         before = shards.claim(connection, run, 0)
@@ -269,7 +269,7 @@ def test_a_shard_that_was_never_planned_says_so(shop: Engine) -> None:
         shards.claim(connection, run, 0)
 
 
-def test_a_page_and_its_mark_are_written_together(shop: Engine) -> None:
+def test_a_chunk_and_its_cursor_are_written_together(shop: Engine) -> None:
     run = planned(shop)
     with pytest.raises(RuntimeError), database.writing(shop) as connection:
         claim = shards.claim(connection, run, 0)
@@ -284,7 +284,7 @@ def test_a_page_and_its_mark_are_written_together(shop: Engine) -> None:
 # Reading
 
 
-def test_pages_follow_one_another_without_gap_or_overlap(shop: Engine) -> None:
+def test_chunks_follow_one_another_without_gap_or_overlap(shop: Engine) -> None:
     run = planned(shop)
     seen: list[int] = []
     with database.reading(shop) as connection:

@@ -148,7 +148,7 @@ def test_scoring_everything_again_asks_the_model_again(engine: Engine, champion:
     assert [row["label"] for row in after] == [row["label"] for row in before]
 
 
-def test_windows_are_staged_one_by_one_and_cover_the_shard(
+def test_chunks_are_staged_one_by_one_and_cover_the_shard(
     engine: Engine, champion: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loading.scorer_of(load_context(), champion), "chunk_rows", 7)

@@ -1,4 +1,4 @@
-"""Labels by people that are probably wrong: from a frozen corpus to the view that a person looks at."""
+"""Labels by people that are probably wrong: from a corpus to the view that a person looks at."""
 
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -73,7 +73,7 @@ def test_planted_wrong_labels_come_to_light_and_again_changes_nothing(home: Path
     assert shown(engine) == found
 
 
-def test_a_corpus_that_was_not_frozen_is_an_error(home: Path) -> None:
+def test_an_unknown_corpus_is_an_error(home: Path) -> None:
     with pytest.raises(CorpusError, match="there is no corpus 'none'"):
         jobs.rank_suspects("none")
 

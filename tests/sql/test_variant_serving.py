@@ -31,11 +31,11 @@ def candidate(home: Path, engine: Engine, model_folder: Path, one_thread: None) 
     tokenizer = build_tokenizer([example.text for example in examples], 64)
     snapshot.write(examples, splits, dropped, MONDAY, "scratch:tiny", (tokenizer, tokenizer), home / "frozen")
     store = ArtifactStore(str(home / "var/artifacts"), home / "var/work")
-    frozen, frozen_digest = store.put(home / "frozen", "corpora", "demo")
+    written, frozen_digest = store.put(home / "frozen", "corpora", "demo")
     artifact, digest = store.put(model_folder, "models", VERSION)
     texts = {key: "".join(PHRASES[key * step % 12] for step in range(1, 4)) + str(key) for key in range(1, 81)}
     with database.writing(engine) as connection:
-        row = {"corpus": "2026-11-01-demo", "idempotency_key": "demo", "due": MONDAY, "artifact": frozen}
+        row = {"corpus": "2026-11-01-demo", "idempotency_key": "demo", "due": MONDAY, "artifact": written}
         corpora.record_corpus(
             connection, {**row, "digest": frozen_digest, "summary": {"rows": {}}, "created_at": MONDAY}
         )
@@ -97,7 +97,9 @@ def test_int8_is_refused_where_there_are_too_few_reviews_to_compare(
 
 
 @on_sqlite
-def test_fp32_serves_when_no_other_form_agrees(candidate: str, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fp32_serves_when_no_other_variant_agrees(
+    candidate: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A variant that turns every label round, since none of ours disagrees that much."""
     build = making.build_bf16
 
@@ -119,7 +121,7 @@ def test_fp32_serves_when_no_other_form_agrees(candidate: str, engine: Engine, m
 
 
 @on_sqlite
-def test_a_model_keeps_the_form_it_was_judged_in(
+def test_a_model_keeps_the_variant_it_was_judged_in(
     candidate: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with database.writing(engine) as connection:
@@ -140,7 +142,7 @@ def test_of_two_builders_the_second_finds_what_the_first_kept(
 
 
 @on_sqlite
-def test_the_champion_speaks_in_its_form(candidate: str, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_champion_speaks_in_its_variant(candidate: str, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SENTI_VARIANT", "bf16")
     job.build_variants(candidate, FEW)
     with database.writing(engine) as connection:

@@ -43,11 +43,11 @@ def labelled(engine: Engine) -> set[int]:
     return {row["review_id"] for row in rows(engine, review_labels)}
 
 
-def test_a_publication_moves_the_mark_to_the_time_the_run_was_due(shop: Engine) -> None:
+def test_a_publication_moves_the_watermark_to_the_time_the_run_was_due(shop: Engine) -> None:
     assert mark(shop) == WEDNESDAY
 
 
-def test_a_model_without_a_mark_looks_at_everything(shop: Engine) -> None:
+def test_a_model_without_a_watermark_looks_at_everything(shop: Engine) -> None:
     with database.writing(shop) as connection:
         add_model(connection, "m2")
     assert mark(shop, "m2") is None
@@ -81,7 +81,7 @@ def test_a_review_dated_2099_is_labelled_and_ends_nothing(shop: Engine) -> None:
     assert scoring_run(shop, "friday")["labelled"] == 1
 
 
-def test_the_mark_never_moves_backwards_and_never_past_the_opening(shop: Engine) -> None:
+def test_the_watermark_never_moves_backwards_and_never_past_the_opening(shop: Engine) -> None:
     for idempotency_key, due, opened, expected in (
         ("an earlier run", MONDAY, MONDAY, WEDNESDAY),
         ("a run that was due tomorrow", THURSDAY, WEDNESDAY, WEDNESDAY),
@@ -104,7 +104,7 @@ def test_the_mark_never_moves_backwards_and_never_past_the_opening(shop: Engine)
         assert mark(shop) == expected, idempotency_key
 
 
-def test_a_run_that_was_not_published_leaves_the_mark(engine: Engine) -> None:
+def test_a_run_that_was_not_published_leaves_the_watermark(engine: Engine) -> None:
     with database.writing(engine) as connection:
         add_model(connection, "m1")
         promote(connection, "m1")

@@ -1,5 +1,7 @@
 """What benchmarks print has the shape that it should have, and they compare like with like. No test asserts a speed."""
 
+import argparse
+import gzip
 import json
 import os
 import subprocess
@@ -10,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import scoring, training
+from benchmarks import quality, scoring, training
 from benchmarks.contenders import Contender
 from benchmarks.lineup import lineup
 from benchmarks.reviews import MIXES, Corpus, corpus, synthetic, thinned
@@ -22,8 +24,10 @@ _ROOT = Path(__file__).parents[2]
 _TINY = ("--json", "--layers", "1", "--hidden", "32", "--rounds", "1", "--device", "cpu")
 
 
-def run(module: str, *arguments: str) -> dict[str, Any]:
+def run(module: str, *arguments: str, data: Path | None = None) -> dict[str, Any]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SENTI_")}
+    if data:
+        environment["SENTI_REAL_DATA"] = str(data)
     done = subprocess.run(
         [sys.executable, "-m", module, *_TINY, *arguments],
         cwd=_ROOT,
@@ -82,6 +86,31 @@ def test_training_reports_both_loops_on_the_same_reviews() -> None:
     assert product["padding"] < tutorial["padding"] < 1
     assert tutorial["times_tutorial"] == pytest.approx(1)
     assert product["reviews_per_second"]["median"] > 0
+
+
+def test_quality_compares_a_pretrained_model_with_tf_idf_on_the_same_rows(tmp_path: Path) -> None:
+    texts = synthetic("short", 900)
+    labelled = [f"{number % 2}\t{'差好'[number % 2]}{text}" for number, text in enumerate(texts[:400])]
+    (tmp_path / "chnsenticorp").mkdir()
+    (tmp_path / "chnsenticorp" / "train.tsv").write_text("\n".join(["label\ttext_a", *labelled, ""]), "utf-8")
+    with gzip.open(tmp_path / "unlabelled.txt.gz", "wt", encoding="utf-8") as file:
+        file.write("\n".join(texts))
+    found = run("benchmarks.quality", "--minutes", "0.01", "--control", data=tmp_path)["quality"]
+    assert sum(found["rows"]["labelled"].values()) == 400
+    assert found["rows"]["unlabelled"]["held out"] > 100
+    assert [row["epoch"] for row in found["pretraining"]["history"]] == [0, 1]
+    assert found["fine_tuning"].keys() == {"pretrained", "random"} == found["against_tf_idf"].keys()
+    assert found["test"].keys() == {"pretrained", "random", "tf-idf"}
+    for name, of in found["against_tf_idf"].items():
+        for kind, (difference, lower, upper) in of.items():
+            assert lower <= difference <= upper
+            assert difference == pytest.approx(found["test"][name][kind] - found["test"]["tf-idf"][kind])
+
+
+def test_quality_without_reviews_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SENTI_REAL_DATA", raising=False)
+    with pytest.raises(SystemExit, match=r"expected a folder with chnsenticorp/train.tsv in SENTI_REAL_DATA, found no"):
+        quality.measure(argparse.Namespace(), print)
 
 
 def test_an_unknown_contender_is_refused_with_the_names_of_all() -> None:
@@ -221,7 +250,7 @@ def test_the_warehouse_reports_planning_staging_publishing_and_nights_on_both_da
     found = json.loads(done.stdout)
     assert [one["behind"] for one in found["planning"]["postgresql"]] == [300, 600]
     assert found["staging"].keys() == {"postgresql", "sqlite"}
-    assert found["staging"]["postgresql"]["staging_over"]["4096"].keys() == {"bare", "pandas"}
+    assert found["staging"]["postgresql"]["staging_over"]["4096"].keys() == {"bare", "ready", "pandas"}
     assert found["publishing"]["new"]["seconds"].keys() == {"plan", "read_and_stage", "audit", "publish"}
     assert found["publishing"]["rollback_seconds"] > 0
     nights = found["nights"]["variants"]["fp32"]

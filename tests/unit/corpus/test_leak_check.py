@@ -39,7 +39,7 @@ def test_what_an_older_ledger_let_leak_is_left_out_of_train_and_what_was_set_asi
 
 
 @pytest.mark.skipif("SENTI_REAL_DATA" not in os.environ, reason="SENTI_REAL_DATA does not point to the real files")
-def test_the_audit_finds_what_the_published_split_of_chnsenticorp_leaks() -> None:
+def test_the_leak_check_finds_what_the_published_split_of_chnsenticorp_leaks() -> None:
     folder = Path(os.environ["SENTI_REAL_DATA"]) / "chnsenticorp"
     train, test = (
         [line.split("\t", 1)[1] for line in (folder / name).read_text("utf-8").strip().split("\n")[1:]]

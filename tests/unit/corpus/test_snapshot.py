@@ -56,7 +56,7 @@ def test_texts_are_normalised() -> None:
     assert examples[0].text == "房间 很好"
 
 
-def test_the_same_reviews_freeze_to_the_same_bytes(tmp_path: Path) -> None:
+def test_the_same_reviews_give_the_same_bytes(tmp_path: Path) -> None:
     examples, _ = snapshot.clean(made_up_reviews(60))
     for name in ("one", "two"):
         write_corpus(examples, tmp_path / name)
@@ -78,7 +78,7 @@ def test_the_summary_counts_rows_labels_and_tokens(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "summary.json").read_text(encoding="utf-8")) == summary
 
 
-def test_a_loaded_corpus_holds_what_was_frozen(tmp_path: Path) -> None:
+def test_a_loaded_corpus_holds_what_was_written(tmp_path: Path) -> None:
     examples, _ = snapshot.clean(made_up_reviews(60))
     write_corpus(examples, tmp_path)
     loaded = snapshot.load(tmp_path)

@@ -6,8 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from senti_tasks.scoring.batches import Batch
-from senti_tasks.scoring.on_torch import Logits
-from senti_tasks.scoring.scorer import Engine
+from senti_tasks.scoring.engines import Engine, Logits, run
 from senti_tasks.scoring.tokens import Tokens
 
 
@@ -36,7 +35,7 @@ def logits_of(engine: Engine, tokens: Tokens, budget: int) -> Logits:
 
 def logits_of_batches(engine: Engine, tokens: Tokens, planned: Iterable[Batch]) -> Logits:
     logits = np.full((len(tokens.lengths), 2), np.nan, dtype=np.float32)
-    for batch, found in engine.run(tokens, planned):
+    for batch, found in run(engine, tokens, planned):
         assert found.shape == (len(batch), 2)
         assert np.isnan(logits[batch]).all()
         logits[batch] = found

@@ -1,4 +1,4 @@
-"""One forward pass, computed packed, in fixed shapes, padded and in OpenVINO: the numbers are those of transformers."""
+"""One forward pass, computed packed, padded and in OpenVINO: the numbers are those of transformers."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,9 +20,9 @@ from transformers import (
 
 from senti_tasks.scoring.bert import Bert, is_bert
 from senti_tasks.scoring.devices import cpu_capabilities
+from senti_tasks.scoring.engines import Engine, Logits, run
 from senti_tasks.scoring.on_openvino import OpenVino, convert
-from senti_tasks.scoring.on_torch import Logits, Pack, PackedTorch, PaddedTorch, square
-from senti_tasks.scoring.scorer import Engine
+from senti_tasks.scoring.on_torch import Pack, PackedTorch, PaddedTorch, square
 from senti_tasks.scoring.tokens import Tokens
 from tests.unit.scoring.rows import logits_of, logits_of_batches, rows_of, rows_of_lengths, tokens_of
 
@@ -63,11 +63,7 @@ def in_evaluation(model: Any) -> Any:
 
 
 def packed(model: Any) -> Engine:
-    return PackedTorch(Bert(model), CPU, torch.float32, PAD)
-
-
-def in_fixed_shapes(model: Any) -> Engine:
-    return PackedTorch(Bert(model), CPU, torch.float32, PAD, fixed_shapes=True)
+    return PackedTorch(Bert(model), CPU, torch.float32)
 
 
 def padded(model: Any) -> Engine:
@@ -79,12 +75,11 @@ def converted(deep_bert: Any) -> openvino.Model:
     return convert(deep_bert)
 
 
-@pytest.fixture(params=["packed", "in fixed shapes", "padded", "in OpenVINO"])
+@pytest.fixture(params=["packed", "padded", "in OpenVINO"])
 def engine(request: pytest.FixtureRequest, deep_bert: Any) -> Engine:
     if request.param == "in OpenVINO":
         return OpenVino(request.getfixturevalue("converted"), PAD, threads=1)
-    in_torch = {"packed": packed, "in fixed shapes": in_fixed_shapes, "padded": padded}
-    return in_torch[str(request.param)](deep_bert)
+    return {"packed": packed, "padded": padded}[str(request.param)](deep_bert)
 
 
 def exactness(engine: Engine) -> float:
@@ -113,7 +108,6 @@ def test_padding_changes_nothing_in_transformers_either(deep_bert: Any, tokens: 
 
 
 def test_the_rows_of_a_batch_may_come_in_any_order(engine: Engine, tokens: Tokens, expected: Logits) -> None:
-    engine.batches(tokens.lengths, 512)  # fixed shapes are made for a budget
     found = logits_of_batches(engine, tokens, [[0, 3, 2, 10], [1], [19, 5, 4, 18]])
     asked = [0, 3, 2, 10, 1, 19, 5, 4, 18]
     np.testing.assert_allclose(found[asked], expected[asked], atol=exactness(engine))
@@ -127,20 +121,17 @@ def test_batches_of_equal_and_of_extreme_lengths_are_right_too(
     np.testing.assert_allclose(logits_of(engine, rows, 256), row_by_row(deep_bert, rows), atol=exactness(engine))
 
 
-def test_an_engine_serves_again_after_it_was_compiled_and_gave_its_memory_back(
-    engine: Engine, tokens: Tokens, expected: Logits
-) -> None:
-    engine.compile()
+def test_an_engine_serves_again_after_it_released_its_memory(engine: Engine, tokens: Tokens, expected: Logits) -> None:
     logits_of(engine, tokens, 512)
     engine.release()
     np.testing.assert_allclose(logits_of(engine, tokens, 1_024), expected, atol=exactness(engine))
 
 
 def test_no_batches_give_no_logits(engine: Engine, tokens: Tokens) -> None:
-    assert list(engine.run(tokens, [])) == []
+    assert list(run(engine, tokens, [])) == []
 
 
-@pytest.mark.parametrize("engine", ["packed", "in fixed shapes", "padded"], indirect=True)
+@pytest.mark.parametrize("engine", ["packed", "padded"], indirect=True)
 def test_an_engine_that_failed_on_a_batch_serves_the_next_ones(
     engine: Engine, tokens: Tokens, expected: Logits
 ) -> None:
@@ -165,13 +156,13 @@ def test_openvino_that_was_left_in_the_middle_serves_the_next_ones(
 ) -> None:
     engine = OpenVino(converted, PAD, threads=2)
     for _ in range(20):
-        running = engine.run(tokens, engine.batches(tokens.lengths, 64))
+        running = run(engine, tokens, engine.batches(tokens.lengths, 64))
         next(running)
         running.close()  # type: ignore[attr-defined]  # it is a generator
     np.testing.assert_allclose(logits_of(engine, tokens, 512), expected, atol=exactness(engine))
 
 
-def test_openvino_sees_few_shapes_however_many_windows_there_are(converted: openvino.Model) -> None:
+def test_openvino_sees_few_shapes_however_many_chunks_there_are(converted: openvino.Model) -> None:
     engine = OpenVino(converted, PAD, threads=1)
     draw = np.random.default_rng(7)
     chunks = [draw.integers(2, 65, size=rows) for rows in range(100, 300)]
@@ -221,11 +212,27 @@ def test_computing_in_threads_leaves_the_number_of_torch_threads_alone(deep_bert
         torch.set_num_threads(1)
 
 
+def test_a_fused_model_has_the_same_numbers(tokens: Tokens) -> None:
+    """With biases as large as weights: fusing moves them from one product to another."""
+    shape = {**TINY, "num_hidden_layers": 3, "hidden_size": 32, "intermediate_size": 64, "initializer_range": 0.2}
+    model = in_evaluation(BertForSequenceClassification(BertConfig(**shape)))
+    draw = torch.Generator().manual_seed(2026)
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.ndim == 1:
+                weight += 0.2 * torch.randn(weight.shape, generator=draw)
+    expected = row_by_row(model, tokens)
+    fused = Bert(model)
+    fused.fuse()
+    found = logits_of(PackedTorch(fused, CPU, torch.float32), tokens, 512)
+    np.testing.assert_allclose(found, expected, atol=EXACT)
+
+
 def test_a_model_in_half_precision_is_near(deep_bert: Any, tokens: Tokens, expected: Logits) -> None:
     """In a copy: an engine moves the weights it is given."""
     twin: Any = BertForSequenceClassification(deep_bert.config)
     twin.load_state_dict(deep_bert.state_dict())
-    found = logits_of(PackedTorch(Bert(twin.eval()), CPU, torch.bfloat16, PAD), tokens, 512)
+    found = logits_of(PackedTorch(Bert(twin.eval()), CPU, torch.bfloat16), tokens, 512)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, atol=0.1 * float(np.ptp(expected)))
 
@@ -239,14 +246,6 @@ def test_a_converted_model_has_the_same_numbers_in_full_precision(
     np.testing.assert_allclose(found, expected, atol=EXACT)
 
 
-@pytest.mark.parametrize("positions", [100, 128])
-def test_fixed_shapes_read_no_position_that_the_model_lacks(positions: int) -> None:
-    shape = {**TINY, "max_position_embeddings": positions, "hidden_size": 32, "intermediate_size": 64}
-    model = in_evaluation(BertForSequenceClassification(BertConfig(**shape)))
-    rows = rows_of_lengths([positions, positions - 10, 3])
-    np.testing.assert_allclose(logits_of(in_fixed_shapes(model), rows, 512), row_by_row(model, rows), atol=EXACT)
-
-
 # Packs
 
 
@@ -255,29 +254,6 @@ def test_a_pack_holds_its_rows_one_after_the_other() -> None:
     assert pack.ids.tolist() == [31, 32, 11, 12, 13]
     assert pack.positions.tolist() == [0, 1, 0, 1, 2]
     assert pack.cu_seqlens.tolist() == [0, 2, 5]
-
-
-@pytest.mark.parametrize("lengths", [[5], [32, 1], [1, 1, 1], [32, 32, 32], [30, 30, 30, 6], [32, 32, 31]])
-def test_a_filled_pack_has_the_size_asked_for_and_the_same_texts(lengths: list[int]) -> None:
-    rows = rows_of_lengths(lengths)
-    pack = Pack.of(rows, list(range(len(lengths))))
-    full = pack.filled(tokens=96, segments=8, longest=32, pad_id=7)
-    assert (len(full.ids), len(full.positions), len(full.cu_seqlens)) == (96, 96, 9)
-    used = sum(lengths)
-    assert full.ids[:used].tolist() == pack.ids.tolist()
-    assert set(full.ids[used:].tolist()) <= {7}
-    assert full.positions[:used].tolist() == pack.positions.tolist()
-    assert full.cu_seqlens[: len(lengths) + 1].tolist() == pack.cu_seqlens.tolist()
-
-
-@pytest.mark.parametrize("lengths", [[5], [32, 1], [1, 1, 1], [32, 32, 32], [30, 30, 30, 6], [32, 32, 31]])
-def test_filling_makes_no_segment_longer_than_the_longest(lengths: list[int]) -> None:
-    full = Pack.of(rows_of_lengths(lengths), list(range(len(lengths)))).filled(96, segments=8, longest=32, pad_id=7)
-    segments = np.diff(full.cu_seqlens).tolist()
-    assert min(segments) >= 0
-    assert max(segments) <= 32
-    assert full.cu_seqlens[-1] == 96
-    assert 0 <= full.positions.min() <= full.positions.max() < 32
 
 
 @pytest.mark.parametrize(("step", "width"), [(1, 5), (8, 8), (5, 5)])

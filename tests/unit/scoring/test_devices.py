@@ -26,7 +26,7 @@ def test_auto_is_the_cpu_where_there_is_no_gpu() -> None:
     assert devices.device_named("auto") == devices.device_named("cpu") == torch.device("cpu")
 
 
-def test_fp32_is_always_a_form_worth_having_and_the_last_resort() -> None:
+def test_fp32_is_always_a_variant_worth_having_and_the_last_resort() -> None:
     variants = devices.fastest_variants("cpu")
     assert variants[-1] == "fp32"
     assert set(variants) <= set(devices.VARIANTS)
@@ -34,11 +34,11 @@ def test_fp32_is_always_a_form_worth_having_and_the_last_resort() -> None:
 
 
 @pytest.mark.parametrize(("setting", "variants"), [("fp32", ["fp32"]), ("int8", ["int8", "bf16", "fp32"])])
-def test_a_form_that_is_asked_for_is_tried_before_the_more_exact_ones(setting: str, variants: list[str]) -> None:
+def test_a_variant_that_is_asked_for_is_tried_before_the_more_exact_ones(setting: str, variants: list[str]) -> None:
     assert devices.wanted_variants(setting, "cpu") == variants
 
 
-def test_without_a_wish_the_fastest_forms_are_tried() -> None:
+def test_without_a_wish_the_fastest_variants_are_tried() -> None:
     assert devices.wanted_variants("auto", "cpu") == devices.fastest_variants("cpu")
 
 

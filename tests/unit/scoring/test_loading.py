@@ -137,7 +137,9 @@ def test_bf16_on_a_cpu_without_it_says_that_it_is_no_faster(
     assert "this CPU does not compute in bf16" in caplog.text
 
 
-def test_the_form_for_openvino_gives_the_probabilities_it_was_made_from(model_folder: Path, in_openvino: Path) -> None:
+def test_the_variant_for_openvino_gives_the_probabilities_it_was_made_from(
+    model_folder: Path, in_openvino: Path
+) -> None:
     scorer = loading.load(in_openvino, "int8", "cpu")
     exactness = 0.05 if "BF16" in devices.cpu_capabilities() else 1e-4
     np.testing.assert_allclose(
@@ -148,11 +150,11 @@ def test_the_form_for_openvino_gives_the_probabilities_it_was_made_from(model_fo
     assert scorer.n_labels == 2
 
 
-def test_a_loaded_scorer_reads_the_windows_it_is_configured_for(model_folder: Path) -> None:
+def test_a_loaded_scorer_reads_the_chunks_it_is_configured_for(model_folder: Path) -> None:
     assert loading.load(model_folder, "fp32", "cpu", ScoreConfig(chunk_rows=77)).chunk_rows == 77
 
 
-def test_a_loaded_scorer_keeps_what_a_probe_found_under_device_form_and_size(
+def test_a_loaded_scorer_keeps_what_a_probe_found_under_device_variant_and_size(
     model_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = tmp_path / "token_budgets.json"
@@ -177,7 +179,7 @@ def test_a_configured_budget_is_not_probed_for(model_folder: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("variant", ["fp16", "int4", "FP32", "", "auto"])
-def test_an_unknown_form_is_refused(variant: str, model_folder: Path) -> None:
+def test_an_unknown_variant_is_refused(variant: str, model_folder: Path) -> None:
     with pytest.raises(ConfigError, match=f"the variant of a model is one of fp32, bf16, int8, found {variant!r}"):
         loading.load(model_folder, variant, "cpu")
 
@@ -189,7 +191,7 @@ def test_int8_on_a_gpu_is_refused(in_openvino: Path) -> None:
 
 @pytest.mark.parametrize("variant", ["fp32", "bf16", "int8"])
 @pytest.mark.parametrize("device", ["gpu", "cuda:1", ""])
-def test_an_unknown_device_is_refused_for_every_form(device: str, variant: str, in_openvino: Path) -> None:
+def test_an_unknown_device_is_refused_for_every_variant(device: str, variant: str, in_openvino: Path) -> None:
     with pytest.raises(ConfigError, match=r"SENTI_DEVICE must be auto, cpu or cuda "):
         loading.load(in_openvino, variant, device)
 
@@ -243,14 +245,14 @@ def test_an_encoder_without_a_classifier_is_refused(model_folder: Path, copied: 
         loading.load(copied, "fp32", "cpu")
 
 
-def test_a_folder_without_the_form_for_openvino_is_refused(copied: Path) -> None:
+def test_a_folder_without_the_variant_for_openvino_is_refused(copied: Path) -> None:
     with pytest.raises(ArtifactError, match=r"holds no openvino_model\.xml that OpenVINO can load"):
         loading.load(copied, "int8", "cpu")
 
 
 @pytest.mark.parametrize("file", ["openvino_model.xml", "openvino_model.bin"])
 @pytest.mark.parametrize("share", [0, 0.5])
-def test_a_form_for_openvino_that_breaks_off_is_refused(
+def test_a_variant_for_openvino_that_breaks_off_is_refused(
     share: float, file: str, in_openvino: Path, tmp_path: Path
 ) -> None:
     folder = Path(shutil.copytree(in_openvino, tmp_path / "int8"))

@@ -182,14 +182,13 @@ def test_a_scorer_without_a_file_probes_for_itself(tokenizer: TextTokenizer) -> 
     assert tried(toy) > 0
 
 
-def test_an_engine_is_compiled_once_and_only_when_much_is_to_come(tokenizer: TextTokenizer) -> None:
+@pytest.mark.parametrize("texts", [1, MANY])
+def test_an_engine_with_one_budget_is_given_that_one(texts: int, tokenizer: TextTokenizer, file: Path) -> None:
     toy = Toy()
-    scorer = Scorer(tokenizer, toy, 2, ScoreConfig(remembered_texts=0), token_budget=512)
-    score(scorer, 1_000)
-    assert toy.compiled == 0
-    score(scorer, MANY)
-    score(scorer, MANY)
-    assert toy.compiled == 1
+    toy.token_budgets = (256,)
+    score(scorer_of(tokenizer, toy, file), texts)
+    assert toy.budgets == [256]
+    assert not file.exists()
 
 
 @pytest.mark.parametrize("memory", [40, 64, 200])

@@ -137,7 +137,7 @@ def test_logits_of_any_size_make_probabilities(scorer_on: Callable[..., Scorer])
 # Windows
 
 
-def test_windows_come_back_in_order_with_what_they_were_handed_in_with(tiny: Scorer) -> None:
+def test_chunks_come_back_in_order_with_what_they_were_handed_in_with(tiny: Scorer) -> None:
     whole = tiny.predict(TEXTS)
     chunks: list[tuple[str, Sequence[str | None]]] = [
         ("前", TEXTS[:5]),
@@ -153,7 +153,7 @@ def test_windows_come_back_in_order_with_what_they_were_handed_in_with(tiny: Sco
     assert bad.reasons == {0: BLANK, 1: BLANK}
 
 
-def test_windows_are_read_one_ahead_and_no_further(scorer_on: Callable[..., Scorer]) -> None:
+def test_chunks_are_read_two_ahead_and_no_further(scorer_on: Callable[..., Scorer]) -> None:
     read = []
 
     def chunks() -> Iterator[tuple[int, Sequence[str]]]:
@@ -162,18 +162,25 @@ def test_windows_are_read_one_ahead_and_no_further(scorer_on: Callable[..., Scor
             yield start, texts
 
     for start, _ in scorer_on(Toy()).stream(chunks()):
-        assert max(read) <= start + 2
+        assert max(read) <= start + 4
     assert len(read) == len(TEXTS) // 2
 
 
-def test_positions_of_reasons_count_through_all_windows(scorer_on: Callable[..., Scorer]) -> None:
+def test_the_next_chunk_is_begun_before_the_last_batches_of_one_are_done(scorer_on: Callable[..., Scorer]) -> None:
+    toy = Toy(at_once=3)
+    chunks = scorer_on(toy, remembered_texts=0).stream(in_windows(TEXTS, 2))
+    next(chunks)
+    assert len(toy.computed) > 2
+
+
+def test_positions_of_reasons_count_through_all_chunks(scorer_on: Callable[..., Scorer]) -> None:
     texts: list[str | None] = [*TEXTS[:5], None, *TEXTS[5:9], "\0"]
     found = scorer_on(Toy(), chunk_rows=4).predict(texts)
     assert sorted(found.reasons) == [5, 10]
     assert found.labels[[5, 10]].tolist() == [-1, -1]
 
 
-def test_an_error_of_the_reader_of_windows_comes_out(tiny: Scorer) -> None:
+def test_an_error_of_the_reader_of_chunks_comes_out(tiny: Scorer) -> None:
     def chunks() -> Iterator[tuple[int, Sequence[str]]]:
         yield 0, TEXTS
         raise OSError("the database went away")
@@ -206,7 +213,7 @@ def test_texts_of_the_same_tokens_are_computed_once(texts: list[str], scorer_on:
     assert one.tolist() == other.tolist()
 
 
-def test_a_text_seen_in_an_earlier_window_is_not_computed_again(scorer_on: Callable[..., Scorer]) -> None:
+def test_a_text_seen_in_an_earlier_chunk_is_not_computed_again(scorer_on: Callable[..., Scorer]) -> None:
     toy = Toy()
     scorer = scorer_on(toy)
     chunks = [TEXTS[:6], TEXTS[3:9], TEXTS[:9]]
@@ -214,6 +221,16 @@ def test_a_text_seen_in_an_earlier_window_is_not_computed_again(scorer_on: Calla
     again = scorer.predict(TEXTS[:9]).probabilities.tolist()
     assert len(toy.computed) == 9
     assert found == [again[:6], again[3:9], again]
+
+
+def test_a_text_that_an_open_chunk_computes_is_not_computed_again(scorer_on: Callable[..., Scorer]) -> None:
+    toy = Toy(at_once=9)
+    chunks = [TEXTS[:4], TEXTS[2:6], TEXTS[2:4], TEXTS[:6]]
+    streamed = scorer_on(toy, remembered_texts=0).stream(enumerate(chunks))
+    found = [predictions.probabilities.tolist() for _, predictions in streamed]
+    whole = scorer_on(Toy()).predict(TEXTS).probabilities.tolist()
+    assert found == [whole[:4], whole[2:6], whole[2:4], whole[:6]]
+    assert len(toy.computed) < sum(map(len, chunks))
 
 
 def test_nothing_is_remembered_when_so_configured(scorer_on: Callable[..., Scorer]) -> None:
@@ -278,7 +295,28 @@ def test_what_was_computed_before_memory_ran_out_stays(scorer_on: Callable[..., 
     assert found.probabilities.tolist() == scorer_on(Toy()).predict(texts).probabilities.tolist()
 
 
-def test_the_batches_that_fit_are_kept_for_the_next_windows(scorer_on: Callable[..., Scorer]) -> None:
+def test_memory_that_runs_out_while_chunks_overlap_loses_no_text(scorer_on: Callable[..., Scorer]) -> None:
+    toy = Toy(memory=70, at_once=5)
+    chunks = scorer_on(toy, token_budget=512, remembered_texts=0).stream(in_windows(TEXTS, 7))
+    found = np.concatenate([predictions.probabilities for _, predictions in chunks])
+    assert found.tolist() == scorer_on(Toy()).predict(TEXTS).probabilities.tolist()
+    assert len(toy.computed) == len(set(toy.computed)) == len(TEXTS)
+
+
+def test_a_reader_that_runs_out_of_memory_is_no_batch_that_was_too_large(scorer_on: Callable[..., Scorer]) -> None:
+    def chunks() -> Iterator[tuple[int, Sequence[str]]]:
+        yield 0, TEXTS[:4]
+        raise MemoryError("reading the next reviews")
+
+    toy = Toy()
+    streamed = scorer_on(toy, token_budget=512).stream(chunks())
+    assert next(streamed)[1].reasons == {}
+    with pytest.raises(MemoryError, match="reading the next reviews"):
+        next(streamed)
+    assert (toy.budgets, toy.released) == ([512], 0)
+
+
+def test_the_batches_that_fit_are_kept_for_the_next_chunks(scorer_on: Callable[..., Scorer]) -> None:
     toy = Toy(memory=70)
     scorer = scorer_on(toy, token_budget=512, remembered_texts=0)
     scorer.predict(TEXTS)

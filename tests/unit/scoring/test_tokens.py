@@ -146,7 +146,7 @@ def test_any_character_gets_the_ids_of_the_library_between_others() -> None:
     assert dict(zip(texts, ids(TextTokenizer(tokenizer, UNCUT), *texts), strict=True)) == expected
 
 
-def test_words_are_forgotten_when_they_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_words_are_dropped_when_they_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CharacterTable, "_WORDS_KEPT", 10)
     tokenizer = built()
     encoder = TextTokenizer(tokenizer, UNCUT)

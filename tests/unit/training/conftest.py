@@ -20,7 +20,7 @@ def small_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def frozen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def corpus_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A corpus of 100 made-up reviews: 60 train, 20 validation, 20 test."""
     examples, dropped = snapshot.clean(made_up_reviews(100))
     return write_corpus(examples, splits_in_turn(examples), dropped, tmp_path_factory.mktemp("corpora") / "first")

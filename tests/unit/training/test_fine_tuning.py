@@ -26,16 +26,16 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def run(frozen: Path, config: TrainConfig, folder: Path, **more: Any) -> dict[str, Any]:
-    return train(frozen, "scratch:tiny", config, folder / "checkpoints", folder / "output", device="cpu", **more)
+def run(corpus_folder: Path, config: TrainConfig, folder: Path, **more: Any) -> dict[str, Any]:
+    return train(corpus_folder, "scratch:tiny", config, folder / "checkpoints", folder / "output", device="cpu", **more)
 
 
 def test_a_trained_model_is_a_folder_that_any_tool_opens(
-    frozen: Path, tiny_config: TrainConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    corpus_folder: Path, tiny_config: TrainConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", logger="senti_tasks")
     reported: list[dict[str, Any]] = []
-    summary = run(frozen, tiny_config, tmp_path, report=reported.append)
+    summary = run(corpus_folder, tiny_config, tmp_path, report=reported.append)
     output = tmp_path / "output"
     assert sorted(files_of(output)) == [
         "README.md",
@@ -59,8 +59,8 @@ def test_a_trained_model_is_a_folder_that_any_tool_opens(
     assert len([record for record in caplog.records if record.message.startswith("epoch")]) == 3
 
 
-def test_the_card_says_what_the_model_is(frozen: Path, tiny_config: TrainConfig, tmp_path: Path) -> None:
-    run(frozen, replace(tiny_config, epochs=1), tmp_path)
+def test_the_card_says_what_the_model_is(corpus_folder: Path, tiny_config: TrainConfig, tmp_path: Path) -> None:
+    run(corpus_folder, replace(tiny_config, epochs=1), tmp_path)
     card = (tmp_path / "output" / "README.md").read_text(encoding="utf-8")
     assert card.startswith("---\nlanguage: zh\n")
     assert "scratch:tiny is not a pretrained model" in card
@@ -70,18 +70,18 @@ def test_the_card_says_what_the_model_is(frozen: Path, tiny_config: TrainConfig,
 
 
 def test_seed_and_corpus_decide_every_byte_also_after_kills(
-    frozen: Path, tiny_config: TrainConfig, tmp_path: Path
+    corpus_folder: Path, tiny_config: TrainConfig, tmp_path: Path
 ) -> None:
     """Uninterrupted; broken off while epoch 2 is evaluated; asked to stop in mid-epoch, half a checkpoint left."""
-    run(frozen, tiny_config, tmp_path / "whole")
+    run(corpus_folder, tiny_config, tmp_path / "whole")
 
     def crash(row: dict[str, Any]) -> None:
         if row["epoch"] == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(frozen, tiny_config, tmp_path / "crashed", report=crash)
-    again = run(frozen, tiny_config, tmp_path / "crashed")
+        run(corpus_folder, tiny_config, tmp_path / "crashed", report=crash)
+    again = run(corpus_folder, tiny_config, tmp_path / "crashed")
     assert again["epochs_run"] == 3
 
     def terminate(row: dict[str, Any]) -> None:
@@ -90,14 +90,14 @@ def test_seed_and_corpus_decide_every_byte_also_after_kills(
 
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(TrainingStoppedError, match=r"stopped by SIGTERM after step (16|17) of 24"):
-        run(frozen, tiny_config, tmp_path / "stopped", report=terminate)
+        run(corpus_folder, tiny_config, tmp_path / "stopped", report=terminate)
     assert signal.getsignal(signal.SIGTERM) is before
     (checkpoints,) = (tmp_path / "stopped" / "checkpoints").iterdir()
     newest = max(checkpoints.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
     half = checkpoints / "checkpoint-20"
     shutil.copytree(newest, half)
     (half / "trainer_state.json").write_text('{"global_step": 20, "log_hi', encoding="utf-8")
-    run(frozen, tiny_config, tmp_path / "stopped")
+    run(corpus_folder, tiny_config, tmp_path / "stopped")
     whole = files_of(tmp_path / "whole" / "output")
     assert files_of(tmp_path / "crashed" / "output") == whole
     stopped = files_of(tmp_path / "stopped" / "output")
@@ -105,7 +105,9 @@ def test_seed_and_corpus_decide_every_byte_also_after_kills(
     assert stopped["tokenizer.json"] == whole["tokenizer.json"]
 
 
-def test_balance_and_layer_decay_survive_a_kill_too(frozen: Path, tiny_config: TrainConfig, tmp_path: Path) -> None:
+def test_balance_and_layer_decay_survive_a_kill_too(
+    corpus_folder: Path, tiny_config: TrainConfig, tmp_path: Path
+) -> None:
     config = replace(tiny_config, balance_classes=True, layer_decay=0.5)
 
     def crash(row: dict[str, Any]) -> None:
@@ -113,22 +115,22 @@ def test_balance_and_layer_decay_survive_a_kill_too(frozen: Path, tiny_config: T
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(frozen, config, tmp_path / "crashed", report=crash)
-    resumed, whole = (run(frozen, config, tmp_path / name) for name in ("crashed", "whole"))
+        run(corpus_folder, config, tmp_path / "crashed", report=crash)
+    resumed, whole = (run(corpus_folder, config, tmp_path / name) for name in ("crashed", "whole"))
     assert resumed["weights_digest"] == whole["weights_digest"]
     assert resumed["history"] == whole["history"]
-    plain = run(frozen, replace(config, layer_decay=1.0), tmp_path / "plain")
+    plain = run(corpus_folder, replace(config, layer_decay=1.0), tmp_path / "plain")
     assert plain["weights_digest"] != whole["weights_digest"]
     rates = [[row["learning_rate"] for row in summary["history"]] for summary in (plain, whole)]
     assert rates[0] == rates[1], "the rate that gets logged is the full one"
 
 
 def test_one_seed_and_corpus_give_one_digest_of_weights_and_another_seed_another(
-    frozen: Path, tiny_config: TrainConfig, tmp_path: Path
+    corpus_folder: Path, tiny_config: TrainConfig, tmp_path: Path
 ) -> None:
     config = replace(tiny_config, epochs=2)
     one, two, other = (
-        run(frozen, changed, tmp_path / str(number))["weights_digest"]
+        run(corpus_folder, changed, tmp_path / str(number))["weights_digest"]
         for number, changed in enumerate((config, config, replace(config, seed=1)))
     )
     assert one == two == weights_digest(tmp_path / "0" / "output")
@@ -153,9 +155,9 @@ def test_balanced_classes_bring_out_a_label_that_is_rare(tiny_config: TrainConfi
 
 
 def test_a_scorer_cuts_long_reviews_as_the_model_was_trained(
-    frozen: Path, tiny_config: TrainConfig, tmp_path: Path
+    corpus_folder: Path, tiny_config: TrainConfig, tmp_path: Path
 ) -> None:
-    run(frozen, replace(tiny_config, epochs=1, head_tokens=10), tmp_path)
+    run(corpus_folder, replace(tiny_config, epochs=1, head_tokens=10), tmp_path)
     tokenizer = TextTokenizer.load(tmp_path / "output")
     ids = tokenizer.encode(["好" * 40 + "差" * 60]).ids.tolist()
     good, bad = (tokenizer.encode([text]).ids.tolist()[1] for text in ("好", "差"))
@@ -166,14 +168,14 @@ def test_a_scorer_cuts_long_reviews_as_the_model_was_trained(
 
 
 def test_a_cpu_that_multiplies_bf16_trains_in_it(
-    frozen: Path, tiny_config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    corpus_folder: Path, tiny_config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Which every CPU can, if slowly; the weights stay in fp32."""
     config = replace(tiny_config, epochs=1)
     monkeypatch.setattr(resumable, "cpu_capabilities", lambda: frozenset({"FP32"}))
-    run(frozen, config, tmp_path / "fp32")
+    run(corpus_folder, config, tmp_path / "fp32")
     monkeypatch.setattr(resumable, "cpu_capabilities", lambda: frozenset({"FP32", "BF16"}))
-    run(frozen, config, tmp_path / "bf16")
+    run(corpus_folder, config, tmp_path / "bf16")
     exact, half = (load_file(tmp_path / name / "output" / "model.safetensors") for name in ("fp32", "bf16"))
     assert {weight.dtype for weight in half.values()} == {weight.dtype for weight in exact.values()}
     apart = max(float(abs(exact[name] - half[name]).max()) for name in exact)
@@ -181,34 +183,36 @@ def test_a_cpu_that_multiplies_bf16_trains_in_it(
 
 
 def test_early_stopping_keeps_the_best_epoch_and_stays_stopped(
-    frozen: Path, tiny_config: TrainConfig, tmp_path: Path
+    corpus_folder: Path, tiny_config: TrainConfig, tmp_path: Path
 ) -> None:
     config = replace(tiny_config, learning_rate=1e-9, epochs=5, patience=1)
-    first = run(frozen, config, tmp_path)
+    first = run(corpus_folder, config, tmp_path)
     assert (first["epochs_run"], first["best_epoch"]) == (2, 1)
     before = files_of(tmp_path / "output")
-    second = run(frozen, config, tmp_path)  # as after a kill between the last checkpoint and the output
+    second = run(corpus_folder, config, tmp_path)  # as after a kill between the last checkpoint and the output
     assert second["epochs_run"] == 2
     assert files_of(tmp_path / "output") == before
 
 
 def test_checkpoints_of_another_configuration_are_not_used(
-    frozen: Path, tiny_config: TrainConfig, tmp_path: Path
+    corpus_folder: Path, tiny_config: TrainConfig, tmp_path: Path
 ) -> None:
-    run(frozen, tiny_config, tmp_path)
-    summary = run(frozen, replace(tiny_config, learning_rate=0.01), tmp_path)
+    run(corpus_folder, tiny_config, tmp_path)
+    summary = run(corpus_folder, replace(tiny_config, learning_rate=0.01), tmp_path)
     assert summary["history"][0]["learning_rate"] < 0.01
     assert len(list((tmp_path / "checkpoints").iterdir())) == 2
 
 
-def test_a_frozen_encoder_keeps_its_weights(frozen: Path, tiny_config: TrainConfig, tmp_path: Path) -> None:
+def test_a_frozen_encoder_keeps_its_weights(corpus_folder: Path, tiny_config: TrainConfig, tmp_path: Path) -> None:
     for rate in (1e-3, 1e-2):
-        run(frozen, replace(tiny_config, epochs=1, freeze_encoder=True, learning_rate=rate), tmp_path / str(rate))
+        run(
+            corpus_folder, replace(tiny_config, epochs=1, freeze_encoder=True, learning_rate=rate), tmp_path / str(rate)
+        )
     one, two = (load_file(tmp_path / name / "output" / "model.safetensors") for name in ("0.001", "0.01"))
     changed = {name for name in one if (one[name] != two[name]).any()}
     assert changed == {"bert.pooler.dense.weight", "bert.pooler.dense.bias", "classifier.weight", "classifier.bias"}
 
 
-def test_a_device_that_is_not_there_is_an_error(frozen: Path, tiny_config: TrainConfig, tmp_path: Path) -> None:
+def test_a_device_that_is_not_there_is_an_error(corpus_folder: Path, tiny_config: TrainConfig, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"SENTI_DEVICE must be auto, cpu or cuda .*'cuda:7'"):
-        train(frozen, "scratch:tiny", tiny_config, tmp_path, tmp_path, device="cuda:7")
+        train(corpus_folder, "scratch:tiny", tiny_config, tmp_path, tmp_path, device="cuda:7")

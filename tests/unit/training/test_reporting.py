@@ -22,18 +22,18 @@ print(run.info.status, run.data.params["learning_rate"], run.data.metrics["eval_
 
 @pytest.mark.usefixtures("small_encoder")
 def test_without_being_asked_for_mlflow_is_not_even_imported(
-    frozen: Path, tiny_config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    corpus_folder: Path, tiny_config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """This one cannot be: a Trainer left to itself reports to whatever it finds installed."""
     (tmp_path / "mlflow").mkdir()
     (tmp_path / "mlflow" / "__init__.py").write_text("raise AssertionError", "utf-8")
     monkeypatch.syspath_prepend(tmp_path)
-    train(frozen, "scratch:tiny", replace(tiny_config, epochs=1), tmp_path / "c", tmp_path / "o", device="cpu")
+    train(corpus_folder, "scratch:tiny", replace(tiny_config, epochs=1), tmp_path / "c", tmp_path / "o", device="cpu")
     assert "mlflow" not in sys.modules
 
 
 @pytest.mark.skipif(find_spec("mlflow") is None, reason="mlflow is not installed, as it need not be: mlflow-skinny")
-def test_a_training_is_a_run_of_mlflow(frozen: Path, tmp_path: Path) -> None:
+def test_a_training_is_a_run_of_mlflow(corpus_folder: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db", "OMP_NUM_THREADS": "1"}
 
     def python(*arguments: str) -> str:
@@ -41,5 +41,5 @@ def test_a_training_is_a_run_of_mlflow(frozen: Path, tmp_path: Path) -> None:
             [sys.executable, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
         ).stdout
 
-    python("-m", "tests.small_training", str(frozen), str(tmp_path), "3", "mlflow")
+    python("-m", "tests.small_training", str(corpus_folder), str(tmp_path), "3", "mlflow")
     assert python("-c", ANSWER).split() == ["FINISHED", "0.02", "20.0"]

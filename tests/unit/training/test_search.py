@@ -112,16 +112,16 @@ def test_the_account_says_which_rates_were_left_out_for_want_of_time(trials: lis
 # Real trainings
 
 
-def run(frozen: Path, config: TrainConfig, folder: Path, **more: Any) -> dict[str, Any]:
-    return train(frozen, "scratch:tiny", config, folder / "checkpoints", folder / "output", device="cpu", **more)
+def run(corpus_folder: Path, config: TrainConfig, folder: Path, **more: Any) -> dict[str, Any]:
+    return train(corpus_folder, "scratch:tiny", config, folder / "checkpoints", folder / "output", device="cpu", **more)
 
 
 @pytest.mark.usefixtures("small_encoder")
 def test_a_search_keeps_the_best_rate_also_after_a_kill_in_the_second(
-    frozen: Path, tiny_config: TrainConfig, tmp_path: Path
+    corpus_folder: Path, tiny_config: TrainConfig, tmp_path: Path
 ) -> None:
     config = replace(tiny_config, learning_rate=0.01, search_minutes=5)
-    whole = run(frozen, config, tmp_path / "whole")
+    whole = run(corpus_folder, config, tmp_path / "whole")
     assert [row["tried"] for row in whole["rates"]] == [True] * 3
     chosen = max(whole["rates"], key=lambda row: (row["macro_f1"], -row["log_loss"]))
     assert whole["config"] == {**config.to_json(), "learning_rate": chosen["learning_rate"]}
@@ -136,10 +136,10 @@ def test_a_search_keeps_the_best_rate_also_after_a_kill_in_the_second(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(frozen, config, tmp_path / "killed", report=crash)
+        run(corpus_folder, config, tmp_path / "killed", report=crash)
     trained.clear()
     killed = run(
-        frozen,
+        corpus_folder,
         config,
         tmp_path / "killed",
         report=lambda row: trained.append((row["peak_learning_rate"], row["epoch"])),
@@ -148,16 +148,16 @@ def test_a_search_keeps_the_best_rate_also_after_a_kill_in_the_second(
     assert killed["weights_digest"] == whole["weights_digest"]
     assert killed["validation"] == whole["validation"]
 
-    alone = run(frozen, replace(tiny_config, learning_rate=chosen["learning_rate"]), tmp_path / "alone")
+    alone = run(corpus_folder, replace(tiny_config, learning_rate=chosen["learning_rate"]), tmp_path / "alone")
     assert alone["weights_digest"] == whole["weights_digest"]
 
 
 @pytest.mark.usefixtures("small_encoder")
 def test_a_collapsed_training_is_repeated_once_with_the_next_seed(
-    frozen: Path, tiny_config: TrainConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    corpus_folder: Path, tiny_config: TrainConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """At a learning rate that no seed survives."""
-    summary = run(frozen, replace(tiny_config, learning_rate=0.9), tmp_path)
+    summary = run(corpus_folder, replace(tiny_config, learning_rate=0.9), tmp_path)
     assert summary["retried_after_collapse"] is True
     assert summary["config"]["seed"] == tiny_config.seed + 1
     assert "| seed | 2027 |" in (tmp_path / "output" / "README.md").read_text(encoding="utf-8")
@@ -171,22 +171,22 @@ def test_a_collapsed_training_is_repeated_once_with_the_next_seed(
 
 @pytest.mark.usefixtures("small_encoder")
 def test_a_training_whose_weights_are_no_numbers_is_an_error_and_no_model(
-    frozen: Path, tiny_config: TrainConfig, tmp_path: Path
+    corpus_folder: Path, tiny_config: TrainConfig, tmp_path: Path
 ) -> None:
     """A base model that has gone there already."""
-    run(frozen, tiny_config, tmp_path)
+    run(corpus_folder, tiny_config, tmp_path)
     model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "output")
     torch.nn.init.constant_(model.bert.pooler.dense.bias, math.nan)
     model.save_pretrained(tmp_path / "output")
     places = (tmp_path / "again", tmp_path / "nothing")
     with pytest.raises(ConfigError, match=r"diverged at learning rate 0.02: .* take a lower learning_rate"):
-        train(frozen, str(tmp_path / "output"), replace(tiny_config, epochs=1), *places, device="cpu")
+        train(corpus_folder, str(tmp_path / "output"), replace(tiny_config, epochs=1), *places, device="cpu")
     assert not places[1].exists()
 
 
 @pytest.mark.usefixtures("small_encoder")
-def test_a_healthy_training_is_not_repeated(frozen: Path, tiny_config: TrainConfig, tmp_path: Path) -> None:
-    summary = run(frozen, tiny_config, tmp_path)
+def test_a_healthy_training_is_not_repeated(corpus_folder: Path, tiny_config: TrainConfig, tmp_path: Path) -> None:
+    summary = run(corpus_folder, tiny_config, tmp_path)
     assert (summary["retried_after_collapse"], summary["config"]) == (False, tiny_config.to_json())
     (row,) = summary["rates"]
     assert (row["learning_rate"], row["tried"]) == (0.02, True)

@@ -60,7 +60,7 @@ def test_int8_that_saw_one_text_alone_disagrees(model_folder: Path, fp32: Predic
     assert variants.agreement(fp32, labels_of(tmp_path / "int8", "int8")) < 0.97
 
 
-def test_a_form_tokenises_as_the_model_does(model_folder: Path, tmp_path: Path) -> None:
+def test_a_variant_tokenises_as_the_model_does(model_folder: Path, tmp_path: Path) -> None:
     variants.build_int8_for_openvino(model_folder, tmp_path / "int8", TEXTS[:4])
     long = ["很好" * 1_000]
     assert load(tmp_path / "int8", "int8", "cpu").predict(long).truncated.tolist() == [True]
@@ -103,7 +103,7 @@ def test_the_weights_of_bf16_are_those_of_fp32_rounded(model_folder: Path, tmp_p
         assert torch.equal(rounded[name], torch.from_numpy(weight).to(torch.bfloat16))
 
 
-def test_building_and_scoring_every_form_tells_nobody_anything(model_folder: Path, tmp_path: Path) -> None:
+def test_building_and_scoring_every_variant_tells_nobody_anything(model_folder: Path, tmp_path: Path) -> None:
     """In an interpreter of its own, without pytest, which NNCF would notice; an audit hook hears every connection."""
     program = f"""
 import sys
