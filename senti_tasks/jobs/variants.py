@@ -94,7 +94,7 @@ def _compare(
     )
     rows: list[dict[str, Any]] = []
     for variant in wanted:
-        rows.append({"variant": variant, "library": variants.library(variant, source), "temperature": 1.0})
+        rows.append({"variant": variant, "library": variants.library(variant), "temperature": 1.0})
         rows[-1] |= _verdict_on(context, model, variant, builders[variant], compared, config)
         if rows[-1]["serves"]:
             break

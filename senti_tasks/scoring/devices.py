@@ -1,15 +1,18 @@
-"""What this machine computes on, and which variant of a model it computes fastest."""
+"""The devices of this machine, and the variants of a model that are fast on them."""
 
 import torch
 
 from senti_tasks.errors import ConfigError
 
 VARIANTS = ("fp32", "bf16", "int8")
-"""The variants a model can have. fp32 is the model as it was trained; the others are made from it, and proven."""
+"""The variants of a model, the most exact first. fp32 is the model as it was trained; the others are built from it."""
 
 
 def device_named(name: str) -> torch.device:
-    """``auto`` is CUDA where there is one and the CPU elsewhere. Raises ``ConfigError`` when ``name`` is not here."""
+    """The device with this name; ``auto`` is CUDA if there is one, else the CPU.
+
+    Raises ``ConfigError`` if ``name`` is unknown, or if this machine lacks the device.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name not in ("cpu", "cuda"):
@@ -20,32 +23,32 @@ def device_named(name: str) -> torch.device:
 
 
 def fastest_variants(device: str = "auto") -> list[str]:
-    """The variants worth having on ``device``, the fastest first; fp32 is always among them."""
+    """The variants that ``device`` computes natively, the fastest first. fp32 is always the last.
+
+    A CPU without int8 instructions (VNNI or AMX) has fp32 alone: without them int8 is no faster.
+    """
     if device_named(device).type == "cuda":
         return ["bf16", "fp32"] if cuda_has_bf16() else ["fp32"]
     native = cpu_capabilities()
-    int8 = "INT8" in native or has_fbgemm()
-    return [variant for variant, pays in (("int8", int8), ("bf16", "BF16" in native)) if pays] + ["fp32"]
+    return [variant for variant in ("int8", "bf16", "fp32") if variant.upper() in native]
 
 
 def cuda_has_bf16() -> bool:
-    """Whether the CUDA device multiplies bf16 itself, as Ampere and later do; others emulate it."""
+    """Whether the CUDA device has bf16 instructions, as Ampere and later have; older ones emulate them."""
     return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
 def wanted_variants(setting: str, device: str = "auto") -> list[str]:
-    """The variants to try, in order, for what SENTI_VARIANT says: ``auto``, or a variant and the more exact ones after
-    it."""
+    """The variants to try for a value of SENTI_VARIANT, in order: the named one, then each that is more exact.
+
+    ``auto`` stands for the fastest ones on ``device``.
+    """
     return fastest_variants(device) if setting == "auto" else list(reversed(VARIANTS[: VARIANTS.index(setting) + 1]))
 
 
-def has_fbgemm() -> bool:
-    """Whether torch multiplies bytes on this CPU by instructions that every x86 of the last ten years has (AVX2)."""
-    return "fbgemm" in torch.backends.quantized.supported_engines and torch.cpu._is_avx2_supported()
-
-
 def cpu_capabilities() -> frozenset[str]:
-    """What this CPU computes natively, of FP32, BF16 and INT8; without OpenVINO, which uses the others, FP32."""
+    """Which of FP32, BF16 and INT8 this CPU has instructions for; FP32 alone where OpenVINO is missing, which uses the
+    others."""
     try:
         from senti_tasks.scoring.on_openvino import capabilities
     except ImportError:
@@ -54,7 +57,7 @@ def cpu_capabilities() -> frozenset[str]:
 
 
 def description(device: torch.device) -> str:
-    """The device in words, with what decides its speed: a probe's result is kept under it."""
+    """The device in words, with everything that its speed depends on. The result of a probe is stored under it."""
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}"
     return f"{torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads, torch {torch.__version__}"

@@ -1,4 +1,4 @@
-"""A model folder to a scorer: which engine runs which variant on which device."""
+"""Loads a model folder as a scorer: the engine depends on the variant and on the device."""
 
 import json
 import logging
@@ -11,7 +11,7 @@ from transformers import AutoModelForSequenceClassification
 from transformers.utils import logging as transformers_logging
 
 from senti_tasks.errors import ArtifactError, ConfigError
-from senti_tasks.scoring import devices, int8
+from senti_tasks.scoring import devices
 from senti_tasks.scoring.bert import Bert, is_bert
 from senti_tasks.scoring.config import ScoreConfig
 from senti_tasks.scoring.engines import Engine
@@ -21,7 +21,8 @@ from senti_tasks.scoring.tokens import TextTokenizer
 
 log = logging.getLogger(__name__)
 
-_GPU_CHUNKS = 2  # a chunk is to fill many batches, and those of a GPU are larger
+_GPU_CHUNKS = 2
+"""A chunk for a GPU is so many times as large, because its batches are larger, and a chunk should fill many of them."""
 
 
 def load(
@@ -33,18 +34,20 @@ def load(
     temperature: float = 1.0,
     probe_file: Path | None = None,
 ) -> Scorer:
-    """The scorer of a verified model folder that holds ``variant``.
+    """The scorer of the model in ``folder``, which holds ``variant`` and whose files the caller has verified.
 
-    On CUDA fp32 and bf16 run in torch; on a CPU fp32 runs in torch, bf16 in OpenVINO, and int8 in the one that it was
-    built for. ``temperature`` divides the logits; ``probe_file`` keeps what a probe finds. Raises ``ArtifactError`` or
-    ``ConfigError``.
+    On CUDA fp32 and bf16 run in torch. On a CPU fp32 runs in torch, bf16 and int8 in OpenVINO. ``temperature`` divides
+    the logits. ``probe_file`` stores the best batch size, once a probe has found it. Raises ``ArtifactError`` if the
+    folder cannot be loaded, and ``ConfigError`` if this machine cannot run the variant.
     """
     config = config or ScoreConfig()
     tokenizer = TextTokenizer.load(folder)
     where = _device_for(variant, device)
     shape = json.loads((folder / "config.json").read_text("utf-8"))
-    in_openvino = variant == "int8" and not shape.get(int8.MARK)
-    n_labels, engine = _openvino(folder, tokenizer) if in_openvino else _torch(folder, variant, where, tokenizer)
+    if variant == "int8":
+        n_labels, engine = _int8(folder, tokenizer)
+    else:
+        n_labels, engine = _from_weights(folder, variant, where, tokenizer)
     size = "x".join(str(shape.get(name)) for name in ("num_hidden_layers", "hidden_size", "intermediate_size"))
     key = f"{devices.description(where)}, {variant}, {size}"
     return Scorer(
@@ -70,7 +73,7 @@ def _device_for(variant: str, device: str) -> torch.device:
     return torch.device("cpu") if variant == "int8" else found
 
 
-def _torch(folder: Path, variant: str, device: torch.device, tokenizer: TextTokenizer) -> tuple[int, Engine]:
+def _from_weights(folder: Path, variant: str, device: torch.device, tokenizer: TextTokenizer) -> tuple[int, Engine]:
     model = load_classifier(folder)
     n_labels: int = model.config.num_labels
     dtype = torch.float32
@@ -85,23 +88,22 @@ def _torch(folder: Path, variant: str, device: torch.device, tokenizer: TextToke
     if device.type == "cuda":
         log.info("scoring in %s on %s", variant, devices.description(device))
     if is_bert(model.config):
-        bert = int8.quantise(Bert(model)) if variant == "int8" else Bert(model)
-        return n_labels, PackedTorch(bert, device, dtype)
+        return n_labels, PackedTorch(Bert(model), device, dtype)
     return n_labels, PaddedTorch(model, device, dtype, tokenizer.pad_id)
 
 
-def _openvino(folder: Path, tokenizer: TextTokenizer) -> tuple[int, Engine]:
+def _int8(folder: Path, tokenizer: TextTokenizer) -> tuple[int, Engine]:
     try:
         from senti_tasks.scoring.on_openvino import OpenVino, read
     except ImportError as error:
-        raise ConfigError(f"this int8 variant needs OpenVINO (pip install openvino): {error}") from error
+        raise ConfigError(f"int8 needs OpenVINO (pip install openvino): {error}") from error
     model = read(folder)
     return model.output(0).partial_shape[1].get_length(), OpenVino(model, tokenizer.pad_id)
 
 
 def load_classifier(folder: Path) -> Any:
     """The transformers classifier in ``folder``, float32, on the CPU. Raises ``ArtifactError``."""
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # it would draw over ours, and into logs
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # it would draw over ours and into logs
     try:
         model, report = AutoModelForSequenceClassification.from_pretrained(
             folder, use_safetensors=True, local_files_only=True, dtype=torch.float32, output_loading_info=True

@@ -1,4 +1,4 @@
-"""The variants of a trained model: made from its verified fp32 folder, and compared with it before one may serve."""
+"""The variants of a model: built from its fp32 folder, and compared with it before one of them may serve."""
 
 import logging
 import os
@@ -13,11 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from transformers import AutoConfig
 
-from senti_tasks.scoring import devices, int8, on_openvino
+from senti_tasks.scoring import on_openvino
 from senti_tasks.scoring.batches import padded
-from senti_tasks.scoring.bert import is_bert
 from senti_tasks.scoring.loading import load_classifier
 from senti_tasks.scoring.on_torch import square
 from senti_tasks.scoring.predictions import Predictions
@@ -32,47 +30,25 @@ _VALIDATION_TEXTS = 1_000
 Labels = npt.NDArray[np.int64]
 
 
-def library(variant: str, model: Path) -> str:
-    """What makes ``variant`` of ``model`` here, with versions: another version may round otherwise."""
-    if variant != "int8" or int8_is_torchs(model):
+def library(variant: str) -> str:
+    """The library that builds ``variant`` here, with its version: another version may round differently."""
+    if variant != "int8":
         return f"torch {torch.__version__}"
     nncf, openvino = _nncf(), on_openvino.version()
     return f"openvino {openvino}, nncf {nncf.__version__}"
 
 
-def int8_is_torchs(model: Path) -> bool:
-    """Whether int8 is built for torch: a BERT, on a CPU that OpenVINO's int8 would not be faster on than fp32."""
-    shape = AutoConfig.from_pretrained(model)
-    return is_bert(shape) and devices.has_fbgemm() and "INT8" not in devices.cpu_capabilities()
-
-
 def build_bf16(model: Path, output: Path) -> None:
-    """The classifier in ``model`` with its weights rounded to bf16, into ``output``: half the bytes."""
+    """Writes the classifier in ``model`` into ``output``, with its weights rounded to bf16: half the bytes."""
     load_classifier(model).to(torch.bfloat16).save_pretrained(output)
     _copy_tokenizer(model, output, but="config.json")
 
 
-def build_int8_for_torch(model: Path, output: Path) -> None:
-    """The classifier in ``model`` with products of bytes, for torch, into ``output``, as transformers saves it."""
-    classifier = load_classifier(model)
-    int8.round_weights(classifier)
-    classifier.save_pretrained(output)
-    _copy_tokenizer(model, output, but="config.json")
-
-
 def build_int8(model: Path, output: Path, calibration: Sequence[str]) -> None:
-    """The int8 variant of ``model`` that is the fastest on this machine, into ``output``."""
-    if int8_is_torchs(model):
-        build_int8_for_torch(model, output)
-    else:
-        build_int8_for_openvino(model, output, calibration)
+    """Writes the classifier in ``model`` into ``output`` for OpenVINO, with its matrix products in int8.
 
-
-def build_int8_for_openvino(model: Path, output: Path, calibration: Sequence[str]) -> None:
-    """The classifier in ``model`` with products of bytes, for OpenVINO, into ``output``.
-
-    Static quantisation by NNCF with its transformer preset; the ranges of activations are those that ``calibration``
-    texts, from the training split, show. Everything but the products stays in floating point.
+    Static quantisation by NNCF with its transformer preset. The ranges of activations are those of the ``calibration``
+    texts, which come from the training split. Everything but the products stays in floating point.
     """
     nncf, tokenizer = _nncf(), TextTokenizer.load(model)
     with redirect_stdout(StringIO()):  # its progress bars
@@ -88,14 +64,14 @@ def build_int8_for_openvino(model: Path, output: Path, calibration: Sequence[str
 def build_int8_controlled(
     model: Path, output: Path, calibration: Sequence[str], texts: Sequence[str], labels: Labels, min_agreement: float
 ) -> None:
-    """As ``build_int8_for_openvino``, but products that cost agreement go back to floating point, costly ones first.
+    """As ``build_int8``, but products that cost agreement go back to floating point, the costliest first.
 
-    Until at least ``min_agreement`` of ``labels``, fp32's for ``texts``, come out again. The first thousand are looked
-    at: every try scores them.
+    It stops when at least ``min_agreement`` of the ``texts`` get their label of ``labels``, which are those of fp32.
+    Only the first thousand texts are compared, since every step scores them.
     """
     nncf, tokenizer = _nncf(), TextTokenizer.load(model)
-    shown = texts[:_VALIDATION_TEXTS]
-    tokens = tokenizer.encode(shown)
+    compared = texts[:_VALIDATION_TEXTS]
+    tokens = tokenizer.encode(compared)
     batches = [
         (_inputs(*square(tokens, batch, tokenizer.pad_id)), labels[batch])
         for batch in padded(tokens.lengths, _VALIDATION_TOKENS)
@@ -114,13 +90,13 @@ def build_int8_controlled(
 
 
 def _agreement_of(compiled: Any, batches: Any) -> tuple[float, None]:
-    """The share of labels that a compiled model gives as they stand in ``batches``, as NNCF asks for it."""
+    """The share of texts to which a compiled model gives the label in ``batches``, in the form that NNCF expects."""
     equal = [compiled(inputs)[0].argmax(axis=1) == labels for inputs, labels in batches]
     return float(np.concatenate(equal).mean()), None
 
 
 def agreement(reference: Predictions, found: Predictions) -> float:
-    """The share of texts that get the same label; of no texts, 0."""
+    """The share of texts that get the same label from both; 0 if there are no texts."""
     same = reference.labels == found.labels
     return float(same.mean()) if len(same) else 0.0
 
@@ -128,8 +104,9 @@ def agreement(reference: Predictions, found: Predictions) -> float:
 def builders(
     model: Path, calibration: Sequence[str], texts: Sequence[str], labels: Labels, min_agreement: float
 ) -> dict[str, list[Callable[[Path], None]]]:
-    """Form to the ways of building it into a folder, the next one for when what the one before built disagrees."""
-    again = partial(
+    """For each variant, the functions that build it into a folder. The next one is for when the variant of the one
+    before disagrees too often with fp32."""
+    controlled = partial(
         build_int8_controlled,
         model,
         calibration=calibration,
@@ -138,7 +115,7 @@ def builders(
         min_agreement=min_agreement,
     )
     return {
-        "int8": [partial(build_int8, model, calibration=calibration), *([] if int8_is_torchs(model) else [again])],
+        "int8": [partial(build_int8, model, calibration=calibration), controlled],
         "bf16": [partial(build_bf16, model)],
     }
 
@@ -153,7 +130,7 @@ def _nncf() -> Any:
 
 
 def _samples(nncf: Any, tokenizer: TextTokenizer, texts: Sequence[str]) -> Any:
-    """Each text alone, so that no padding is in the ranges."""
+    """Each text as a batch of one, so that the ranges contain no padding."""
     tokens = tokenizer.encode(texts)
     return nncf.Dataset([_inputs(*square(tokens, [row], tokenizer.pad_id)) for row in range(len(texts))])
 

@@ -33,6 +33,10 @@ def test_fp32_is_always_a_variant_worth_having_and_the_last_resort() -> None:
     assert len(set(variants)) == len(variants)
 
 
+def test_int8_is_for_cpus_with_the_instructions_for_it() -> None:
+    assert ("int8" in devices.fastest_variants("cpu")) == ("INT8" in devices.cpu_capabilities())
+
+
 @pytest.mark.parametrize(("setting", "variants"), [("fp32", ["fp32"]), ("int8", ["int8", "bf16", "fp32"])])
 def test_a_variant_that_is_asked_for_is_tried_before_the_more_exact_ones(setting: str, variants: list[str]) -> None:
     assert devices.wanted_variants(setting, "cpu") == variants

@@ -137,9 +137,7 @@ def test_bf16_on_a_cpu_without_it_says_that_it_is_no_faster(
     assert "this CPU does not compute in bf16" in caplog.text
 
 
-def test_the_variant_for_openvino_gives_the_probabilities_it_was_made_from(
-    model_folder: Path, in_openvino: Path
-) -> None:
+def test_int8_gives_the_probabilities_it_was_built_from(model_folder: Path, in_openvino: Path) -> None:
     scorer = loading.load(in_openvino, "int8", "cpu")
     exactness = 0.05 if "BF16" in devices.cpu_capabilities() else 1e-4
     np.testing.assert_allclose(
@@ -245,14 +243,14 @@ def test_an_encoder_without_a_classifier_is_refused(model_folder: Path, copied: 
         loading.load(copied, "fp32", "cpu")
 
 
-def test_a_folder_without_the_variant_for_openvino_is_refused(copied: Path) -> None:
+def test_a_folder_without_an_openvino_model_is_refused(copied: Path) -> None:
     with pytest.raises(ArtifactError, match=r"holds no openvino_model\.xml that OpenVINO can load"):
         loading.load(copied, "int8", "cpu")
 
 
 @pytest.mark.parametrize("file", ["openvino_model.xml", "openvino_model.bin"])
 @pytest.mark.parametrize("share", [0, 0.5])
-def test_a_variant_for_openvino_that_breaks_off_is_refused(
+def test_an_openvino_model_that_breaks_off_is_refused(
     share: float, file: str, in_openvino: Path, tmp_path: Path
 ) -> None:
     folder = Path(shutil.copytree(in_openvino, tmp_path / "int8"))

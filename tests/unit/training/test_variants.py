@@ -1,15 +1,13 @@
-"""The variants of a model: other numbers, the same labels, and nothing told to anybody."""
+"""The variants of a model: other numbers, the same labels, and no telemetry."""
 
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from senti_tasks.scoring import devices
 from senti_tasks.scoring.loading import load
 from senti_tasks.scoring.predictions import Predictions
 from senti_tasks.training import variants
@@ -37,11 +35,8 @@ def test_bf16_is_the_same_model_in_half_the_bytes(model_folder: Path, fp32: Pred
     np.testing.assert_allclose(found.scores, fp32.scores, atol=0.05)
 
 
-@pytest.mark.parametrize("build", [variants.build_int8, variants.build_int8_for_openvino])
-def test_int8_gives_the_labels_of_fp32(
-    build: Callable[[Path, Path, Sequence[str]], None], model_folder: Path, fp32: Predictions, tmp_path: Path
-) -> None:
-    build(model_folder, tmp_path / "int8", TEXTS[:50])
+def test_int8_gives_the_labels_of_fp32(model_folder: Path, fp32: Predictions, tmp_path: Path) -> None:
+    variants.build_int8(model_folder, tmp_path / "int8", TEXTS[:50])
     found = labels_of(tmp_path / "int8", "int8")
     assert variants.agreement(fp32, found) >= 0.97
     assert found.scores.tolist() != fp32.scores.tolist(), "it computes otherwise"
@@ -56,35 +51,16 @@ def test_int8_can_be_built_under_control_of_its_agreement(
 
 def test_int8_that_saw_one_text_alone_disagrees(model_folder: Path, fp32: Predictions, tmp_path: Path) -> None:
     """Which is what the comparison is for: it cuts off what other texts need."""
-    variants.build_int8_for_openvino(model_folder, tmp_path / "int8", ["好"])
+    variants.build_int8(model_folder, tmp_path / "int8", ["好"])
     assert variants.agreement(fp32, labels_of(tmp_path / "int8", "int8")) < 0.97
 
 
 def test_a_variant_tokenises_as_the_model_does(model_folder: Path, tmp_path: Path) -> None:
-    variants.build_int8_for_openvino(model_folder, tmp_path / "int8", TEXTS[:4])
+    variants.build_int8(model_folder, tmp_path / "int8", TEXTS[:4])
     long = ["很好" * 1_000]
     assert load(tmp_path / "int8", "int8", "cpu").predict(long).truncated.tolist() == [True]
     for name in ("tokenizer.json", "tokenizer_config.json", "config.json"):
         assert (tmp_path / "int8" / name).read_bytes() == (model_folder / name).read_bytes()
-
-
-@pytest.mark.skipif(not devices.has_fbgemm(), reason="torch multiplies no bytes on this CPU")
-def test_int8_in_torch_is_a_folder_that_any_tool_opens(model_folder: Path, fp32: Predictions, tmp_path: Path) -> None:
-    variants.build_int8_for_torch(model_folder, tmp_path / "int8")
-    rounded = labels_of(tmp_path / "int8", "fp32")  # its weights are on a grid, and else it is a model like any other
-    assert variants.agreement(fp32, rounded) >= 0.98
-    found = labels_of(tmp_path / "int8", "int8")
-    assert variants.agreement(fp32, found) >= 0.97
-    np.testing.assert_allclose(found.scores, rounded.scores, atol=0.1)
-
-
-def test_rounding_weights_twice_is_rounding_them_once(model_folder: Path, tmp_path: Path) -> None:
-    once, twice = tmp_path / "once", tmp_path / "twice"
-    variants.build_int8_for_torch(model_folder, once)
-    variants.build_int8_for_torch(once, twice)
-    first, second = (load_file(folder / "model.safetensors") for folder in (once, twice))
-    for name, weight in first.items():
-        np.testing.assert_allclose(second[name], weight, rtol=1e-5)
 
 
 def test_agreement_is_the_share_of_equal_labels() -> None:
@@ -117,12 +93,9 @@ from senti_tasks.training import variants
 from senti_tasks.scoring.loading import load
 model, output = Path({str(model_folder)!r}), Path({str(tmp_path)!r})
 variants.build_bf16(model, output / "bf16")
-variants.build_int8_for_openvino(model, output / "int8", {TEXTS[:4]!r})
-variants.build_int8_for_torch(model, output / "torch")
-variants.library("int8", model)
-folders = {{"bf16": ["bf16"], "int8": ["int8", "torch"]}}
-built = [(variant, output / name) for variant, names in folders.items() for name in names]
-for variant, folder in [("fp32", model), *built]:
+variants.build_int8(model, output / "int8", {TEXTS[:4]!r})
+variants.library("int8")
+for variant, folder in [("fp32", model), ("bf16", output / "bf16"), ("int8", output / "int8")]:
     load(folder, variant, "cpu").predict({TEXTS[:4]!r})
 import threading
 for thread in threading.enumerate():
