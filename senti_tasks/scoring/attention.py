@@ -1,4 +1,4 @@
-"""How tokens attend to each other: packed, the texts of a batch one after the other in a row, or padded to a square."""
+"""Attention within each text of a batch, for packed and for padded batches."""
 
 from collections.abc import Callable
 
@@ -7,22 +7,22 @@ from torch import Tensor
 from torch.nn import functional
 
 Varlen = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, int, int], Tensor]
-"""Attention within segments: q (N, heads, d), k and v (M, heads, d), the segments' offsets in q and in k (S + 1,), the
-longest segment in q and in k; to (N, heads, d). The first seven arguments of ``torch.nn.attention.varlen.varlen_attn``,
-which later versions of torch add others to."""
+"""Attention within segments. Arguments: q (N, heads, d), k and v (M, heads, d), the offsets of the segments in q and in
+k (S + 1,), the length of the longest segment in q and in k. Result: (N, heads, d). These are the first seven arguments
+of ``torch.nn.attention.varlen.varlen_attn``; the others differ between versions of torch."""
 
 
 def flash(q: Tensor, k: Tensor, v: Tensor, cu_q: Tensor, cu_k: Tensor, max_q: int, max_k: int) -> Tensor:
-    """torch's own variable-length attention: CUDA, half precision, torch 2.10 or later."""
+    """The variable-length attention of torch: CUDA, half precision, torch 2.10 or later."""
     from torch.nn.attention.varlen import varlen_attn
 
-    return varlen_attn(q, k, v, cu_q, cu_k, max_q, max_k)  # type: ignore[return-value]  # alone, unless asked for more
+    return varlen_attn(q, k, v, cu_q, cu_k, max_q, max_k)  # type: ignore[return-value]  # a tuple only with return_aux
 
 
 def by_segments(q: Tensor, k: Tensor, v: Tensor, cu_q: Tensor, cu_k: Tensor, max_q: int, max_k: int) -> Tensor:
-    """The same on any device and in any precision: one call for each run of neighbours of the same length.
+    """The same on any device and in any precision: one call for each run of segments of equal length.
 
-    Texts arrive sorted by length, so there are few such runs.
+    Texts are sorted by length, so there are few runs.
     """
     pairs = torch.stack([cu_q.diff(), cu_k.diff()], dim=1)  # (S, 2)
     lengths, counts = torch.unique_consecutive(pairs, dim=0, return_counts=True)
@@ -42,15 +42,15 @@ def by_segments(q: Tensor, k: Tensor, v: Tensor, cu_q: Tensor, cu_k: Tensor, max
 
 
 class Packed:
-    """Attention over rows of packed tokens, by whatever computes it within segments."""
+    """Attention for packed texts: the tokens of all texts of a batch in one row, without padding."""
 
     def __init__(self, heads: int, cu_seqlens: Tensor, longest: int, varlen: Varlen) -> None:
-        """``cu_seqlens``: the segments' offsets (S + 1,), int32; no segment is longer than ``longest``."""
+        """``cu_seqlens``: the offsets of the texts, (S + 1,), int32. ``longest``: the length of the longest text."""
         self._heads = heads
         self._cu_seqlens = cu_seqlens
         self._longest = longest
         self._varlen = varlen
-        self._each_one = torch.arange(len(cu_seqlens), dtype=torch.int32, device=cu_seqlens.device)
+        self._one_each = torch.arange(len(cu_seqlens), dtype=torch.int32, device=cu_seqlens.device)
 
     def first(self, x: Tensor) -> Tensor:
         """(N, H) to (S, H)."""
@@ -64,14 +64,14 @@ class Packed:
     def of_first(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         cu, longest = self._cu_seqlens, self._longest
         q, k, v = (_split(part, self._heads) for part in (q, k, v))
-        return self._varlen(q, k, v, self._each_one, cu, 1, longest).flatten(-2)
+        return self._varlen(q, k, v, self._one_each, cu, 1, longest).flatten(-2)
 
 
 class Padded:
-    """Attention over a square of texts, each padded to the longest; padding is masked."""
+    """Attention for texts that are padded to the longest one. Padding is masked."""
 
     def __init__(self, heads: int, lengths: Tensor, longest: int) -> None:
-        """``lengths``: tokens of each text (B,), at most ``longest``, which is the width of the square."""
+        """``lengths``: the number of tokens of each text, (B,). ``longest``: the width T that they are padded to."""
         self._heads = heads
         self._bias = torch.where(is_token(lengths, longest), 0.0, torch.finfo(torch.float32).min)[
             :, None, None, :
@@ -90,7 +90,7 @@ class Padded:
 
 
 def is_token(lengths: Tensor, width: int) -> Tensor:
-    """(B, width), bool: what is a token of its text, and no padding."""
+    """(B, width), bool: True for tokens, False for padding."""
     return torch.arange(width, device=lengths.device)[None] < lengths[:, None]
 
 

@@ -1,21 +1,21 @@
-"""Which texts are computed together: neighbours in length, and as many as a budget of tokens holds."""
+"""Divides texts into batches of similar length and of a limited number of tokens."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 Batch = list[int]
-"""Rows of a chunk, longest first."""
+"""Row numbers, the longest row first."""
 Lengths = Sequence[int] | npt.NDArray[np.int64]
 
 
 def padded(lengths: Lengths, token_budget: int, step: int = 1) -> Iterator[Batch]:
-    """Positions in ``lengths``, longest first, in batches whose rows times longest row, rounded up to a multiple of
-    ``step``, keep to ``token_budget``.
+    """Batches of rows that are padded to the longest row of their batch, rounded up to a multiple of ``step``.
 
-    Sorting leaves little to pad, and a budget of tokens keeps a batch of short texts as large for the machine as one of
-    long texts. A row longer than the budget is a batch of its own. Longest first: memory peaks at once or never.
+    A batch has at most ``token_budget`` tokens, padding included; a row that is longer forms a batch alone. Sorting by
+    length keeps the padding small. A limit of tokens instead of rows makes each batch the same amount of work. The
+    longest rows come first, so that memory is at its peak in the first batch.
     """
     order = _longest_first(lengths)
     start = 0
@@ -26,24 +26,19 @@ def padded(lengths: Lengths, token_budget: int, step: int = 1) -> Iterator[Batch
 
 
 def rows_of(longest: int, token_budget: int, step: int = 1) -> int:
-    """How many rows a batch of ``padded`` has, but for the last one, by its longest."""
+    """The number of rows in a full batch of ``padded`` whose longest row has ``longest`` tokens."""
     return max(1, token_budget // (-(-longest // step) * step))
 
 
-def packed(lengths: Lengths, token_budget: int, most_rows: Callable[[int], int] | None = None) -> Iterator[Batch]:
-    """The same for rows that are packed and not padded: their lengths add up to ``token_budget`` at most.
-
-    ``most_rows`` says how many rows a batch may hold, given its longest.
-    """
+def packed(lengths: Lengths, token_budget: int) -> Iterator[Batch]:
+    """The same for rows without padding: the lengths of a batch add up to at most ``token_budget``."""
     batch: Batch = []
-    tokens, most = 0, len(lengths)
+    tokens = 0
     for position in _longest_first(lengths):
         length = int(lengths[position])
-        if batch and (tokens + length > token_budget or len(batch) == most):
+        if batch and tokens + length > token_budget:
             yield batch
             batch, tokens = [], 0
-        if not batch and most_rows is not None:
-            most = most_rows(length)
         batch.append(position)
         tokens += length
     if batch:

@@ -1,9 +1,9 @@
-"""The forward pass of a BERT classifier, written so that it can run without padding.
+"""The forward pass of a BERT classifier, with or without padding.
 
-The same numbers as transformers' ``BertForSequenceClassification`` in evaluation mode (a test compares them), with
-three differences in how they come about: queries, keys and values are one product; how tokens attend to each other is
-handed in; and in the last layer only the first token of each text goes on after the keys and values, since the
-classifier reads nothing else. That leaves out 10 of the 12 products of that layer.
+It computes the same logits as ``BertForSequenceClassification`` of transformers in evaluation mode (a test compares
+them), with three differences: queries, keys and values are one product; attention is a parameter; and in the last
+layer, after the keys and values, only the first token of each text is computed, because the classifier reads no other.
+That saves 10 of the 12 H² products per token of that layer.
 """
 
 from collections.abc import Iterable
@@ -15,23 +15,23 @@ from torch.nn import functional
 
 
 class Attention(Protocol):
-    """How the tokens of a batch attend to each other. ``...`` is (N,) when packed and (B, T) when padded."""
+    """Attention within each text of a batch. ``...`` is (N,) if the texts are packed, and (B, T) if they are padded."""
 
     def first(self, x: Tensor) -> Tensor:
-        """Each text's first token: (..., H) to (S, H) or (B, 1, H)."""
+        """The first token of each text: (..., H) to (S, H) or (B, 1, H)."""
         ...
 
     def of_all(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Every token attends to all tokens of its text: three times (..., H) to (..., H)."""
+        """Every token attends to all tokens of its text: q, k, v (..., H) to (..., H)."""
         ...
 
     def of_first(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """The first tokens, ``q``, attend to all tokens of their texts; shaped as ``first`` gives them."""
+        """The first tokens ``q`` attend to all tokens of their texts. ``q`` and the result are shaped as ``first``."""
         ...
 
 
 def is_bert(config: Any) -> bool:
-    """Whether ``Bert`` computes what the classifier with this transformers configuration does."""
+    """Whether ``Bert`` can replace the transformers classifier with this configuration."""
     return (
         config.model_type == "bert"
         and config.architectures in (None, ["BertForSequenceClassification"])
@@ -42,7 +42,7 @@ def is_bert(config: Any) -> bool:
 
 
 class Bert(nn.Module):
-    """The weights of a ``BertForSequenceClassification``, with token type 0 added into the positions."""
+    """The weights of a ``BertForSequenceClassification``; the embedding of token type 0 is added to the positions."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -73,11 +73,11 @@ class Bert(nn.Module):
 
     @torch.no_grad()
     def fuse(self) -> None:
-        """Rewrites the layers for a GPU in half precision: one kernel for each product and what follows it.
+        """Rewrites the layers for a GPU in half precision, so that each product and what follows it is one kernel.
 
-        A layer adds each of its outputs to what went in, x + W c + b. One product can add W c into x, but not b as
-        well. So the normalisation that makes x adds b to it in advance, and the next product, which reads x too,
-        subtracts W b from its own bias. To be called while the weights are float32, and once.
+        A layer computes x + W c + b. One kernel can add W c to x, but not b as well. So the normalisation that produces
+        x adds b to it in advance. The next product also reads x; its bias is reduced by its weights times b. Call this
+        once, while the weights are float32.
         """
         norm = self.norm
         for layer in self.encoder:
@@ -94,7 +94,7 @@ class Bert(nn.Module):
 
 
 class Layer(nn.Module):
-    """An encoder layer, but for what lies between its projections: the attention."""
+    """An encoder layer without its attention: the projections before it, and everything after it."""
 
     def __init__(self, layer: Any) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ class Layer(nn.Module):
         self.out, self.out_norm = output.dense, output.LayerNorm
         self.up, self.down, self.down_norm = layer.intermediate.dense, layer.output.dense, layer.output.LayerNorm
         self.fused = True
-        """One product for queries, keys and values; three where a graph compiler wants to see them apart."""
+        """Whether queries, keys and values are one product. OpenVINO quantises three products better."""
         self.fused_finish = False
         """Whether ``Bert.fuse`` has rewritten the layer."""
 

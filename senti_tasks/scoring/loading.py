@@ -17,6 +17,7 @@ from senti_tasks.scoring.config import ScoreConfig
 from senti_tasks.scoring.engines import Engine
 from senti_tasks.scoring.on_torch import PackedTorch, PaddedTorch
 from senti_tasks.scoring.scorer import Scorer
+from senti_tasks.scoring.token_budget import TokenBudget
 from senti_tasks.scoring.tokens import TextTokenizer
 
 log = logging.getLogger(__name__)
@@ -57,8 +58,7 @@ def load(
         config,
         temperature=temperature,
         chunk_rows=config.chunk_rows * (_GPU_CHUNKS if where.type == "cuda" else 1),
-        token_budget=config.token_budget or None,
-        probe_file=(probe_file, key) if probe_file else None,
+        token_budget=TokenBudget(engine, config.token_budget or None, (probe_file, key) if probe_file else None),
     )
 
 

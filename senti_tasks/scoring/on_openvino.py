@@ -1,4 +1,4 @@
-"""Scoring with OpenVINO on a CPU: one inference stream per core, batches started without waiting for each other."""
+"""Scoring with OpenVINO on a CPU: one inference stream per core, with asynchronous requests."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -20,25 +20,25 @@ from senti_tasks.scoring.engines import Logits
 from senti_tasks.scoring.on_torch import CPU_BUDGETS, square
 from senti_tasks.scoring.tokens import Tokens
 
-# OpenVINO and NNCF tell Google Analytics what they convert, unless this package of theirs is absent. A test listens.
+# OpenVINO and NNCF send what they convert to Google Analytics, unless this package is missing. A test checks it.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 import openvino as ov  # noqa: E402
 
 _FILE = "openvino_model.xml"
-_STEP = 8  # widths are rounded up to it: every new shape costs the preparation of its kernels, and memory to keep them
+_STEP = 8  # widths are rounded up to a multiple: each new shape costs time to prepare its kernels, and memory
 
 
 @cache
 def capabilities() -> frozenset[str]:
-    """What this CPU computes natively: FP32, and maybe BF16 and INT8 (with VNNI or AMX)."""
+    """Which of FP32, BF16 and INT8 this CPU has instructions for (INT8: VNNI or AMX)."""
     found = set(ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
     if "INT8" in found and not _multiplies_int8():
-        found.remove("INT8")  # OpenVINO can compute it on any CPU
+        found.remove("INT8")  # OpenVINO lists it for every CPU
     return frozenset(found & {"FP32", "BF16", "INT8"})
 
 
 def _multiplies_int8() -> bool:
-    """Whether one instruction multiplies and adds bytes: without it int8 is no faster than fp32."""
+    """Whether the CPU has an instruction that multiplies and adds bytes. Without it int8 is no faster than fp32."""
     try:
         flags = set(Path("/proc/cpuinfo").read_text("utf-8").split())
     except OSError:  # not Linux
@@ -64,7 +64,7 @@ def convert(model: Any) -> ov.Model:
 
 
 def save(model: ov.Model, folder: Path) -> None:
-    """Writes a converted model into ``folder``, for ``read``; weights in the precision that they have."""
+    """Writes a converted model into ``folder``, for ``read``; weights keep their precision."""
     ov.save_model(model, folder / _FILE, compress_to_fp16=False)
 
 
@@ -77,7 +77,7 @@ def read(folder: Path) -> ov.Model:
 
 
 class _PaddedBert(nn.Module):
-    """Queries, keys and values apart: when they are quantised, each product then writes bytes."""
+    """Three products for queries, keys and values: if they are quantised, each of them then writes bytes."""
 
     def __init__(self, bert: Bert) -> None:
         super().__init__()
@@ -103,10 +103,13 @@ class _PaddedAny(nn.Module):
 
 
 class OpenVino:
-    """A converted classifier on this machine's cores."""
+    """A converted classifier on the cores of this machine."""
 
     def __init__(self, model: ov.Model, pad_id: int, threads: int | None = None) -> None:
-        """Computes in bf16 where the CPU does, but for what ``model`` has in int8. ``threads``: as torch has."""
+        """What is not int8 in ``model`` is computed in bf16 if the CPU can, else in fp32.
+
+        ``threads``: the number of cores to use, by default as many as torch uses.
+        """
         self._pad_id = pad_id
         streams = threads or torch.get_num_threads()
         compiled = ov.Core().compile_model(
@@ -116,8 +119,8 @@ class OpenVino:
                 "NUM_STREAMS": str(streams),
                 "INFERENCE_NUM_THREADS": streams,
                 "INFERENCE_PRECISION_HINT": "bf16" if "BF16" in capabilities() else "f32",
-                "ENABLE_CPU_PINNING": False,  # shards beside this one would be pinned to the same cores
-                "CPU_RUNTIME_CACHE_CAPACITY": 5000,  # shapes whose kernels stay prepared
+                "ENABLE_CPU_PINNING": False,  # other processes would be pinned to the same cores
+                "CPU_RUNTIME_CACHE_CAPACITY": 5000,  # shapes whose kernels are kept
             },
         )
         self._compiled = compiled
@@ -126,18 +129,21 @@ class OpenVino:
         self.at_once = streams
 
     def release(self) -> None:
-        """Nothing is kept between batches."""
+        """Does nothing: no memory is kept between batches."""
 
     def batches(self, lengths: npt.NDArray[np.int64], token_budget: int) -> Iterator[Batch]:
-        """As many rows of each width as the budget holds. The last batch has fewer: a quarter, a half or three quarters
-        of them, its first row several times if need be, since every size of its own would be a new shape."""
+        """Full batches have as many rows as ``token_budget`` allows for their width.
+
+        A smaller last batch is filled to a quarter, a half or three quarters of that by repeating its first row,
+        because each other size would be a new shape.
+        """
         for batch in batches.padded(lengths, token_budget, _STEP):
             whole = batches.rows_of(int(lengths[batch[0]]), token_budget, _STEP)
             quarters = -(-4 * len(batch) // whole)
             yield batch + batch[:1] * (-(-quarters * whole // 4) - len(batch))
 
     def start(self, tokens: Tokens, batch: Batch) -> Callable[[], Logits]:
-        """Requests beyond the number of streams wait in OpenVINO's own queue."""
+        """Requests beyond the number of streams wait in the queue of OpenVINO."""
         request = self._idle.pop() if self._idle else self._compiled.create_infer_request()
         inputs = square(tokens, batch, self._pad_id, _STEP)
         request.start_async(dict(zip(("input_ids", "lengths"), inputs, strict=True)))

@@ -1,4 +1,4 @@
-"""Scoring with torch: a BERT packed, and any other encoder padded."""
+"""Scoring with torch: BERT models without padding, all other models with padding."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,20 +18,20 @@ from senti_tasks.scoring.tokens import Tokens
 
 CPU_BUDGETS = (512, 1024, 2048, 4096)
 CUDA_BUDGETS = (32768,)
-"""An H200 is within 1 % of its best from 16,384 tokens on (docs/performance.md): there is nothing to probe for."""
+"""From 16,384 to 65,536 tokens the speed of an H200 differs by 2 % (docs/performance.md), so a probe would not pay."""
 CUDA_QUEUE = 4
-"""Batches queued on a GPU beside the one that it computes: the host has that long to prepare the next ones."""
+"""Batches that wait on a GPU while it computes another one. In that time the host prepares the next ones."""
 
 
 class Pack(NamedTuple):
-    """The rows of a batch, one after the other."""
+    """The rows of a batch, one after the other, without padding."""
 
     ids: npt.NDArray[np.int32]
     """(N,)"""
     positions: npt.NDArray[np.int32]
-    """(N,): of each token in its text."""
+    """(N,): the position of each token in its text."""
     cu_seqlens: npt.NDArray[np.int32]
-    """(S + 1,): where each text starts, and where the last one ends."""
+    """(S + 1,): the offset of each text, and the end of the last one."""
 
     @classmethod
     def of(cls, tokens: Tokens, batch: Batch) -> "Pack":
@@ -43,8 +43,8 @@ class Pack(NamedTuple):
 class PackedTorch:
     """A BERT classifier without padding.
 
-    On a CPU each core computes a batch of its own, which is faster than sharing one: no thread waits for another. On
-    CUDA batches are queued on the device, and the host packs the next ones meanwhile; in bf16 with fused layers.
+    On a CPU each core computes another batch. That is faster than all cores on one batch, because no thread waits for
+    another. On CUDA, batches are queued on the device while the host packs the next ones; bf16 uses fused layers.
     """
 
     def __init__(self, bert: Bert, device: torch.device, dtype: torch.dtype) -> None:
@@ -83,15 +83,15 @@ class PackedTorch:
 
 
 def _cores(count: int) -> ThreadPoolExecutor:
-    """Threads that compute with one core each; how many torch uses elsewhere stays as it is."""
+    """Threads that compute with one core each. The number of torch threads elsewhere stays as it is."""
     return ThreadPoolExecutor(count, thread_name_prefix="scoring", initializer=torch.set_num_threads, initargs=(1,))
 
 
 def to_device(arrays: Sequence[npt.NDArray[np.int32]], device: torch.device) -> list[Tensor]:
-    """The arrays as tensors on ``device``. They travel to CUDA together, and the host does not wait."""
+    """The arrays as tensors on ``device``. One transfer copies them to CUDA, and the host does not wait for it."""
     if device.type != "cuda":
         return [torch.from_numpy(array) for array in arrays]
-    # Filled by NumPy: torch would wake a thread on every core for the copy.
+    # NumPy copies with one thread; torch would wake one on every core.
     pinned = torch.empty(sum(map(len, arrays)), dtype=torch.int32, pin_memory=True)
     np.concatenate(arrays, out=pinned.numpy())
     there = pinned.to(device, non_blocking=True)
@@ -100,7 +100,7 @@ def to_device(arrays: Sequence[npt.NDArray[np.int32]], device: torch.device) -> 
 
 
 def to_host(logits: Tensor) -> Callable[[], Logits]:
-    """Starts to fetch ``logits`` from their device; the function returned waits for them."""
+    """Starts to copy ``logits`` from their device. The returned function waits for the copy."""
     if logits.device.type != "cuda":
         return logits.numpy
     fetched = torch.empty(logits.shape, dtype=logits.dtype, pin_memory=True)
@@ -116,7 +116,7 @@ def to_host(logits: Tensor) -> Callable[[], Logits]:
 
 
 class PaddedTorch:
-    """Any classifier of transformers, each batch padded to its longest text."""
+    """Any classifier of transformers. Each batch is padded to its longest text."""
 
     def __init__(self, model: Any, device: torch.device, dtype: torch.dtype, pad_id: int) -> None:
         self._model = model.to(device, dtype).eval()
@@ -145,7 +145,7 @@ class PaddedTorch:
 def square(
     tokens: Tokens, batch: Batch, pad_id: int, step: int = 1
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """The rows of a batch padded to the longest, rounded up to a multiple of ``step``: ids (B, T) and lengths (B,)."""
+    """The rows of a batch, padded to the longest, rounded up to a multiple of ``step``: ids (B, T), lengths (B,)."""
     lengths = tokens.lengths[batch]
     width = -(-int(lengths.max()) // step) * step
     ids = np.full((len(batch), width), pad_id, dtype=np.int32)

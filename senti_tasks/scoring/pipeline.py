@@ -1,4 +1,4 @@
-"""Stages that overlap: each does its part of the next item while the one after it is busy with this one."""
+"""Pipeline stages that overlap: one thread prepares the next item, and another writes the one before."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -10,9 +10,9 @@ T = TypeVar("T")
 
 
 def ahead(source: Iterable[T], depth: int = 1) -> Generator[T, None, None]:
-    """The items of ``source``, in order, fetched by a thread of their own, at most ``depth`` before they are asked for.
+    """The items of ``source``, in order. A second thread reads up to ``depth`` items in advance.
 
-    What ``source`` raises is raised where its item would have come.
+    An exception of ``source`` is raised here, in the place of the item.
     """
     iterator = iter(source)
     end = object()
@@ -21,7 +21,7 @@ def ahead(source: Iterable[T], depth: int = 1) -> Generator[T, None, None]:
         try:
             while (item := fetched.popleft().result()) is not end:
                 fetched.append(thread.submit(next, iterator, end))
-                yield item  # type: ignore[misc]  # what is not the end is an item
+                yield item  # type: ignore[misc]  # every other object is an item
         finally:
             for future in fetched:
                 future.cancel()
@@ -29,10 +29,10 @@ def ahead(source: Iterable[T], depth: int = 1) -> Generator[T, None, None]:
 
 @contextmanager
 def behind(write: Callable[[T], None]) -> Iterator[Callable[[T], None]]:
-    """A function that hands items to ``write`` in a thread of its own, one at a time and in order.
+    """A function that passes items to ``write`` in a second thread, one at a time and in order.
 
-    It waits while the item before is being written, so that one is waiting at most. What ``write`` raises comes out of
-    the next call, or out of the block's end; after it nothing more is written.
+    A call waits until the item before it is written. An exception of ``write`` is raised by the next call, or at the
+    end of the block. Nothing is written after it.
     """
     with ThreadPoolExecutor(max_workers=1) as thread:
         under_way: Future[None] | None = None

@@ -1,4 +1,4 @@
-"""What a scorer thinks of texts."""
+"""The predictions of a scorer."""
 
 from dataclasses import dataclass, field
 
@@ -8,18 +8,18 @@ import numpy.typing as npt
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """What a scorer thinks of n texts, in the order they were given."""
+    """The predictions for n texts, in the order in which they were given."""
 
     probabilities: npt.NDArray[np.float32]
-    """(n, n_labels), float32; rows sum to 1, and are NaN where there is a reason."""
+    """(n, n_labels), float32; each row sums to 1, or is NaN if the text has a reason."""
     truncated: npt.NDArray[np.bool_]
-    """(n,), bool: the text was longer than the model reads."""
+    """(n,), bool: whether the text was longer than the model reads."""
     reasons: dict[int, str] = field(default_factory=dict)
-    """Why texts could not be scored, by position, in words for a person."""
+    """For each text that could not be scored: its position, and the reason in words for a person."""
 
     @property
     def labels(self) -> npt.NDArray[np.int64]:
-        """(n,), int64: the most probable label; -1 where there is a reason."""
+        """(n,), int64: the most probable label; -1 if the text has a reason."""
         labels: npt.NDArray[np.int64] = self.probabilities.argmax(axis=1)
         labels[list(self.reasons)] = -1
         return labels
@@ -40,7 +40,7 @@ class Predictions:
 
     @property
     def complete(self) -> npt.NDArray[np.float32]:
-        """``probabilities``, when every text has some. Raises ``ValueError`` with the first reason otherwise."""
+        """``probabilities``, if every text was scored. Raises ``ValueError`` with the first reason if not."""
         if self.reasons:
             position, reason = min(self.reasons.items())
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Texts to token ids, as the model was trained on them."""
+"""Converts texts to token ids, as in the training of the model."""
 
 import json
 from collections.abc import Sequence
@@ -16,27 +16,27 @@ from senti_tasks.text import normalise
 Ids = npt.NDArray[np.int32]
 
 HEAD_TOKENS = "head_tokens"
-"""The field of a model's config.json that says how many tokens of a long text's beginning are kept."""
+"""The field of a model's config.json with the number of tokens that are kept of the beginning of a long text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Token ids of n texts, row after row, special tokens included."""
+    """Token ids of n texts, one row after the other, special tokens included."""
 
     ids: Ids
     """(tokens,), int32."""
     offsets: npt.NDArray[np.int64]
     """(n + 1,), int64: row i is ``ids[offsets[i]:offsets[i + 1]]``."""
     truncated: npt.NDArray[np.bool_]
-    """(n,), bool: the text had more tokens than the model reads."""
+    """(n,), bool: whether the text had more tokens than the model reads."""
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
-        """(n,), int64: tokens of each row."""
+        """(n,), int64: the number of tokens of each row."""
         return np.diff(self.offsets)
 
     def take(self, rows: npt.NDArray[np.int64]) -> "Tokens":
-        """These rows, in this order."""
+        """The given rows, in the given order."""
         lengths = self.lengths[rows]
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         inside = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
@@ -44,12 +44,13 @@ class Tokens:
 
 
 class TextTokenizer:
-    """A model's tokenizer, and how it cuts a text that is too long for the model."""
+    """The tokenizer of a model. It truncates texts that are too long for the model."""
 
     def __init__(self, tokenizer: Tokenizer, max_length: int, head_tokens: int | None = None, pad_id: int = 0) -> None:
-        """``max_length`` counts the special tokens; ``head_tokens`` does not, and ``None`` keeps the beginning alone.
+        """``max_length`` includes the special tokens. Of a longer text, the first ``head_tokens`` and the end are kept;
+        with ``None``, the beginning only.
 
-        ``tokenizer`` is copied: its own padding and truncation play no part.
+        ``tokenizer`` is copied, and its settings for padding and truncation are ignored.
         """
         self._tokenizer = Tokenizer.from_str(tokenizer.to_str())
         self._tokenizer.no_padding()
@@ -59,29 +60,29 @@ class TextTokenizer:
         self._specials = self._tokenizer.num_special_tokens_to_add(is_pair=False)
         self._specials_before = [*self._tokenizer.encode("好").special_tokens_mask, 0].index(0)
         self.max_length = max_length
-        """Tokens of a text that the model reads, special ones included."""
+        """The number of tokens of a text that the model reads, special tokens included."""
         self.pad_id = pad_id
 
     @classmethod
     def load(cls, folder: Path) -> "TextTokenizer":
-        """The tokenizer of a saved model. Raises ``ArtifactError`` when ``folder`` holds no tokenizer."""
+        """The tokenizer of a saved model. Raises ``ArtifactError`` if ``folder`` has none."""
         try:
             tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
             saved = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
             model = json.loads((folder / "config.json").read_text("utf-8"))
             longest = int(model.get("max_position_embeddings") or 512)
             max_length = min(int(saved.get("model_max_length") or longest), longest)
-        except Exception as error:  # tokenizers raises the bare class
+        except Exception as error:  # tokenizers raises plain Exception
             raise ArtifactError(
                 f"{folder} is no model folder: {error}; expected what save_pretrained writes"
             ) from error
         return cls(tokenizer, max_length, model.get(HEAD_TOKENS), int(model.get("pad_token_id") or 0))
 
     def encode(self, texts: Sequence[str]) -> Tokens:
-        """Token ids of ``texts``, each cut to ``max_length``; in the order given.
+        """Token ids of ``texts``, in the order given, each truncated to ``max_length``.
 
-        The ids are those of the tokenizers library. Characters that are a token wherever they stand, as Han characters
-        and punctuation are, come from a table; see ``CharacterTable``.
+        The ids equal those of the tokenizers library. Most of them come from a table, which is faster; see
+        ``CharacterTable``.
         """
         clean = [normalise(text) for text in texts]
         if self._characters is None:
@@ -102,10 +103,10 @@ class TextTokenizer:
         return Tokens(ids[keep], np.concatenate([[0], np.cumsum(kept)]), truncated)
 
     def dropped(self, length: int) -> tuple[int, int]:
-        """Which tokens a row of ``length`` tokens loses: from the first number up to the second.
+        """The range of tokens that are dropped from a row of ``length`` tokens: first, and last + 1.
 
-        Head and tail are kept, since reviews open and close with their verdict (Sun et al. 2019, How to Fine-Tune BERT
-        for Text Classification, 5.3.1), and the special tokens at both ends.
+        The special tokens, the head and the tail are kept, because reviews state their verdict at the beginning and at
+        the end (Sun et al. 2019, How to Fine-Tune BERT for Text Classification, 5.3.1).
         """
         room = self.max_length - self._specials
         head = room if self._head_tokens is None else min(self._head_tokens, room)

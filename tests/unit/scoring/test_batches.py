@@ -54,13 +54,8 @@ def test_no_rows_make_no_batch(batches_of: Callable[[Sequence[int], int], Iterat
     assert list(batches_of([], 512)) == []
 
 
-def test_packed_rows_are_as_many_as_their_longest_allows() -> None:
-    lengths = [100, 90, 5, 5, 5, 5, 5]
-    assert list(packed(lengths, 1_000, lambda longest: 2 if longest > 50 else 3)) == [[0, 1], [2, 3, 4], [5, 6]]
-
-
-def test_packed_rows_keep_to_the_budget_before_they_are_too_many() -> None:
-    assert list(packed([6, 5, 4, 3], 11, lambda _: 3)) == [[0, 1], [2, 3]]
+def test_packed_rows_keep_to_the_budget() -> None:
+    assert list(packed([6, 5, 4, 3], 11)) == [[0, 1], [2, 3]]
 
 
 def test_padded_batches_of_one_width_have_one_size_but_for_the_last() -> None:

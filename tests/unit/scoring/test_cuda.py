@@ -90,20 +90,20 @@ def test_an_engine_that_was_left_in_the_middle_serves_the_next_rows(weights: Any
 
 
 def test_memory_that_does_not_hold_a_batch_halves_the_batches(weights: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """Through ``Scorer``, which is what halves them; the encoder gives each text the ids of its number."""
+    """Through ``Scorer``, which is what halves them; the tokenizer gives each text the ids of its number."""
     from senti_tasks.scoring.config import ScoreConfig
     from senti_tasks.scoring.scorer import Scorer
+    from senti_tasks.scoring.token_budget import TokenBudget
 
     rows = rows_of_lengths(np.random.default_rng(7).integers(2, 128, 20_000).tolist())
-    encoder: Any = type("TextTokenizer", (), {"encode": staticmethod(lambda texts: rows), "max_length": 128})
+    tokenizer: Any = type("TextTokenizer", (), {"encode": staticmethod(lambda texts: rows), "max_length": 128})
     texts = [str(number) for number in range(20_000)]
     budget = 1 << 21
 
     def score(token_budget: int) -> Any:
         engine = engine_of(weights, "packed", torch.bfloat16)
-        return Scorer(encoder, engine, 2, ScoreConfig(), chunk_rows=len(texts), token_budget=token_budget).predict(
-            texts
-        )
+        budget = TokenBudget(engine, token_budget)
+        return Scorer(tokenizer, engine, 2, ScoreConfig(), chunk_rows=len(texts), token_budget=budget).predict(texts)
 
     plain = score(8_192)
     torch.cuda.empty_cache()

@@ -24,7 +24,7 @@ from transformers import (
 )
 
 from senti_tasks.errors import ArtifactError, ConfigError
-from senti_tasks.scoring import devices, loading, probe
+from senti_tasks.scoring import devices, loading, token_budget
 from senti_tasks.scoring.config import ScoreConfig
 from senti_tasks.scoring.on_openvino import convert
 from tests.situations import MODEL_LENGTH, PHRASES
@@ -162,7 +162,7 @@ def test_a_loaded_scorer_keeps_what_a_probe_found_under_device_variant_and_size(
             list(scorer.stream([("", TEXTS)], expected=1_000_000))
     ((key, budget),) = json.loads(file.read_text("utf-8")).items()
     assert key == f"{devices.description(torch.device('cpu'))}, fp32, 1x32x64"
-    assert budget == probe.kept(file, key)
+    assert budget == token_budget.stored(file, key)
     assert caplog.text.count("are the fastest here") == 1
 
 

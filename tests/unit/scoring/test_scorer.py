@@ -16,6 +16,7 @@ from senti_tasks.scoring import loading
 from senti_tasks.scoring.config import ScoreConfig
 from senti_tasks.scoring.predictions import Predictions
 from senti_tasks.scoring.scorer import Scorer
+from senti_tasks.scoring.token_budget import TokenBudget
 from senti_tasks.scoring.tokens import TextTokenizer
 from tests.situations import MODEL_LENGTH, PHRASES
 from tests.unit.scoring.rows import rows_of
@@ -42,6 +43,8 @@ def scorer_on(tokenizer: TextTokenizer) -> Callable[..., Scorer]:
 
     def build(toy: Toy, **values: Any) -> Scorer:
         config = {name: values.pop(name) for name in ("chunk_rows", "remembered_texts") if name in values}
+        if "token_budget" in values:
+            values["token_budget"] = TokenBudget(toy, values["token_budget"])
         return Scorer(tokenizer, toy, 2, ScoreConfig(**config), **values)
 
     return build

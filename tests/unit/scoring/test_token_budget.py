@@ -1,4 +1,4 @@
-"""How many tokens a batch should hold: tried once, and kept on file."""
+"""The token budget of a batch: measured once, and stored."""
 
 import json
 from collections.abc import Mapping
@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from senti_tasks.scoring import probe
+from senti_tasks.scoring import token_budget
 from senti_tasks.scoring.config import ScoreConfig
 from senti_tasks.scoring.scorer import Scorer
+from senti_tasks.scoring.token_budget import TokenBudget
 from senti_tasks.scoring.tokens import TextTokenizer, Tokens
 from tests.situations import PHRASES
 from tests.unit.scoring.toy import Toy
@@ -42,18 +43,18 @@ class Clock:
     ],
 )
 def test_the_fastest_budget_is_taken_and_of_near_equals_the_smaller(seconds: dict[int, float], best: int) -> None:
-    assert probe.best_budget(Clock(seconds), BUDGETS, longest=512, batches=2) == best
+    assert token_budget.best_budget(Clock(seconds), BUDGETS, longest=512, batches=2) == best
 
 
 def test_a_busy_moment_does_not_decide() -> None:
     times = {64: [9.0, 2.0], 128: [1.5, 8.0], 256: [3.0, 1.0], 512: [4.0, 4.0]}
-    assert probe.best_budget(lambda _, budget: times[budget].pop(0), BUDGETS, longest=512, batches=1) == 256
+    assert token_budget.best_budget(lambda _, budget: times[budget].pop(0), BUDGETS, longest=512, batches=1) == 256
 
 
 @pytest.mark.parametrize("longest", [16, 64, 512])
 def test_a_probe_fills_the_largest_batches_with_what_the_model_reads(longest: int) -> None:
     clock = Clock(dict.fromkeys(BUDGETS, 1.0))
-    probe.best_budget(clock, BUDGETS, longest, batches=3)
+    token_budget.best_budget(clock, BUDGETS, longest, batches=3)
     for _, tokens in clock.asked:
         assert tokens.lengths.max() <= longest
         assert len(tokens.ids) >= 3 * max(BUDGETS)
@@ -66,13 +67,13 @@ def test_a_probe_fills_the_largest_batches_with_what_the_model_reads(longest: in
 
 def test_what_is_kept_is_found_again(tmp_path: Path) -> None:
     file = tmp_path / "var" / "token_budgets.json"
-    assert probe.kept(file, "CPU, fp32") is None
-    probe.keep(file, "CPU, fp32", 1_024)
-    probe.keep(file, "GPU, bf16", 32_768)
-    probe.keep(file, "CPU, fp32", 2_048)
-    assert probe.kept(file, "CPU, fp32") == 2_048
-    assert probe.kept(file, "GPU, bf16") == 32_768
-    assert probe.kept(file, "CPU, int8") is None
+    assert token_budget.stored(file, "CPU, fp32") is None
+    token_budget.store(file, "CPU, fp32", 1_024)
+    token_budget.store(file, "GPU, bf16", 32_768)
+    token_budget.store(file, "CPU, fp32", 2_048)
+    assert token_budget.stored(file, "CPU, fp32") == 2_048
+    assert token_budget.stored(file, "GPU, bf16") == 32_768
+    assert token_budget.stored(file, "CPU, int8") is None
     assert [path.name for path in file.parent.iterdir()] == ["token_budgets.json"]
 
 
@@ -83,16 +84,16 @@ UNREADABLE = {"no JSON": b"{", "nothing": b"", "no UTF-8": b"\xff\xfe\x00", "a l
 def test_a_file_that_cannot_be_read_is_ignored_and_replaced(content: bytes, tmp_path: Path) -> None:
     file = tmp_path / "token_budgets.json"
     file.write_bytes(content)
-    assert probe.kept(file, "CPU") is None
-    probe.keep(file, "CPU", 512)
-    assert probe.kept(file, "CPU") == 512
+    assert token_budget.stored(file, "CPU") is None
+    token_budget.store(file, "CPU", 512)
+    assert token_budget.stored(file, "CPU") == 512
 
 
 @pytest.mark.parametrize("value", ["512", 512.5, None, [512]])
 def test_a_value_that_is_no_number_of_tokens_is_ignored(value: object, tmp_path: Path) -> None:
     file = tmp_path / "token_budgets.json"
     file.write_text(json.dumps({"CPU": value}), encoding="utf-8")
-    assert probe.kept(file, "CPU") is None
+    assert token_budget.stored(file, "CPU") is None
 
 
 # In a scorer
@@ -108,8 +109,11 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "token_budgets.json"
 
 
-def scorer_of(tokenizer: TextTokenizer, toy: Toy, file: Path, key: str = "toy", **settings: int) -> Scorer:
-    return Scorer(tokenizer, toy, 2, ScoreConfig(), probe_file=(file, key), **settings)
+def scorer_of(
+    tokenizer: TextTokenizer, toy: Toy, file: Path, key: str = "toy", given: int | None = None, **settings: int
+) -> Scorer:
+    budget = TokenBudget(toy, given, (file, key))
+    return Scorer(tokenizer, toy, 2, ScoreConfig(**settings), token_budget=budget)
 
 
 def score(scorer: Scorer, texts: int) -> None:
@@ -127,7 +131,7 @@ def test_a_scorer_probes_when_much_is_to_come(tokenizer: TextTokenizer, file: Pa
     toy = Toy()
     score(scorer_of(tokenizer, toy, file), MANY)
     assert set(toy.budgets[:-1]) == set(toy.token_budgets)
-    assert toy.budgets[-1] == probe.kept(file, "toy")
+    assert toy.budgets[-1] == token_budget.stored(file, "toy")
 
 
 @pytest.mark.parametrize("texts", [1, len(PHRASES), 100])
@@ -140,14 +144,14 @@ def test_a_scorer_does_not_probe_for_a_few_texts(texts: int, tokenizer: TextToke
 
 def test_what_a_probe_found_serves_the_next_scorer(tokenizer: TextTokenizer, file: Path) -> None:
     score(scorer_of(tokenizer, Toy(), file), MANY)
-    found = probe.kept(file, "toy")
+    found = token_budget.stored(file, "toy")
     again = Toy()
     score(scorer_of(tokenizer, again, file), MANY)
     assert again.budgets == [found]
 
 
 def test_a_kept_budget_serves_for_a_few_texts_too(tokenizer: TextTokenizer, file: Path) -> None:
-    probe.keep(file, "toy", 333)
+    token_budget.store(file, "toy", 333)
     toy = Toy()
     score(scorer_of(tokenizer, toy, file), 1)
     assert toy.budgets == [333]
@@ -162,7 +166,7 @@ def test_another_device_or_model_probes_for_itself(tokenizer: TextTokenizer, fil
 
 def test_a_scorer_probes_once(tokenizer: TextTokenizer, file: Path) -> None:
     toy = Toy()
-    scorer = Scorer(tokenizer, toy, 2, ScoreConfig(remembered_texts=0), probe_file=(file, "toy"))
+    scorer = scorer_of(tokenizer, toy, file, remembered_texts=0)
     score(scorer, MANY)
     first = tried(toy)
     score(scorer, MANY)
@@ -170,9 +174,9 @@ def test_a_scorer_probes_once(tokenizer: TextTokenizer, file: Path) -> None:
 
 
 def test_a_budget_that_is_given_is_not_probed_for(tokenizer: TextTokenizer, file: Path) -> None:
-    probe.keep(file, "toy", 333)
+    token_budget.store(file, "toy", 333)
     toy = Toy()
-    score(scorer_of(tokenizer, toy, file, token_budget=777), MANY)
+    score(scorer_of(tokenizer, toy, file, given=777), MANY)
     assert toy.budgets == [777]
 
 
