@@ -29,7 +29,7 @@ BASE_MODEL, CONFIG = "{{ params.base_model }}", "{{ params.config }}"
     schedule=cron("0 4 1 * *"),
     is_paused_upon_creation=True,
     doc_md=__doc__,
-    tags=["sentiment", "learning"],
+    tags=["sentiment", "training"],
     params={
         "base_model": Param(None, type=["null", "string"], description="Hub name, folder or scratch:*"),
         "config": Param({}, type="object", description="Fields of PretrainConfig that differ from the recipe"),

@@ -34,7 +34,7 @@ PARAMS = {
 }
 
 
-@dag(schedule=cron("0 3 * * 0"), doc_md=__doc__, tags=["sentiment", "learning"], params=PARAMS, **DEFAULTS)
+@dag(schedule=cron("0 3 * * 0"), doc_md=__doc__, tags=["sentiment", "training"], params=PARAMS, **DEFAULTS)
 def retrain_sentiment() -> None:
     choice = {"base_model": BASE_MODEL, "config": CONFIG}
     corpus = task(corpora.snapshot_corpus)(due=DUE, idempotency_key=IDEMPOTENCY_KEY, gate=GATE, **choice)["corpus"]

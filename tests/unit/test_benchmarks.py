@@ -250,7 +250,7 @@ def test_the_warehouse_reports_planning_staging_publishing_and_nights_on_both_da
     found = json.loads(done.stdout)
     assert [one["behind"] for one in found["planning"]["postgresql"]] == [300, 600]
     assert found["staging"].keys() == {"postgresql", "sqlite"}
-    assert found["staging"]["postgresql"]["staging_over"]["4096"].keys() == {"bare", "ready", "pandas"}
+    assert found["staging"]["postgresql"]["staging_over"]["4096"].keys() == {"bare", "pandas"}
     assert found["publishing"]["new"]["seconds"].keys() == {"plan", "read_and_stage", "audit", "publish"}
     assert found["publishing"]["rollback_seconds"] > 0
     nights = found["nights"]["variants"]["fp32"]
