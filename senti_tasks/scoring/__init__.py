@@ -1,2 +1,1 @@
-"""A model and texts in, probabilities out, as fast as the machine can. Knows no SQL, and imports on a machine that has
-torch, transformers and numpy only."""
+"""Scoring: a model and texts in, probabilities out. It uses no SQL, and needs torch, transformers and numpy only."""

@@ -1,4 +1,4 @@
-"""The answers that a scorer keeps in memory, so that a text that comes again is not computed again."""
+"""The answers that a scorer keeps in memory, so that a repeated text is not computed again."""
 
 from collections.abc import Iterable
 from hashlib import blake2b
@@ -10,7 +10,7 @@ from senti_tasks.scoring.tokens import Tokens
 
 
 def keys_of(tokens: Tokens) -> list[bytes]:
-    """A key for each row of ``tokens``: equal for rows with the same ids, and different for all others."""
+    """A key for each row of ``tokens``: equal if the ids are equal, and different if not."""
     ids, size = memoryview(tokens.ids.view(np.uint8)), tokens.ids.itemsize  # type: ignore[arg-type]  # numpy's stubs
     return [
         blake2b(ids[start * size : end * size], digest_size=16).digest()
@@ -19,11 +19,11 @@ def keys_of(tokens: Tokens) -> list[bytes]:
 
 
 class Answers:
-    """The answers that were used last, by key; at most ``limit``."""
+    """The most recently used answers by key, at most ``limit``."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._kept: dict[bytes, bytes] = {}  # the one used last stands last
+        self._kept: dict[bytes, bytes] = {}  # the most recently used one is the last
 
     def get(self, key: bytes) -> bytes | None:
         if (answer := self._kept.pop(key, None)) is not None:
@@ -31,7 +31,7 @@ class Answers:
         return answer
 
     def add(self, answers: Iterable[tuple[bytes, bytes]]) -> None:
-        """Keeps ``answers``, and drops those that were used longest ago where there are more than the limit."""
+        """Adds ``answers``, and drops the least recently used ones beyond the limit."""
         for key, answer in answers:
             self._kept.pop(key, None)
             self._kept[key] = answer

@@ -1,4 +1,4 @@
-"""A chunk of texts on its way through a scorer: what has to be computed of it, and what is computed."""
+"""A chunk of texts in a scorer: which of its items are computed, and which still have to be."""
 
 from typing import Any
 
@@ -6,22 +6,22 @@ import numpy as np
 import numpy.typing as npt
 
 from senti_tasks.scoring.answers import Answers, keys_of
-from senti_tasks.scoring.engines import Logits
+from senti_tasks.scoring.engines.engine import Logits
 from senti_tasks.scoring.tokens import Tokens
 
 Items = npt.NDArray[np.int64]
 
 
 class Chunk:
-    """Texts that are tokenised and handed back together.
+    """Texts that are tokenised together, and whose predictions are returned together.
 
-    An *item* is one different row of token ids. It is computed once, however many texts have these ids. Items are
-    numbered from 0, in the order of the first text of each.
+    An *item* is a distinct row of token ids. It is computed once, even if several texts have these ids. Items are
+    numbered from 0, in the order of their first texts.
     """
 
     def __init__(self, tag: Any, size: int, reasons: dict[int, str], tokens: Tokens, n_labels: int) -> None:
-        """``tag`` is the caller's. Of the ``size`` texts some cannot be scored: ``reasons`` says why, by position.
-        ``tokens`` are those of the other texts, in order."""
+        """``tag`` is returned to the caller. ``reasons`` maps the position of each text that cannot be scored to the
+        reason. ``tokens`` are those of the other texts, in order. ``size`` counts both."""
         self.tag = tag
         self.size = size
         self.reasons = reasons
@@ -32,15 +32,16 @@ class Chunk:
         self._keys = list(numbers)
         _, first_rows = np.unique(self._item_of_row, return_index=True)
         self.tokens = tokens.take(first_rows)
-        """A row for each item."""
+        """One row for each item."""
         self._logits = np.full((len(numbers), n_labels), np.nan, dtype=np.float32)
         self._is_open = np.ones(len(numbers), dtype=bool)
         self._elsewhere: dict[int, tuple[Chunk, int]] = {}
 
     def look_up(self, known: Answers, under_way: dict[bytes, tuple["Chunk", int]]) -> None:
-        """Finds the items that need not be computed: their answer is known, or a chunk before this one computes them.
+        """Finds the items that need not be computed: their answer is known, or an earlier chunk computes them.
 
-        ``under_way`` holds the items of the chunks before, by key. The other items of this chunk are added to it.
+        ``under_way`` maps the keys of all items of earlier chunks to the chunk and the item. The other items of this
+        chunk are added to it.
         """
         for item, key in enumerate(self._keys):
             if (other := under_way.get(key)) is not None:
@@ -67,13 +68,13 @@ class Chunk:
         self._is_open[items] = False
 
     def close(self, known: Answers, under_way: dict[bytes, tuple["Chunk", int]]) -> Logits:
-        """The logits of each text without a reason, (rows, n_labels), in order; once the chunks before are closed.
+        """The logits of the texts without a reason, (rows, n_labels), in order. Earlier chunks must be closed before.
 
-        Adds the answers to ``known`` and removes the items of this chunk from ``under_way``.
+        Adds the answers to ``known``, and removes the items of this chunk from ``under_way``.
         """
         for item, (other, its_item) in self._elsewhere.items():
             self._logits[item] = other._logits[its_item]
-        self._elsewhere.clear()  # else each chunk would keep all chunks before it in memory
+        self._elsewhere.clear()  # otherwise each chunk would keep all earlier ones in memory
         for key in self._keys:
             if under_way.get(key, (None, 0))[0] is self:
                 del under_way[key]

@@ -1,4 +1,4 @@
-"""How reviews are scored. A plain dataclass, as a bare GPU machine has no pydantic."""
+"""The configuration of scoring. It is a plain dataclass, because a bare GPU machine may lack pydantic."""
 
 from dataclasses import dataclass
 
@@ -7,19 +7,19 @@ from senti_tasks.errors import ConfigError
 
 @dataclass(frozen=True)
 class ScoreConfig:
-    """How a model is fed. None of it changes a label; scores change in the last bits with the batching.
+    """How texts are divided into chunks and batches. It changes no label; scores differ in the last bits.
 
-    Raises ``ConfigError`` on a value that cannot work.
+    Raises ``ConfigError`` for a value outside its range.
     """
 
     chunk_rows: int = 4096
-    """Reviews read, sorted by length, scored and staged together, on a GPU twice as many; a killed shard goes on
-    at the next chunk. 1 or more."""
+    """The number of reviews that are read, sorted by length, scored and staged together, 1 or more; on a GPU twice as
+    many. A killed shard resumes at the next chunk."""
     token_budget: int = 0
-    """Tokens in a batch, padding included: 512 or more, so that the longest review is a batch too; 0 takes what a short
-    probe finds to be the fastest on the device at hand."""
+    """The largest number of tokens of a batch, padding included, 512 or more, so that the longest review fits. 0 uses
+    the fastest value on the device, which a short probe measures."""
     remembered_texts: int = 65_536
-    """Texts whose answer is kept in memory, the last ones seen, so that a text that comes again is not scored again."""
+    """The number of texts whose answers are kept in memory, 0 or more, so that a repeated text is not scored again."""
 
     def __post_init__(self) -> None:
         if self.chunk_rows < 1:

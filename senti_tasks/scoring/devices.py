@@ -50,7 +50,7 @@ def cpu_capabilities() -> frozenset[str]:
     """Which of FP32, BF16 and INT8 this CPU has instructions for; FP32 alone where OpenVINO is missing, which uses the
     others."""
     try:
-        from senti_tasks.scoring.on_openvino import capabilities
+        from senti_tasks.scoring.engines.on_openvino import capabilities
     except ImportError:
         return frozenset({"FP32"})
     return capabilities()

@@ -12,10 +12,10 @@ from transformers.utils import logging as transformers_logging
 
 from senti_tasks.errors import ArtifactError, ConfigError
 from senti_tasks.scoring import devices
-from senti_tasks.scoring.bert import Bert, is_bert
 from senti_tasks.scoring.config import ScoreConfig
-from senti_tasks.scoring.engines import Engine
-from senti_tasks.scoring.on_torch import PackedTorch, PaddedTorch
+from senti_tasks.scoring.engines.bert import Bert, is_bert
+from senti_tasks.scoring.engines.engine import Engine
+from senti_tasks.scoring.engines.on_torch import PackedTorch, PaddedTorch
 from senti_tasks.scoring.scorer import Scorer
 from senti_tasks.scoring.token_budget import TokenBudget
 from senti_tasks.scoring.tokens import TextTokenizer
@@ -80,7 +80,7 @@ def _from_weights(folder: Path, variant: str, device: torch.device, tokenizer: T
     if variant == "bf16" and device.type == "cuda":
         dtype = torch.bfloat16
     elif variant == "bf16" and "BF16" in devices.cpu_capabilities():
-        from senti_tasks.scoring.on_openvino import OpenVino, convert
+        from senti_tasks.scoring.engines.on_openvino import OpenVino, convert
 
         return n_labels, OpenVino(convert(model), tokenizer.pad_id)
     elif variant == "bf16":
@@ -94,7 +94,7 @@ def _from_weights(folder: Path, variant: str, device: torch.device, tokenizer: T
 
 def _int8(folder: Path, tokenizer: TextTokenizer) -> tuple[int, Engine]:
     try:
-        from senti_tasks.scoring.on_openvino import OpenVino, read
+        from senti_tasks.scoring.engines.on_openvino import OpenVino, read
     except ImportError as error:
         raise ConfigError(f"int8 needs OpenVINO (pip install openvino): {error}") from error
     model = read(folder)

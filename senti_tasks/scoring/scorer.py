@@ -11,7 +11,7 @@ from senti_tasks.errors import ArtifactError
 from senti_tasks.scoring.answers import Answers
 from senti_tasks.scoring.chunks import Chunk
 from senti_tasks.scoring.config import ScoreConfig
-from senti_tasks.scoring.engines import Engine, Logits
+from senti_tasks.scoring.engines.engine import Engine, Logits
 from senti_tasks.scoring.pipeline import ahead
 from senti_tasks.scoring.predictions import Predictions
 from senti_tasks.scoring.stream import Stream

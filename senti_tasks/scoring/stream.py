@@ -5,11 +5,10 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
-from senti_tasks.scoring import engines
 from senti_tasks.scoring.answers import Answers
 from senti_tasks.scoring.batches import Batch
 from senti_tasks.scoring.chunks import Chunk, Items
-from senti_tasks.scoring.engines import Engine, Logits
+from senti_tasks.scoring.engines.engine import Engine, Logits, is_out_of_memory
 from senti_tasks.scoring.token_budget import TokenBudget
 from senti_tasks.scoring.tokens import Tokens
 
@@ -119,7 +118,7 @@ class Stream:
         """
         self._settle()
         longest = max((int(chunk.tokens.lengths[chunk.open_items].max(initial=0)) for chunk in self._open), default=0)
-        if not engines.is_out_of_memory(error) or self._budget.tokens <= longest:
+        if not is_out_of_memory(error) or self._budget.tokens <= longest:
             raise error
         self._engine.release()
         self._budget.halve(longest)

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from senti_tasks.scoring import engines
-from senti_tasks.scoring.engines import Engine
+from senti_tasks.scoring.engines.engine import Engine, is_out_of_memory, run
 from senti_tasks.scoring.tokens import Tokens
 
 log = logging.getLogger(__name__)
@@ -62,10 +61,10 @@ class TokenBudget:
         """How long it takes to compute ``tokens`` in batches of ``budget``; infinity if memory runs out."""
         started = time.perf_counter()
         try:
-            for _ in engines.run(self._engine, tokens, self._engine.batches(tokens.lengths, budget)):
+            for _ in run(self._engine, tokens, self._engine.batches(tokens.lengths, budget)):
                 pass
         except (MemoryError, RuntimeError) as error:
-            if not engines.is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             self._engine.release()
             return math.inf

@@ -36,7 +36,7 @@ def test_scoring_imports_where_torch_transformers_and_numpy_are_all_there_is() -
 import sys
 for name in {absent}:
     sys.modules[name] = None
-import senti_tasks.scoring.loading, senti_tasks.scoring.on_torch, senti_tasks.scoring.token_budget
+import senti_tasks.scoring.loading, senti_tasks.scoring.engines.on_torch, senti_tasks.scoring.token_budget
 print(*sorted(name for name in sys.modules if name.startswith("senti_tasks")))
 """
     loaded = in_a_fresh_interpreter(program).split()

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from senti_tasks.scoring.batches import Batch
-from senti_tasks.scoring.engines import Engine, Logits, run
+from senti_tasks.scoring.engines.engine import Engine, Logits, run
 from senti_tasks.scoring.tokens import Tokens
 
 

@@ -18,11 +18,11 @@ from transformers import (
     RobertaConfig,
 )
 
-from senti_tasks.scoring.bert import Bert, is_bert
 from senti_tasks.scoring.devices import cpu_capabilities
-from senti_tasks.scoring.engines import Engine, Logits, run
-from senti_tasks.scoring.on_openvino import OpenVino, convert
-from senti_tasks.scoring.on_torch import Pack, PackedTorch, PaddedTorch, square
+from senti_tasks.scoring.engines.bert import Bert, is_bert
+from senti_tasks.scoring.engines.engine import Engine, Logits, run
+from senti_tasks.scoring.engines.on_openvino import OpenVino, convert
+from senti_tasks.scoring.engines.on_torch import Pack, PackedTorch, PaddedTorch, square
 from senti_tasks.scoring.tokens import Tokens
 from tests.unit.scoring.rows import logits_of, logits_of_batches, rows_of, rows_of_lengths, tokens_of
 

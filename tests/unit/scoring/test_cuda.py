@@ -8,10 +8,9 @@ import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification
 
-from senti_tasks.scoring import engines
-from senti_tasks.scoring.bert import Bert
-from senti_tasks.scoring.engines import Engine, Logits
-from senti_tasks.scoring.on_torch import PackedTorch, PaddedTorch
+from senti_tasks.scoring.engines.bert import Bert
+from senti_tasks.scoring.engines.engine import Engine, Logits, run
+from senti_tasks.scoring.engines.on_torch import PackedTorch, PaddedTorch
 from senti_tasks.scoring.tokens import Tokens
 from tests.unit.scoring.rows import logits_of, rows_of, rows_of_lengths
 
@@ -85,7 +84,7 @@ def test_an_engine_that_was_left_in_the_middle_serves_the_next_rows(weights: Any
     engine = engine_of(weights, "packed", torch.bfloat16)
     whole = logits_of(engine, tokens, 128)
     for _ in range(10):
-        next(engines.run(engine, tokens, engine.batches(tokens.lengths, 64)))
+        next(run(engine, tokens, engine.batches(tokens.lengths, 64)))
     np.testing.assert_array_equal(logits_of(engine, tokens, 128), whole)
 
 

@@ -26,7 +26,7 @@ from transformers import (
 from senti_tasks.errors import ArtifactError, ConfigError
 from senti_tasks.scoring import devices, loading, token_budget
 from senti_tasks.scoring.config import ScoreConfig
-from senti_tasks.scoring.on_openvino import convert
+from senti_tasks.scoring.engines.on_openvino import convert
 from tests.situations import MODEL_LENGTH, PHRASES
 
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.trace:DeprecationWarning")  # it is how OpenVINO converts

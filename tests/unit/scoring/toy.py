@@ -8,7 +8,7 @@ import torch
 
 from senti_tasks.scoring import batches
 from senti_tasks.scoring.batches import Batch
-from senti_tasks.scoring.engines import Logits
+from senti_tasks.scoring.engines.engine import Logits
 from senti_tasks.scoring.tokens import Tokens
 from tests.unit.scoring.rows import rows_of
 

@@ -1,4 +1,4 @@
-"""What a scorer computes with: a classifier on a device, one batch of token ids at a time."""
+"""The interface of an engine, and how batches are computed with it."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,22 +16,22 @@ Logits = npt.NDArray[np.float32]
 
 
 class Engine(Protocol):
-    """A classifier on a device: rows of token ids in, logits out."""
+    """A classifier on a device. It computes batches of token ids."""
 
     token_budgets: Sequence[int]
     """Budgets worth trying, in tokens of a batch, ascending; without a probe the middle one is used."""
     at_once: int
-    """How many batches keep the device busy: so many are started before the first of them is waited for."""
+    """How many batches to start before waiting for the first of them, so that the device is always busy."""
 
     def batches(self, lengths: npt.NDArray[np.int64], token_budget: int) -> Iterator[Batch]:
         """The rows with these lengths, in batches as ``start`` takes them."""
         ...
 
     def start(self, tokens: Tokens, batch: Batch) -> Callable[[], Logits]:
-        """Starts to compute these rows of ``tokens``.
+        """Starts to compute the rows ``batch`` of ``tokens``.
 
-        Returns a function that waits for their logits, (len(batch), n_labels), in the order of the batch. Either of
-        the two may raise what the device raises.
+        Returns a function that waits for their logits, (len(batch), n_labels), in the order of the batch. Both this
+        method and that function may raise exceptions of the device.
         """
         ...
 
@@ -41,7 +41,7 @@ class Engine(Protocol):
 
 
 def run(engine: Engine, tokens: Tokens, planned: Iterable[Batch]) -> Iterator[tuple[Batch, Logits]]:
-    """Every batch with its logits, in the order given, with as many under way as the engine wants."""
+    """Every batch with its logits, in the order given; ``at_once`` batches are computed at the same time."""
     under_way: deque[tuple[Batch, Callable[[], Logits]]] = deque()
     for batch in planned:
         under_way.append((batch, engine.start(tokens, batch)))

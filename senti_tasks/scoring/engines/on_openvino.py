@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from senti_tasks.errors import ArtifactError
 from senti_tasks.scoring import batches
-from senti_tasks.scoring.attention import Padded, is_token
 from senti_tasks.scoring.batches import Batch
-from senti_tasks.scoring.bert import Bert, is_bert
-from senti_tasks.scoring.engines import Logits
-from senti_tasks.scoring.on_torch import CPU_BUDGETS, square
+from senti_tasks.scoring.engines.attention import Padded, is_token
+from senti_tasks.scoring.engines.bert import Bert, is_bert
+from senti_tasks.scoring.engines.engine import Logits
+from senti_tasks.scoring.engines.on_torch import CPU_BUDGETS, square
 from senti_tasks.scoring.tokens import Tokens
 
 # OpenVINO and NNCF send what they convert to Google Analytics, unless this package is missing. A test checks it.

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from senti_tasks.scoring import batches
-from senti_tasks.scoring.attention import Packed, Varlen, by_segments, flash, is_token
 from senti_tasks.scoring.batches import Batch
-from senti_tasks.scoring.bert import Bert
-from senti_tasks.scoring.engines import Logits
+from senti_tasks.scoring.engines.attention import Packed, Varlen, by_segments, flash, is_token
+from senti_tasks.scoring.engines.bert import Bert
+from senti_tasks.scoring.engines.engine import Logits
 from senti_tasks.scoring.tokens import Tokens
 
 CPU_BUDGETS = (512, 1024, 2048, 4096)
