@@ -1,1 +1,1 @@
-"""Measurements: how fast this machine scores and trains, beside what tutorials and other engines do on it."""
+"""Measurements of scoring and training speed on this machine, compared with tutorials and other engines."""

@@ -1,30 +1,35 @@
-"""All comparisons on this machine: scoring of long and short reviews, then training. ``--rows`` is for scoring."""
+"""Run all comparisons on this machine: scoring of long and short reviews, then training.
+
+``--rows`` applies to scoring; ``--training-rows`` applies to training.
+"""
 
 import argparse
 import json
 
 from benchmarks import machine, options, scoring, training
-from benchmarks.tables import say
+from benchmarks.tables import print_lines
 
 
 def main() -> None:
-    options.quieten()
-    parser = options.parser("python -m benchmarks", __doc__)
+    options.configure_logging()
+    parser = options.build_parser("python -m benchmarks", __doc__)
     scoring.add_options(parser)
-    parser.add_argument("--training-rows", type=options.whole, help="reviews of a block of training steps, long ones")
+    parser.add_argument(
+        "--training-rows", type=options.positive_int, help="long reviews in each round of training; default: by device"
+    )
     arguments = parser.parse_args()
-    described = machine.describe()
-    found = scoring.measure(arguments)
+    description = machine.describe()
+    scoring_results = scoring.measure(arguments)
     if not arguments.json:
-        say(*machine.lines(described))
-        scoring.show(found)
-    trained = training.measure(
+        print_lines(*machine.lines(description))
+        scoring.show(scoring_results)
+    training_results = training.measure(
         argparse.Namespace(**{**vars(arguments), "rows": arguments.training_rows, "mix": "long"})
     )
     if arguments.json:
-        say(json.dumps({**described, "scoring": found, "training": trained}, indent=2))
+        print_lines(json.dumps({**description, "scoring": scoring_results, "training": training_results}, indent=2))
     else:
-        training.show(trained)
+        training.show(training_results)
 
 
 if __name__ == "__main__":

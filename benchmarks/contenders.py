@@ -1,4 +1,4 @@
-"""What a contender is: a way of scoring the same texts with the same weights, from the texts to P(positive)."""
+"""The definition of a contender: one way to compute P(positive) from texts. All contenders use the same weights."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,51 +11,53 @@ import numpy.typing as npt
 from senti_tasks.scoring import devices
 
 Predict = Callable[[Sequence[str]], npt.NDArray[np.float32]]
-"""Texts to P(positive) of each, in the order given: (n,), float32."""
+"""From texts to P(positive) of each text, in the same order: (n,), float32."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a contender is told."""
+    """The input of a contender's ``prepare`` and ``load``."""
 
     model: Path
-    """The folder of the fp32 model, with its tokenizer."""
+    """The folder of the fp32 model and its tokenizer."""
     variants: Path
-    """A folder for what is made of it."""
+    """The folder where ``prepare`` writes variants of the model."""
     device: str
     """``cpu`` or ``cuda``."""
     rows: int
-    """Texts that it is going to be asked for at once."""
+    """Number of texts in one round."""
     mean_tokens: float
-    """Tokens of a text, on average."""
+    """Mean number of tokens of a text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A way of scoring."""
+    """One way to score texts."""
 
     name: str
     what: str
-    """What it does, for the legend of the table."""
+    """A description for the legend of the table."""
     precision: str
-    """In which it multiplies: fp32, bf16 or int8. Its share of the peak is of this one's."""
+    """Precision of its matrix products: fp32, bf16 or int8. "of peak" compares with the peak of this precision."""
     load: Callable[[Job], Predict]
+    """Loads the model and returns the function to measure."""
     prepare: Callable[[Job, Sequence[str]], None] | None = None
-    """Makes its variant of the model below ``variants``, given texts to calibrate with; in a process of its own."""
+    """Writes a variant of the model into ``Job.variants``. The texts are for calibration. Runs in a separate process.
+    ``None`` if the contender uses the fp32 model."""
     needs: tuple[str, ...] = ()
-    """Packages beyond torch, transformers and numpy."""
+    """Required packages other than torch, transformers and numpy."""
     slow: bool = False
-    """It gets a sample of the texts."""
+    """Whether it scores a sample of the texts instead of all of them."""
 
-    def unable(self, device: str) -> str | None:
-        """Why it cannot run here; ``None`` when it can."""
+    def reason_to_skip(self, device: str) -> str | None:
+        """Why it cannot run on ``device``; ``None`` if it can."""
         if missing := [name for name in self.needs if find_spec(name) is None]:
             return f"{' and '.join(missing)} not installed"
         if self.precision == "bf16" and not native_bf16(device):
-            return "no native bf16 here"
+            return f"no bf16 instructions found on this {device}"
         return None
 
 
 def native_bf16(device: str) -> bool:
-    """Whether ``device`` multiplies bf16 itself."""
+    """Whether ``device`` has instructions for bf16 products."""
     return devices.cuda_has_bf16() if device == "cuda" else "BF16" in devices.cpu_capabilities()

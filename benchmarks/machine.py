@@ -1,4 +1,4 @@
-"""What a measurement was taken on: every output begins with it, since a figure means nothing without."""
+"""The machine and library versions of a measurement. Every output begins with them: figures depend on both."""
 
 import os
 import platform
@@ -21,12 +21,15 @@ _FLAGS = (
     "i8mm",
     "bf16",
 )
-"""What decides how fast a CPU multiplies in fp32, bf16 and int8."""
+"""CPU features that decide the speed of fp32, bf16 and int8 products."""
 _LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "openvino", "nncf", "onnxruntime")
 
 
 def describe() -> dict[str, Any]:
-    """The machine, the versions of what computes, and the time. ``None`` for a library that is not installed."""
+    """The machine, the versions of Python and the libraries, and the time, as JSON values.
+
+    The version of a library that is not installed is ``None``. ``load`` is the load average of 1, 5 and 15 minutes.
+    """
     return {
         "machine": {
             "cpu": _cpu_field("model name") or platform.processor() or platform.machine(),
@@ -41,15 +44,15 @@ def describe() -> dict[str, Any]:
     }
 
 
-def lines(described: dict[str, Any]) -> list[str]:
-    """``describe()`` for a person, as items of a Markdown list."""
-    machine = described["machine"]
-    versions = [f"{name} {version or 'not installed'}" for name, version in described["versions"].items()]
-    cpu = f"{machine['cpu']}, {machine['cores']} cores ({', '.join(machine['flags']) or 'no flags known'})"
+def lines(description: dict[str, Any]) -> list[str]:
+    """The result of ``describe`` as the items of a Markdown list."""
+    machine = description["machine"]
+    versions = [f"{name} {version or 'not installed'}" for name, version in description["versions"].items()]
+    cpu = f"{machine['cpu']}, {machine['cores']} cores ({', '.join(machine['flags']) or 'features unknown'})"
     return [
-        f"- machine: {cpu}, GPU: {machine['gpu'] or 'none'}; load before: {machine['load'][0]}",
+        f"- machine: {cpu}, GPU: {machine['gpu'] or 'none'}; load average before the measurement: {machine['load'][0]}",
         f"- versions: {', '.join(versions)}",
-        f"- date: {described['date']}",
+        f"- date: {description['date']}",
     ]
 
 
@@ -61,7 +64,7 @@ def _version(library: str) -> str | None:
 
 
 def _cpu_field(name: str) -> str | None:
-    """The first value of ``name`` in /proc/cpuinfo; ``None`` where there is none, as on every system but Linux."""
+    """The first value of ``name`` in /proc/cpuinfo; ``None`` without that field or file (only Linux has it)."""
     try:
         fields = (line.partition(":") for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines())
         return next((value.strip() for key, _, value in fields if key.strip() == name), None)

@@ -1,35 +1,36 @@
 #!/usr/bin/env bash
-# Everything that is measured on a GPU, in under eight minutes. Each part prints its figures as it ends, and a part that
-# fails stops no other.
+# All measurements on a GPU, in under eight minutes. Each part prints its figures when it ends. If a part fails, the others
+# still run.
 #
 #     benchmarks/on_gpu.sh                      # all parts
 #     benchmarks/on_gpu.sh tests scoring        # these parts
 #
-# MINUTES is how long the last part pretrains; PREPARED is the folder that its texts were chosen into before.
+# MINUTES is the time of pretraining in the last part (quality), by default 2. PREPARED is a folder of texts that
+# `python -m benchmarks.quality --only-prepare --prepared FOLDER` has written.
 #
-# The machine needs torch with CUDA, transformers, accelerate, numpy and pytest for the first three parts, and for the
-# last one what benchmarks/quality.py names. It needs no network. SENTI_REAL_DATA is a folder of real reviews, as in
-# benchmarks/reviews.py; without it the reviews are made up, and the last part is left out.
+# The first three parts need torch with CUDA, transformers, accelerate, numpy and pytest. The last part also needs the
+# packages that benchmarks/quality.py and benchmarks/quality_texts.py import. No network is needed. SENTI_REAL_DATA is a
+# folder of real reviews, see benchmarks/reviews.py. Without it the reviews are synthetic, and the last part fails.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
-device=${DEVICE:-cuda} # with DEVICE=cpu and a tiny SHAPE the script can be tried anywhere
+device=${DEVICE:-cuda} # DEVICE=cpu with a tiny SHAPE (--layers 1 --hidden 32) tries the script without a GPU
 shape=${SHAPE:-}
 export PYTHONUNBUFFERED=1
 
-tests() { # packed and padded, bf16 and fp32, give the logits of transformers; memory runs out on purpose
+tests() { # packed and padded, bf16 and fp32, compared with transformers' logits; running out of memory
     "$python" -m pytest -q -p no:cacheprovider --confcutdir=tests/unit/scoring tests/unit/scoring/test_cuda.py
 }
 
-scoring() { # 100,000 long and short reviews beside transformers' pipeline and a bare chain of matrix products
+scoring() { # 100,000 long and short reviews, compared with transformers and with matrix products alone
     "$python" -m benchmarks.scoring --device "$device" --rounds 2 --slow-rows 512 $shape
 }
 
-training() { # optimiser steps of BERT-base, the product's Trainer beside a tutorial's loop
+training() { # optimiser steps of BERT-base: the product's Trainer compared with a tutorial's loop
     "$python" -m benchmarks.training --device "$device" --rounds 2 $shape
 }
 
-quality() { # pretraining on unlabelled reviews, then fine-tuning, beside TF-IDF on the same unseen reviews
+quality() { # pretraining on unlabelled reviews and fine-tuning, compared with TF-IDF on the same test rows
     "$python" -m benchmarks.quality --device "$device" --minutes "${MINUTES:-2}" ${PREPARED:+--prepared "$PREPARED"} $shape
 }
 

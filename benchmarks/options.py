@@ -1,4 +1,4 @@
-"""The options that the measurements share."""
+"""Command-line options and logging that all measurements share."""
 
 import argparse
 import logging
@@ -10,37 +10,46 @@ from transformers.utils import logging as transformers_logging
 from benchmarks.reviews import MIXES
 
 
-def parser(program: str, description: str | None) -> argparse.ArgumentParser:
-    """A parser that knows them."""
-    own = argparse.ArgumentParser(program, description=(description or "").partition("\n")[0])
-    own.add_argument("--json", action="store_true", help="one JSON object in the place of tables")
-    own.add_argument("--layers", type=whole, default=12, help="of the BERT; default: %(default)s")
-    own.add_argument("--hidden", type=whole, default=768, help="width of the BERT; default: %(default)s")
-    own.add_argument("--rows", type=whole, help="reviews; more than there are: combinations of them on top")
-    own.add_argument(
-        "--rounds", type=whole, default=3, help="times that each contender's turn comes; default: %(default)s"
+def build_parser(program: str, description: str | None) -> argparse.ArgumentParser:
+    """A parser with the shared options. The help text shows the first line of ``description``."""
+    parser = argparse.ArgumentParser(program, description=(description or "").partition("\n")[0])
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
+    parser.add_argument("--layers", type=positive_int, default=12, help="layers of the BERT; default: %(default)s")
+    parser.add_argument("--hidden", type=positive_int, default=768, help="width of the BERT; default: %(default)s")
+    parser.add_argument(
+        "--rows",
+        type=positive_int,
+        help="number of reviews; if the source has fewer, the rest are combinations of two; default: by device",
     )
-    own.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    own.add_argument("--reviews-long", type=Path, metavar="FILE", help="ChnSentiCorp's train.tsv, or a file like it")
-    own.add_argument("--reviews-short", type=Path, metavar="FILE", help="waimai_10k.csv, or a file like it")
-    return own
+    parser.add_argument(
+        "--rounds", type=positive_int, default=3, help="times that each contender is measured; default: %(default)s"
+    )
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument(
+        "--reviews-long", type=Path, metavar="FILE", help="long reviews: ChnSentiCorp's train.tsv, or the same format"
+    )
+    parser.add_argument(
+        "--reviews-short", type=Path, metavar="FILE", help="short reviews: waimai_10k.csv, or the same format"
+    )
+    return parser
 
 
-def whole(value: str) -> int:
-    """The number that ``value`` spells, 1 or more."""
+def positive_int(value: str) -> int:
+    """``value`` as an integer, for argparse. Raises ``argparse.ArgumentTypeError`` below 1."""
     number = int(value)
     if number < 1:
         raise argparse.ArgumentTypeError(f"expected 1 or more, found {value}")
     return number
 
 
-def mixes(chosen: str) -> tuple[str, ...]:
-    return MIXES if chosen == "both" else (chosen,)
+def selected_mixes(choice: str) -> tuple[str, ...]:
+    """The mixes that a value of ``--mix`` stands for: ``long``, ``short`` or ``both``."""
+    return MIXES if choice == "both" else (choice,)
 
 
-def quieten() -> None:
-    """Progress to standard error; nothing of what libraries have to say but warnings."""
+def configure_logging() -> None:
+    """Logs progress of the benchmarks to standard error, and only warnings of other libraries."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("benchmarks").setLevel(logging.INFO)
-    warnings.simplefilter("ignore")  # those of exporters, on what they do not see in a model
+    warnings.simplefilter("ignore")  # model exporters warn about each operation that they cannot trace
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]

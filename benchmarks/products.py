@@ -1,4 +1,4 @@
-"""How fast the machine multiplies matrices and does nothing else: what every engine is a share of."""
+"""The speed of matrix products alone on this machine: the upper bound for every contender."""
 
 import time
 from collections.abc import Callable
@@ -15,33 +15,35 @@ from benchmarks.workload import Shape
 _SIZES = {"cpu": (1024, 2048, 4096), "cuda": (1024, 2048, 4096, 8192)}
 _CHAIN_TOKENS = (8_192, 16_384, 32_768, 65_536)
 _SECONDS = {"cpu": 0.4, "cuda": 0.1}
-"""At least, for each size."""
+"""Shortest time to repeat a product of one size, in seconds, by device."""
 
 
 def load_peaks(device: str) -> Callable[[], dict[str, float]]:
-    """A function that gives operations a second, the best of several square products, by precision.
+    """A function that returns operations per second by precision: the best over several sizes of square matrices.
 
-    fp32 and bf16 are torch's ``matmul``, bf16 where the machine has it. int8 is ONNX Runtime's ``MatMulInteger`` of
-    unsigned and signed bytes, on a CPU with that library. OpenVINO's own int8 product is not measured, and is faster on
-    some machines: a share of the int8 peak can then exceed 100 %.
+    fp32 and bf16 are torch's ``matmul``; bf16 only if the device has instructions for it. int8 is ONNX Runtime's
+    ``MatMulInteger`` (uint8 times int8), on a CPU with onnx and onnxruntime installed. OpenVINO's int8 product is not
+    measured. It is faster on some machines, so a contender can exceed 100 % of the int8 peak there.
     """
     dtypes = {"fp32": torch.float32} | ({"bf16": torch.bfloat16} if native_bf16(device) else {})
-    sizes = _SIZES[device]
-    products = {name: [(2.0 * n**3, _in_torch(n, dtype, device)) for n in sizes] for name, dtype in dtypes.items()}
+    widths = _SIZES[device]
+    products = {name: [(2.0 * n**3, _in_torch(n, dtype, device)) for n in widths] for name, dtype in dtypes.items()}
     if device == "cpu" and find_spec("onnx") and find_spec("onnxruntime"):
-        products["int8"] = [(2.0 * n**3, _in_onnx(n)) for n in sizes]
+        products["int8"] = [(2.0 * n**3, _in_onnx(n)) for n in widths]
 
     def measure() -> dict[str, float]:
-        return {name: max(flop / _fastest(product, device) for flop, product in of) for name, of in products.items()}
+        return {
+            name: max(flop / _fastest(product, device) for flop, product in sizes) for name, sizes in products.items()
+        }
 
     return measure
 
 
 def load_chain(shape: Shape, device: str) -> Callable[[], dict[int, float]]:
-    """A function that gives tokens a second of a model's bare products, by the tokens of a batch, in bf16.
+    """A function that returns tokens per second of a model's products alone, in bf16, by the tokens of a batch.
 
-    Four products a layer, as the engine has them: queries, keys and values in one, output, up and down. No attention,
-    no normalisation, no GELU, no biases.
+    Each layer has the four products of the engine: queries, keys and values in one product, output, up and down. There
+    is no attention, normalisation, GELU or bias.
     """
     h = shape.hidden
     widths = ((h, 3 * h), (h, h), (h, 4 * h), (4 * h, h))
@@ -54,27 +56,29 @@ def load_chain(shape: Shape, device: str) -> Callable[[], dict[int, float]]:
                 torch.matmul(left, right)
 
     def measure() -> dict[int, float]:
-        found = {}
+        rates = {}
         for tokens in _CHAIN_TOKENS:
             x = torch.randn((tokens, h), device=device, dtype=torch.bfloat16)
             inner = torch.randn((tokens, 4 * h), device=device, dtype=torch.bfloat16)
-            found[tokens] = tokens / _fastest(_timed(partial(chain, x, inner), device), device)
-        return found
+            rates[tokens] = tokens / _fastest(_timer(partial(chain, x, inner), device), device)
+        return rates
 
     return measure
 
 
 def chain_flop(shape: Shape) -> float:
-    """Operations of those products, a token."""
+    """Operations per token of the products in ``load_chain``."""
     return float(shape.layers * 2 * 12 * shape.hidden**2)
 
 
 def _in_torch(n: int, dtype: torch.dtype, device: str) -> Callable[[], float]:
+    """A timer of torch's product of two (n, n) matrices."""
     a, b = (torch.randn((n, n), device=device).to(dtype) for _ in range(2))
-    return _timed(lambda: torch.matmul(a, b), device)
+    return _timer(lambda: torch.matmul(a, b), device)
 
 
 def _in_onnx(n: int) -> Callable[[], float]:
+    """A timer of ONNX Runtime's product of two (n, n) matrices: uint8 times int8."""
     import onnx
     import onnxruntime  # type: ignore[import-untyped]
 
@@ -90,11 +94,11 @@ def _in_onnx(n: int) -> Callable[[], float]:
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     a = random.integers(0, 256, (n, n)).astype(np.uint8)
-    return _timed(lambda: session.run(None, {"a": a}), "cpu")
+    return _timer(lambda: session.run(None, {"a": a}), "cpu")
 
 
-def _timed(product: Callable[[], Any], device: str) -> Callable[[], float]:
-    """A function that gives the seconds of one call."""
+def _timer(product: Callable[[], Any], device: str) -> Callable[[], float]:
+    """A function that calls ``product`` once and returns the wall time in seconds, until the device has finished."""
 
     def seconds() -> float:
         if device == "cuda":
@@ -109,6 +113,7 @@ def _timed(product: Callable[[], Any], device: str) -> Callable[[], float]:
 
 
 def _fastest(seconds: Callable[[], float], device: str) -> float:
+    """The smallest result of ``seconds`` over repeated calls, for about ``_SECONDS[device]``."""
     until = time.perf_counter() + _SECONDS[device]
     fastest = seconds()
     while time.perf_counter() < until:

@@ -1,73 +1,55 @@
-"""How good a classifier this machine trains in a few minutes from random weights and real reviews, beside TF-IDF.
+"""Measure the quality of a classifier that is trained in a few minutes from random weights, compared with TF-IDF.
 
-A BERT with random weights is pretrained on unlabelled reviews for about the minutes given, fine-tuned on ChnSentiCorp,
-and compared with TF-IDF and logistic regression on the same unseen test rows. All of it by the product's own functions:
-which rows are test rows, which unlabelled reviews may be read, both trainings, the scorer, the intervals.
+A BERT with random weights is pretrained on unlabelled reviews for about ``--minutes``, then fine-tuned on ChnSentiCorp.
+The baseline is TF-IDF with logistic regression. Both are measured on the same unseen test rows. All steps are functions
+of the product: the splits, the selection of unlabelled reviews, both trainings, the scorer and the intervals.
 
     SENTI_REAL_DATA=FOLDER python -m benchmarks.quality --minutes 3
 
-Choosing the texts takes half a minute and needs no GPU: ``--only-prepare --prepared FOLDER`` does that before.
-
-The folder holds unlabelled.txt.gz (a review a line) and chnsenticorp/train.tsv (label and text_a, without quotes).
+Preparing the texts takes half a minute and needs no GPU. ``--only-prepare --prepared FOLDER`` does it in advance. For
+the files in SENTI_REAL_DATA see benchmarks/quality_texts.py.
 """
 
 import argparse
-import csv
-import gzip
 import json
 import logging
-import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as pq
-import torch
-from transformers import BertConfig, BertForMaskedLM
 from transformers.utils import logging as transformers_logging
 
-from benchmarks import machine, options
+from benchmarks import machine, options, quality_texts
+from benchmarks.quality_texts import ENCODER, MAX_LENGTH
 from benchmarks.reviews import SEED
-from benchmarks.tables import number, percent, say, table
-from benchmarks.workload import LONGEST, Shape
+from benchmarks.tables import number, percent, print_lines, table
+from benchmarks.workload import LONGEST, Shape, save_masked_lm
 from senti_tasks.config import GateConfig, PretrainConfig, TrainConfig
-from senti_tasks.corpus import leak_check, unlabelled
 from senti_tasks.corpus import snapshot as corpora
-from senti_tasks.corpus.near_duplicates import NearDuplicates, shingles
-from senti_tasks.corpus.snapshot import LabelledReview
-from senti_tasks.corpus.splits import decide
-from senti_tasks.corpus.unlabelled import Selection, UnlabelledText
-from senti_tasks.judging import intervals
+from senti_tasks.corpus.unlabelled import UnlabelledText
+from senti_tasks.judging import evaluation, intervals
 from senti_tasks.judging.baseline import Baseline
-from senti_tasks.judging.evaluation import measure as figures_of
 from senti_tasks.scoring import loading
 from senti_tasks.scoring.devices import device_named
-from senti_tasks.scoring.tokens import TextTokenizer
 from senti_tasks.training import fine_tuning, pretraining
 from senti_tasks.training.tokenizer.vocabulary import build_tokenizer
 
 log = logging.getLogger(__name__)
 
-_DUE = datetime(2026, 1, 1, tzinfo=UTC)
-_ENCODER = "pretrained:benchmark"
 _PROBE_STEPS = 20
-_ROWS = "rows.json"
-_READ = 256  # tokens of a review: 5 % of ChnSentiCorp are longer
-# Steps this few never see a text often enough to learn it by heart, so no dropout.
 _PRETRAINING: dict[str, Any] = {
-    "max_length": _READ,
+    "max_length": MAX_LENGTH,
     "warmup_fraction": 0.1,
-    "dropout": 0.0,
+    "dropout": 0.0,  # with so few steps the model sees each text only a few times, so it cannot overfit
     "seed": SEED,
 }
 _FINE_TUNING: dict[str, Any] = {
-    "max_length": _READ,
+    "max_length": MAX_LENGTH,
     "batch_size": 32,
     "epochs": 4,
     "patience": 4,
@@ -75,317 +57,240 @@ _FINE_TUNING: dict[str, Any] = {
     "seed": SEED,
 }
 
-Tell = Callable[[str], object]
+Progress = Callable[[str], object]
+"""Writes one line of progress."""
 
 
 @dataclass(frozen=True)
-class _Work:
-    """What every stage needs."""
+class _Workspace:
+    """The folders and the device of a measurement."""
 
     folder: Path
+    """Temporary files of the measurement."""
     prepared: Path
-    """Where the texts lie that ``prepare`` chose."""
+    """The folder that ``quality_texts.prepare`` fills."""
     device: str
-    tell: Tell
+    """``cpu`` or ``cuda``."""
+    progress: Progress
 
     @property
     def base(self) -> Path:
-        """Random weights and a tokenizer, as ``save_pretrained`` writes them."""
+        """Random weights and a tokenizer, in the format of ``save_pretrained``."""
         return self.folder / "base"
 
     @property
     def corpus(self) -> Path:
-        return self.prepared / "corpus"
+        return self.prepared / quality_texts.CORPUS
 
 
-def measure(arguments: argparse.Namespace, tell: Tell) -> dict[str, Any]:
-    """All figures. ``tell`` gets a line whenever there is one to tell. Raises ``SystemExit`` without the data."""
+def measure(arguments: argparse.Namespace, progress: Progress) -> dict[str, Any]:
+    """Runs the measurement and returns the figures as JSON values. Raises ``SystemExit`` if the data is missing."""
     with tempfile.TemporaryDirectory(prefix="senti-benchmark-") as name:
-        work = _Work(Path(name), arguments.prepared or Path(name), device_named(arguments.device).type, tell)
+        device = device_named(arguments.device).type
+        space = _Workspace(Path(name), arguments.prepared or Path(name), device, progress)
         shape = Shape(arguments.layers, arguments.hidden)
-        kept, rows = _prepared(work)
-        _write_base(work.base, shape, build_tokenizer([one.text for one in kept], LONGEST))
+        if not quality_texts.is_prepared(space.prepared):
+            quality_texts.prepare(space.prepared, progress)
+        texts, rows = quality_texts.load(space.prepared)
+        save_masked_lm(space.base, shape, build_tokenizer([one.text for one in texts], LONGEST))
         pretrained = _pretrain(
-            work, kept, 60 * arguments.minutes, arguments.pretraining_rate, arguments.pretraining_batch
+            space, texts, 60 * arguments.minutes, arguments.pretraining_rate, arguments.pretraining_batch
         )
-        bases: dict[str, tuple[str, Path | None]] = {"pretrained": (_ENCODER, work.folder / "encoder")}
+        bases: dict[str, tuple[str, Path | None]] = {"pretrained": (ENCODER, space.folder / "encoder")}
         if arguments.control:
-            bases["random"] = (str(work.base), None)
+            bases["random"] = (str(space.base), None)
         tuned = {
-            name: _fine_tune(work, name, base, encoder, arguments.fine_tuning_rate)
+            name: _fine_tune(space, name, base, encoder, arguments.fine_tuning_rate)
             for name, (base, encoder) in bases.items()
         }
         return {
-            "device": work.device,
+            "device": device,
             "shape": f"BERT: layers {shape.layers}, width {shape.hidden}, heads {shape.heads}",
             "rows": rows,
             "pretraining": pretrained,
             "fine_tuning": tuned,
-            **_judge(work, list(tuned)),
+            **_evaluate(space, list(tuned)),
         }
 
 
-def _file(name: str) -> Path:
-    root = os.environ.get("SENTI_REAL_DATA")
-    file = Path(root or "") / name
-    if not root or not file.is_file():
-        raise SystemExit(f"expected a folder with {name} in SENTI_REAL_DATA, found {root or 'nothing'}")
-    return file
+def _pretrain(
+    space: _Workspace, texts: Sequence[UnlabelledText], seconds: float, rate: float, batch: int
+) -> dict[str, Any]:
+    """Pretrains for about ``seconds``: as many whole epochs as fit, or one epoch on fewer texts if none fits.
 
-
-def _labelled() -> list[LabelledReview]:
-    with _file("chnsenticorp/train.tsv").open(encoding="utf-8-sig", newline="") as opened:
-        rows = list(csv.DictReader(opened, delimiter="\t", quoting=csv.QUOTE_NONE))
-    return [
-        LabelledReview(f"{at:06}", row["text_a"], int(row["label"]), None, _DUE - timedelta(seconds=len(rows) - at))
-        for at, row in enumerate(rows)
-    ]
-
-
-def _unlabelled() -> list[str]:
-    """In random order: the file has one kind of shop after the other."""
-    with gzip.open(_file("unlabelled.txt.gz"), "rt", encoding="utf-8") as opened:
-        texts = opened.read().split("\n")
-    return [texts[at] for at in np.random.default_rng(SEED).permutation(len(texts)).tolist()]
-
-
-def _prepared(work: _Work) -> tuple[list[UnlabelledText], dict[str, Any]]:
-    """The texts to pretrain on, and how many rows of each kind there are; chosen now, unless they were before."""
-    if not (work.prepared / _ROWS).is_file():
-        prepare(work.prepared, work.tell)
-    kept = pq.read_table(work.prepared / "chosen" / unlabelled.FILE).to_pylist()
-    return [UnlabelledText(**row) for row in kept], json.loads((work.prepared / _ROWS).read_text("utf-8"))
-
-
-def prepare(folder: Path, tell: Tell) -> None:
-    """Writes into ``folder`` the corpus to fine-tune on and the texts to pretrain on. Needs no GPU.
-
-    As the jobs do it: splits by hash, near-duplicates together; no text to pretrain on that is, or resembles, one of
-    validation or test.
+    ``rate`` is the peak learning rate and ``batch`` the number of texts per step.
     """
-    started = time.perf_counter()
-    labelled, texts = _labelled(), _unlabelled()
-    examples, dropped = corpora.clean(labelled)
-    of_key = {
-        one.content_hash: shingles(one.text)
-        for one in sorted(examples, key=lambda one: (one.created_at, one.content_hash))
-    }
-    splits = decide(of_key, [])
-    examples, apart = leak_check.keep_apart(examples, splits, of_key)
-    judging = NearDuplicates()
-    for key, split in splits.items():
-        if split != "train":
-            judging.add(key, of_key[key])
-    selection = Selection(judging, len(texts))
-    selection.offer([(f"{at:06}", text) for at, text in enumerate(texts)], lambda keys: splits)
-    found = unlabelled.write(selection, folder / "chosen")
-    kept = pq.read_table(folder / "chosen" / unlabelled.FILE).column("text").to_pylist()
-    tokenizer = build_tokenizer(kept, LONGEST)
-    both = (tokenizer, tokenizer)
-    summary = corpora.write(
-        examples, splits, dropped | apart, _DUE, _ENCODER, both, folder / "corpus", max_length=_READ
-    )
-    rows = {"labelled": summary["rows"], "unlabelled": found}
-    (folder / _ROWS).write_text(json.dumps(rows), "utf-8")
-    tell(f"texts: {rows}, vocabulary {len(tokenizer):,}, {time.perf_counter() - started:.0f} s")
-
-
-def _write_base(folder: Path, shape: Shape, tokenizer: Any) -> None:
-    torch.manual_seed(SEED)
-    model = BertForMaskedLM(
-        BertConfig(
-            vocab_size=len(tokenizer),
-            num_hidden_layers=shape.layers,
-            hidden_size=shape.hidden,
-            num_attention_heads=shape.heads,
-            intermediate_size=4 * shape.hidden,
-            max_position_embeddings=LONGEST,
-            pad_token_id=tokenizer.pad_token_id,
-            attention_probs_dropout_prob=0.0,  # it would shut out faster kernels
-        )
-    )
-    with torch.no_grad():
-        # Each layer begins close to the identity. As BERT is made, twelve layers learn nothing but how frequent tokens
-        # are for thousands of steps, and there are not that many.
-        for name, weight in model.named_parameters():
-            if name.endswith("output.dense.weight"):
-                weight.mul_((2 * shape.layers) ** -0.5)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-
-
-def _pretrain(work: _Work, kept: Sequence[UnlabelledText], seconds: float, rate: float, batch: int) -> dict[str, Any]:
-    """Pretrains for about ``seconds``: whole epochs, as many as fit; where none does, one of fewer texts."""
     config = {**_PRETRAINING, "learning_rate": rate, "batch_size": batch}
-    few = kept[: _PROBE_STEPS * batch]
-    for _ in range(2):  # the first one also starts the device
-        own, outside = _probe(work, few, PretrainConfig.from_json({**config, "epochs": 1}))
-    whole = own * len(kept) / len(few) + outside  # seconds of an epoch
-    epochs = max(1, int(seconds / whole))
-    texts = kept if whole <= seconds else kept[: max(len(few), int(len(few) * (seconds - outside) / own))]
-    expected = epochs * whole * len(texts) / len(kept)
-    work.tell(f"pretraining: {epochs} epochs of {len(texts):,} texts, {expected:.0f} s expected")
-    folder = work.folder / "texts"
-    tokens = _write_texts(folder, texts, work.base)
+    probe = texts[: _PROBE_STEPS * batch]
+    for _ in range(2):  # the first probe includes the start of the device; only the second one counts
+        probe_epoch, overhead = _probe(space, probe, PretrainConfig.from_json({**config, "epochs": 1}))
+    full_epoch = probe_epoch * len(texts) / len(probe) + overhead  # seconds of an epoch of all texts
+    epochs = max(1, int(seconds / full_epoch))
+    used = texts
+    if full_epoch > seconds:
+        used = texts[: max(len(probe), int(len(probe) * (seconds - overhead) / probe_epoch))]
+    expected = epochs * full_epoch * len(used) / len(texts)
+    space.progress(f"pretraining: {epochs} epochs of {len(used):,} texts, {expected:.0f} s expected")
+    folder = space.folder / "texts"
+    tokens = quality_texts.write(folder, used, space.base)
     last = time.perf_counter()
 
     def report(row: dict[str, Any]) -> None:
         nonlocal last
-        since, last = time.perf_counter() - last, time.perf_counter()
-        speed = f", {since:.1f} s, {tokens / since:,.0f} tokens/s" if row["epoch"] else ""
-        found = f"loss {row['loss']:.3f}, {percent(row['accuracy'])} of masked tokens"
-        work.tell(f"pretraining, epoch {row['epoch']}: {found}{speed}")
+        epoch_seconds, last = time.perf_counter() - last, time.perf_counter()
+        speed = f", {epoch_seconds:.1f} s, {tokens / epoch_seconds:,.0f} tokens/s" if row["epoch"] else ""
+        figures = f"loss {row['loss']:.3f}, accuracy on masked tokens {percent(row['accuracy'])}"
+        space.progress(f"pretraining, epoch {row['epoch']}: {figures}{speed}")
 
-    settled = PretrainConfig.from_json({**config, "epochs": epochs})
-    checkpoints, encoder = work.folder / "checkpoints", work.folder / "encoder"
-    result = pretraining.pretrain(folder, str(work.base), settled, checkpoints, encoder, report, work.device)
-    taken = result["seconds"]
-    work.tell(f"pretraining: {taken:.0f} s, {epochs * tokens / taken:,.0f} tokens/s, all in")
+    final = PretrainConfig.from_json({**config, "epochs": epochs})
+    checkpoints, encoder = space.folder / "checkpoints", space.folder / "encoder"
+    result = pretraining.pretrain(folder, str(space.base), final, checkpoints, encoder, report, space.device)
+    total = result["seconds"]
+    space.progress(f"pretraining: {total:.0f} s, {epochs * tokens / total:,.0f} tokens/s, evaluations included")
     return {
-        "config": settled.to_json(),
+        "config": final.to_json(),
         "texts": result["texts"],
-        "tokens_an_epoch": tokens,
+        "tokens_per_epoch": tokens,
         "steps": result["steps"],
-        "seconds": taken,
+        "seconds": total,
         "history": result["history"],
     }
 
 
-def _probe(work: _Work, texts: Sequence[UnlabelledText], config: PretrainConfig) -> tuple[float, float]:
-    """Seconds of an epoch of ``texts``, its evaluation included, and of what comes after it: a checkpoint for one."""
-    stamps: list[float] = []
-    with tempfile.TemporaryDirectory(dir=work.folder) as name:
+def _probe(space: _Workspace, texts: Sequence[UnlabelledText], config: PretrainConfig) -> tuple[float, float]:
+    """Seconds of one epoch of ``texts`` with its evaluation, and seconds of the work after it, such as a checkpoint."""
+    timestamps: list[float] = []
+    with tempfile.TemporaryDirectory(dir=space.folder) as name:
         folder = Path(name)
-        _write_texts(folder / "texts", texts, work.base)
-        places = (folder / "checkpoints", folder / "encoder")
+        quality_texts.write(folder / "texts", texts, space.base)
         pretraining.pretrain(
             folder / "texts",
-            str(work.base),
+            str(space.base),
             config,
-            *places,
-            report=lambda row: stamps.append(time.perf_counter()),
-            device=work.device,
+            folder / "checkpoints",
+            folder / "encoder",
+            report=lambda row: timestamps.append(time.perf_counter()),
+            device=space.device,
         )
         ended = time.perf_counter()
-    before, after = stamps
-    return after - before, ended - after
+    before_epoch, after_epoch = timestamps
+    return after_epoch - before_epoch, ended - after_epoch
 
 
-def _write_texts(folder: Path, texts: Sequence[UnlabelledText], base: Path) -> int:
-    """Writes ``texts``, which are chosen already, into ``folder``; gives the tokens that an epoch reads."""
-    chosen = Selection(NearDuplicates(), len(texts))
-    chosen.offer([(one.review_id, one.text) for one in texts], lambda keys: dict.fromkeys(keys, "train"))
-    unlabelled.write(chosen, folder)
-    train, _ = unlabelled.load(folder, PretrainConfig().held_out_share)
-    tokenizer = TextTokenizer.load(base)
-    tokenizer.max_length = _READ
-    return int(tokenizer.encode(train).lengths.sum())
+def _fine_tune(space: _Workspace, name: str, base: str, encoder: Path | None, rate: float) -> dict[str, Any]:
+    """Fine-tunes ``base`` and writes the classifier into ``space.folder / name``.
 
+    If ``encoder`` is given, it is the folder of the pretrained weights, and ``base`` is their name.
+    """
 
-def _fine_tune(work: _Work, name: str, base: str, encoder: Path | None, rate: float) -> dict[str, Any]:
     def report(row: dict[str, Any]) -> None:
-        work.tell(
+        space.progress(
             f"fine-tuning, {name}, epoch {row['epoch']}: training loss {row['train_loss']:.3f}, validation accuracy "
             f"{percent(row['accuracy'])}, macro-F1 {percent(row['macro_f1'])}"
         )
 
     config = TrainConfig.from_json({**_FINE_TUNING, "learning_rate": rate})
+    checkpoints, output = space.folder / "checkpoints", space.folder / name
     result = fine_tuning.train(
-        work.corpus,
-        base,
-        config,
-        work.folder / "checkpoints",
-        work.folder / name,
-        report,
-        work.device,
-        base_folder=encoder,
+        space.corpus, base, config, checkpoints, output, report, space.device, base_folder=encoder
     )
-    work.tell(f"fine-tuning, {name}: {result['steps']} steps, {result['seconds']:.0f} s, evaluations included")
+    space.progress(f"fine-tuning, {name}: {result['steps']} steps, {result['seconds']:.0f} s, evaluations included")
     return {field: result[field] for field in ("config", "steps", "seconds", "best_epoch", "history")}
 
 
-def _judge(work: _Work, tuned: Sequence[str]) -> dict[str, Any]:
-    """Figures of each model on the test rows, and what it is better by than TF-IDF, with both bounds."""
-    data = corpora.load(work.corpus)
+def _evaluate(space: _Workspace, tuned: Sequence[str]) -> dict[str, Any]:
+    """The figures of each model and of TF-IDF on the test rows, and each model's difference from TF-IDF."""
+    data = corpora.load(space.corpus)
     texts, labels = list(data["test"]["text"]), np.asarray(data["test"]["label"])
-    found = {name: loading.load(work.folder / name, device=work.device).predict(texts).complete for name in tuned}
+    probabilities = {
+        name: loading.load(space.folder / name, device=space.device).predict(texts).complete for name in tuned
+    }
     started = time.perf_counter()
-    simple = Baseline().fit(list(data["train"]["text"]), list(data["train"]["label"]))
-    work.tell(f"TF-IDF and logistic regression: {time.perf_counter() - started:.0f} s")
-    found["tf-idf"] = simple.predict(texts)
-    figures = {name: figures_of(labels, probabilities) for name, probabilities in found.items()}
-    answers = {name: probabilities.argmax(axis=1) for name, probabilities in found.items()}
+    baseline = Baseline().fit(list(data["train"]["text"]), list(data["train"]["label"]))
+    space.progress(f"TF-IDF and logistic regression: {time.perf_counter() - started:.0f} s")
+    probabilities["tf-idf"] = baseline.predict(texts)
+    figures = {name: evaluation.measure(labels, array) for name, array in probabilities.items()}
+    predicted = {name: array.argmax(axis=1) for name, array in probabilities.items()}
     return {
         "test": {
             name: {kind: of[kind] for kind in ("accuracy", "macro_f1", "log_loss")} for name, of in figures.items()
         },
-        "against_tf_idf": {name: _difference(labels, answers[name], answers["tf-idf"]) for name in tuned},
+        "against_tf_idf": {name: _difference(labels, predicted[name], predicted["tf-idf"]) for name in tuned},
     }
 
 
 def _difference(
     labels: npt.NDArray[np.int64], own: npt.NDArray[np.int64], other: npt.NDArray[np.int64]
 ) -> dict[str, list[float]]:
-    """[difference, lower bound, upper bound] of accuracy and of macro-F1; the bounds as the gate's, one-sided each."""
+    """How much better ``own`` is than ``other``: [difference, lower bound, upper bound] of accuracy and macro-F1.
+
+    The three arrays are labels of the same rows: (n,), int64. The bounds are one-sided, at the gate's confidence.
+    """
     confidence, n = GateConfig().confidence, len(labels)
     only_own = int(((own == labels) & (other != labels)).sum())
     only_other = int(((own != labels) & (other == labels)).sum())
     bounds = [bound(only_own, only_other, n, confidence) for bound in (intervals.lower_bound, intervals.upper_bound)]
     difference, lower, _ = intervals.macro_f1_difference(labels, own, other, 2, confidence)
-    _, lower_of_other, _ = intervals.macro_f1_difference(labels, other, own, 2, confidence)
-    return {"accuracy": [(only_own - only_other) / n, *bounds], "macro_f1": [difference, lower, -lower_of_other]}
+    # The upper bound is the negative of the lower bound of the reversed difference.
+    _, reversed_lower, _ = intervals.macro_f1_difference(labels, other, own, 2, confidence)
+    return {"accuracy": [(only_own - only_other) / n, *bounds], "macro_f1": [difference, lower, -reversed_lower]}
 
 
-def show(found: dict[str, Any]) -> None:
-    """Writes the figures of the test rows as Markdown."""
+def show(results: dict[str, Any]) -> None:
+    """Prints the figures on the test rows as Markdown."""
     head = ("model", "accuracy", "macro-F1", "log loss", "accuracy − TF-IDF", "macro-F1 − TF-IDF")
     rows = []
-    for name, of in found["test"].items():
-        differences = found["against_tf_idf"].get(name)
+    for name, of in results["test"].items():
+        differences = results["against_tf_idf"].get(name)
         cells = [_points(differences[kind]) for kind in ("accuracy", "macro_f1")] if differences else ["–", "–"]
         rows.append([name, percent(of["accuracy"]), percent(of["macro_f1"]), number(of["log_loss"]), *cells])
-    rate = GateConfig().confidence
-    say(
+    print_lines(
         "",
-        f"## Quality after {found['pretraining']['seconds']:.0f} s of pretraining on {found['device']}",
+        f"## Quality after {results['pretraining']['seconds']:.0f} s of pretraining on {results['device']}",
         "",
-        f"{found['shape']}; {found['rows']['labelled']['test']:,} unseen reviews of ChnSentiCorp. In brackets: bounds "
-        f"of the difference in points, each one-sided at {rate:.0%}.",
+        f"{results['shape']}; {results['rows']['labelled']['test']:,} unseen reviews of ChnSentiCorp. Differences are "
+        f"in percentage points, in brackets their bounds, each one-sided at {GateConfig().confidence:.0%}.",
         "",
         *table(head, rows),
     )
 
 
 def _points(values: Sequence[float]) -> str:
+    """[difference, lower bound, upper bound], as shares, in percentage points."""
     middle, low, high = (f"{100 * value:+.1f}" for value in values)
     return f"{middle} [{low}, {high}]"
 
 
 def main() -> None:
-    options.quieten()
-    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # heads that start random are no news
-    parser = options.parser("python -m benchmarks.quality", __doc__)
-    parser.add_argument("--minutes", type=float, default=3, help="of pretraining, about; default: %(default)s")
-    parser.add_argument("--pretraining-rate", type=float, default=4e-4, help="peak learning rate; default: %(default)s")
-    parser.add_argument("--pretraining-batch", type=options.whole, default=128, help="texts; default: %(default)s")
-    parser.add_argument("--fine-tuning-rate", type=float, default=7e-5, help="peak learning rate; default: %(default)s")
-    parser.add_argument("--control", action="store_true", help="fine-tunes the random weights too, for comparison")
+    options.configure_logging()
+    # transformers warns that the classifier's head starts with random weights, which is intended.
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    parser = options.build_parser("python -m benchmarks.quality", __doc__)
     parser.add_argument(
-        "--prepared", type=Path, metavar="FOLDER", help="the texts chosen there; chosen now if it is new"
+        "--minutes", type=float, default=3, help="approximate time of pretraining; default: %(default)s"
     )
-    parser.add_argument("--only-prepare", action="store_true", help="choose the texts for --prepared, and no more")
+    parser.add_argument("--pretraining-rate", type=float, default=4e-4, help="peak learning rate; default: %(default)s")
+    parser.add_argument(
+        "--pretraining-batch", type=options.positive_int, default=128, help="texts per step; default: %(default)s"
+    )
+    parser.add_argument("--fine-tuning-rate", type=float, default=7e-5, help="peak learning rate; default: %(default)s")
+    parser.add_argument("--control", action="store_true", help="also fine-tune the random weights, for comparison")
+    parser.add_argument(
+        "--prepared", type=Path, metavar="FOLDER", help="folder of prepared texts; filled now if it has none"
+    )
+    parser.add_argument("--only-prepare", action="store_true", help="prepare the texts in --prepared, then stop")
     arguments = parser.parse_args()
     if arguments.only_prepare:
-        prepare(arguments.prepared, say)
+        quality_texts.prepare(arguments.prepared, print_lines)
         return
-    described = machine.describe()
+    description = machine.describe()
     if not arguments.json:
-        say(*machine.lines(described), "")
-    found = measure(arguments, log.info if arguments.json else say)
+        print_lines(*machine.lines(description), "")
+    results = measure(arguments, log.info if arguments.json else print_lines)
     if arguments.json:
-        say(json.dumps({**described, "quality": found}, indent=2))
+        print_lines(json.dumps({**description, "quality": results}, indent=2))
     else:
-        show(found)
+        show(results)
 
 
 if __name__ == "__main__":

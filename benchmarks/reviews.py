@@ -1,6 +1,6 @@
-"""The reviews that measurements are taken on: real ones where they are at hand, else made up to the same lengths.
+"""The reviews of a measurement: real ones if a file is given, else synthetic ones with the same lengths.
 
-Real texts belong to their authors: they stay in memory, and go to other processes through pipes.
+Real texts belong to their authors: this module keeps them in memory only, and workers get them through pipes.
 """
 
 import csv
@@ -19,37 +19,43 @@ SEED = 2026
 MIXES = ("long", "short")
 _FILES = {"long": "chnsenticorp/train.tsv", "short": "waimai_10k.csv"}
 _COLUMNS = ("text_a", "review", "text")
-# Lognormal lengths in characters: median and spread. Long: mean 113, 95 % under 275, up to 1,500, as ChnSentiCorp has
-# them. Short: mean 25, as Waimai has them.
+# Log-normal lengths in characters: median, sigma and maximum. Long is fitted to ChnSentiCorp (mean 113, 95 % below 275,
+# up to 1,500), short to waimai_10k (mean 25).
 _LENGTHS = {"long": (90, 0.68, 1_500), "short": (20, 0.67, 460)}
-_OWN = Path(__file__).parents[1] / "local" / "reviews.csv"
+_CHARACTERS_FROM = Path(__file__).parents[1] / "local" / "reviews.csv"
 
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """Reviews to draw from."""
+    """A source of reviews."""
 
     source: str
-    """Where they are from, in words; it says ``synthetic`` when they are made up."""
+    """A description of the source. It starts with ``real`` or ``synthetic``."""
     texts: list[str]
-    """Normalised, none blank, all different, in the order of the source."""
+    """Normalised, not blank, all different, in the order of the source."""
 
     def draw(self, rows: int, seed: int = SEED) -> list[str]:
-        """``rows`` different texts in random order. Where there are too few, combinations of two come on top."""
+        """``rows`` different texts in random order.
+
+        If the source has fewer, the rest are combinations of two texts. Raises ``SystemExit`` if that is not enough.
+        """
         random = np.random.default_rng(seed)
         drawn = [self.texts[at] for at in random.permutation(len(self.texts))[:rows].tolist()]
         if len(drawn) < rows:
             drawn = _first_different([*drawn, *_combinations(self.texts, random, 2 * rows + 100)], rows)
             drawn = [drawn[at] for at in random.permutation(len(drawn)).tolist()]
         if len(drawn) < rows:
-            raise SystemExit(f"{self.source}: {len(self.texts)} different reviews are too few to make {rows} of them")
+            raise SystemExit(
+                f"{self.source}: expected enough reviews to combine into {rows}, found {len(self.texts)}: lower --rows"
+            )
         return drawn
 
 
 def corpus(mix: str, file: Path | None = None, rows: int = 1_000) -> Corpus:
-    """Reviews of the mix ``long`` or ``short``: of ``file``, else of $SENTI_REAL_DATA, else ``rows`` made-up ones.
+    """The reviews of a mix (``long`` or ``short``).
 
-    A .tsv file has no quotes, a .csv file has; the texts are in the column text_a, review or text.
+    They are read from ``file``, else from $SENTI_REAL_DATA; without either they are ``rows`` synthetic reviews. A .tsv
+    file is read without quotes, a .csv file with quotes. The texts are in the column text_a, review or text.
     """
     if file is None and (real := os.environ.get("SENTI_REAL_DATA")):
         file = Path(real) / _FILES[mix]
@@ -59,7 +65,7 @@ def corpus(mix: str, file: Path | None = None, rows: int = 1_000) -> Corpus:
 
 
 def unlabelled(rows: int) -> Corpus:
-    """The mixed reviews of $SENTI_REAL_DATA/unlabelled.txt.gz (mean 45 characters), else ``rows`` made-up ones."""
+    """All reviews of $SENTI_REAL_DATA/unlabelled.txt.gz (mean 45 characters), else ``rows`` synthetic ones."""
     if real := os.environ.get("SENTI_REAL_DATA"):
         with gzip.open(Path(real) / "unlabelled.txt.gz", "rt", encoding="utf-8") as file:
             return Corpus("real, unlabelled.txt.gz", _first_different(file))
@@ -68,24 +74,25 @@ def unlabelled(rows: int) -> Corpus:
 
 
 def synthetic(mix: str, rows: int, seed: int = SEED) -> list[str]:
-    """``rows`` different strings with the lengths of ``mix``, of the characters of local/reviews.csv at random."""
-    with _OWN.open(encoding="utf-8", newline="") as file:
+    """``rows`` different strings of random characters from local/reviews.csv, with the lengths of ``mix``."""
+    with _CHARACTERS_FROM.open(encoding="utf-8", newline="") as file:
         characters = np.array(list("".join(row["review"] for row in csv.DictReader(file))))
-    median, spread, longest = _LENGTHS[mix]
+    median, sigma, longest = _LENGTHS[mix]
     random = np.random.default_rng([seed, MIXES.index(mix)])
 
-    def made() -> Iterator[str]:
+    def strings() -> Iterator[str]:
         while True:
-            length = int(np.clip(median * np.exp(spread * random.standard_normal()), 4, longest))
+            length = int(np.clip(median * np.exp(sigma * random.standard_normal()), 4, longest))
             yield "".join(random.choice(characters, length))
 
-    return _first_different(made(), rows)
+    return _first_different(strings(), rows)
 
 
-def thinned(lengths: npt.NDArray[np.int64], rows: int, seed: int = SEED) -> npt.NDArray[np.int64]:
-    """Positions of ``rows`` texts, in order, whose lengths are distributed as those of all.
+def sample_by_length(lengths: npt.NDArray[np.int64], rows: int, seed: int = SEED) -> npt.NDArray[np.int64]:
+    """Positions of a sample of ``rows`` texts with the same distribution of lengths: (rows,), int64, ascending.
 
-    A systematic sample: sorted by length, one at random out of each of ``rows`` neighbourhoods of like size.
+    ``lengths`` are those of all texts: (n,), int64, n at least ``rows``. The texts are sorted by length and divided
+    into ``rows`` groups of equal size; one text is drawn at random from each group.
     """
     borders = np.arange(rows + 1) * len(lengths) // rows
     chosen = np.random.default_rng(seed).integers(borders[:-1], borders[1:])
@@ -93,6 +100,7 @@ def thinned(lengths: npt.NDArray[np.int64], rows: int, seed: int = SEED) -> npt.
 
 
 def _column_of(file: Path) -> Iterator[str]:
+    """The texts of ``file``, in order. Raises ``SystemExit`` if no column has one of the expected names."""
     tabs = file.suffix == ".tsv"
     with file.open(encoding="utf-8-sig", newline="") as opened:
         rows = csv.DictReader(
@@ -100,13 +108,16 @@ def _column_of(file: Path) -> Iterator[str]:
         )
         column = next((name for name in _COLUMNS if name in (rows.fieldnames or ())), None)
         if column is None:
-            raise SystemExit(f"{file} has the columns {rows.fieldnames}: expected one of {', '.join(_COLUMNS)}")
+            raise SystemExit(f"{file}: expected a column {' or '.join(_COLUMNS)}, found {rows.fieldnames}")
         for row in rows:
             yield row[column] or ""
 
 
 def _first_different(texts: Iterable[str], most: int | None = None) -> list[str]:
-    """Normalised, without blank ones and those that differ from one before in upper and lower case alone."""
+    """The first ``most`` different texts (all for ``None``), normalised, in order.
+
+    Blank or unusable texts are left out. Texts that differ only in upper and lower case count as the same.
+    """
     kept: dict[str, str] = {}
     for text in texts:
         if most is not None and len(kept) == most:
@@ -118,7 +129,10 @@ def _first_different(texts: Iterable[str], most: int | None = None) -> list[str]
 
 
 def _combinations(texts: Sequence[str], random: np.random.Generator, count: int) -> Iterator[str]:
-    """The first half of one text and the second half of another: lengths are distributed much as before."""
+    """``count`` random combinations: the first half of one text and the second half of another.
+
+    The distribution of lengths stays about the same.
+    """
     for one, other in random.integers(len(texts), size=(count, 2)).tolist():
         first, second = texts[one], texts[other]
         yield first[: (len(first) + 1) // 2] + second[len(second) // 2 :]

@@ -1,8 +1,8 @@
-"""How many reviews a second this machine scores: this project's engine beside what tutorials and other engines do.
+"""Measure scoring in reviews per second: this project's engine compared with tutorials and other engines.
 
-All contenders score the same reviews with the same randomly initialised BERT classifier, in turns, round by round; each
-starts at the texts and ends at probabilities. Files: ``--reviews-long`` and ``--reviews-short``, else those below
-``$SENTI_REAL_DATA``, else synthetic reviews with the same lengths.
+All contenders score the same reviews with the same randomly initialised BERT classifier. They alternate round by round.
+The input of a contender is texts, its output probabilities. The reviews are read from ``--reviews-long`` and
+``--reviews-short``, else from ``$SENTI_REAL_DATA``; otherwise they are synthetic, with the same lengths.
 
     python -m benchmarks.scoring --mix long --rows 192
     python -m benchmarks.scoring --throughput
@@ -23,7 +23,7 @@ from benchmarks.comparison import Workload, compare
 from benchmarks.contenders import Contender, Job
 from benchmarks.lineup import lineup
 from benchmarks.reviews import SEED, corpus
-from benchmarks.tables import number, percent, say, table
+from benchmarks.tables import number, percent, print_lines, table
 from benchmarks.workload import Shape, save_model
 from senti_tasks.scoring.devices import device_named, fastest_variants
 from senti_tasks.scoring.tokens import TextTokenizer
@@ -40,16 +40,21 @@ _HEAD = (
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The figures of each mix that is asked for."""
+    """Measures the selected contenders on each mix and returns the figures as JSON values.
+
+    Raises ``SystemExit`` for an unknown contender.
+    """
     device = device_named(arguments.device).type
-    contenders = _chosen(arguments.only, device)
+    contenders = _select(arguments.only, device)
     shape = Shape(arguments.layers, arguments.hidden)
     return {
         "device": device,
         "shape": str(shape),
-        "preferred_forms": fastest_variants(device),
+        "preferred_variants": fastest_variants(device),
         "rounds": arguments.rounds,
-        "mixes": {mix: _measure(mix, arguments, contenders, shape, device) for mix in options.mixes(arguments.mix)},
+        "mixes": {
+            mix: _measure(mix, arguments, contenders, shape, device) for mix in options.selected_mixes(arguments.mix)
+        },
     }
 
 
@@ -69,7 +74,7 @@ def _measure(
         job = Job(model, variants, device, rows, float(lengths.mean()))
         calibration = source.draw(min(_CALIBRATION_ROWS, len(source.texts)), SEED + 1)
         log.info("%s: %d reviews, %s", mix, rows, source.source)
-        found = compare(contenders, job, shape, Workload(texts, lengths, slow_rows), calibration, arguments.rounds)
+        figures = compare(contenders, job, shape, Workload(texts, lengths, slow_rows), calibration, arguments.rounds)
     quantiles = {f"p{share}": int(np.quantile(lengths, share / 100)) for share in (5, 50, 95)}
     return {
         "source": source.source,
@@ -77,60 +82,64 @@ def _measure(
         "rows": rows,
         "slow_rows": slow_rows,
         "tokens": {"all": int(lengths.sum()), "mean": float(lengths.mean()), **quantiles, "max": int(lengths.max())},
-        **found,
+        **figures,
     }
 
 
-def _chosen(only: str | None, device: str) -> list[Contender]:
+def _select(only: str | None, device: str) -> list[Contender]:
+    """The contenders named in ``only``, separated by commas; all for ``None``. Raises ``SystemExit`` for others."""
     contenders = lineup(device)
     known = [contender.name for contender in contenders]
     wanted = known if only is None else only.split(",")
     if unknown := sorted(set(wanted) - set(known)):
-        raise SystemExit(f"--only {','.join(unknown)}: on {device} the contenders are {', '.join(known)}")
+        raise SystemExit(f"--only: expected contenders on {device} ({', '.join(known)}), found {','.join(unknown)}")
     return [contender for contender in contenders if contender.name in wanted]
 
 
-def show(found: dict[str, Any]) -> None:
-    """Writes the figures as Markdown."""
-    say(
+def show(results: dict[str, Any]) -> None:
+    """Prints the result of ``measure`` as Markdown."""
+    print_lines(
         "",
-        f"## Scoring on {found['device']}",
+        f"## Scoring on {results['device']}",
         "",
-        f"{found['shape']}, random weights; rounds: {found['rounds']}. Left to choose, this engine takes the first of: "
-        f"{', '.join(found['preferred_forms'])}.",
+        f"{results['shape']}, random weights; rounds: {results['rounds']}. Variants that are fast on this device, the "
+        f"fastest first (the default is the first): {', '.join(results['preferred_variants'])}.",
     )
-    for mix, of in found["mixes"].items():
-        tokens = of["tokens"]
-        lengths = ", ".join(f"{name} {value:.0f}" for name, value in tokens.items() if name != "all")
-        peaks = ", ".join(f"{name} {number(peak)}" for name, peak in of["peaks_gflops"].items())
-        say(
-            "",
-            f"### {mix}: {of['rows']:,} reviews ({of['source']}; {tokens['all']:,} tokens: {lengths}; "
-            f"vocabulary {of['vocabulary']})",
-            "",
-            *table(_HEAD, [_row(one) for one in of["contenders"] if not one["skipped"]]),
-            "",
-            *(f"- {one['name']}: skipped: {one['skipped']}" for one in of["contenders"] if one["skipped"]),
-            *(
-                f"- {one['name']}: {one['what']}, {one['rows']:,} reviews"
-                for one in of["contenders"]
-                if not one["skipped"]
-            ),
-            f"- best square matrix product of the same run, GFLOP/s (int8: ONNX Runtime's MatMulInteger): {peaks}",
-        )
-        if of["bare_products"]:
-            head = ("bare products in bf16, tokens a batch", "reviews/s", "tokens/s", "GFLOP/s")
-            rows = [
-                [
-                    f"{one['batch_tokens']:,}",
-                    *(number(one[key]) for key in ("reviews_per_second", "tokens_per_second", "gflops")),
-                ]
-                for one in of["bare_products"]
+    for mix, figures in results["mixes"].items():
+        _show_mix(mix, figures)
+
+
+def _show_mix(mix: str, figures: dict[str, Any]) -> None:
+    tokens = figures["tokens"]
+    lengths = ", ".join(f"{name} {value:.0f}" for name, value in tokens.items() if name != "all")
+    peaks = ", ".join(f"{name} {number(peak)}" for name, peak in figures["peaks_gflops"].items())
+    skipped = [one for one in figures["contenders"] if one["skipped"]]
+    measured = [one for one in figures["contenders"] if not one["skipped"]]
+    print_lines(
+        "",
+        f"### {mix}: {figures['rows']:,} reviews ({figures['source']}; {tokens['all']:,} tokens, per review: "
+        f"{lengths}; vocabulary: {figures['vocabulary']})",
+        "",
+        *table(_HEAD, [_row(one) for one in measured]),
+        "",
+        *(f"- {one['name']}: skipped: {one['skipped']}" for one in skipped),
+        *(f"- {one['name']}: {one['what']}, {one['rows']:,} reviews" for one in measured),
+        f"- fastest square matrix product in this run, GFLOP/s (int8: ONNX Runtime's MatMulInteger): {peaks}",
+    )
+    if figures["bare_products"]:
+        head = ("matrix products of the model alone, bf16: tokens per batch", "reviews/s", "tokens/s", "GFLOP/s")
+        rows = [
+            [
+                f"{one['batch_tokens']:,}",
+                *(number(one[key]) for key in ("reviews_per_second", "tokens_per_second", "gflops")),
             ]
-            say("", *table(head, rows))
-        if of["packed_padded_agreement"] is not None:
-            say("", f"Same label packed and padded, both in bf16: {percent(of['packed_padded_agreement'])}.")
-        say("", *_legend(of))
+            for one in figures["bare_products"]
+        ]
+        print_lines("", *table(head, rows))
+    if figures["packed_padded_agreement"] is not None:
+        agreement = percent(figures["packed_padded_agreement"])
+        print_lines("", f"Texts with the same label packed and padded, both in bf16: {agreement}.")
+    print_lines("", *_legend(figures))
 
 
 def _row(one: dict[str, Any]) -> list[str]:
@@ -152,47 +161,57 @@ def _row(one: dict[str, Any]) -> list[str]:
     ]
 
 
-def _legend(of: dict[str, Any]) -> list[str]:
-    spread = number(of["spread"])
+def _legend(figures: dict[str, Any]) -> list[str]:
+    spread = number(figures["spread"])
     return [
-        f"- tutorial and pipeline score a sample of {of['slow_rows']:,} of the reviews, drawn evenly over their length",
-        "- figures are medians of the rounds; best and of peak are of the best round; useful counts real tokens only",
-        "- × tutorial: tokens a second, round by round; × by CPU time: tokens a CPU second, which says more where",
-        "  others use the cores too (on CUDA it is the host's alone); cores: CPU seconds a second",
-        "- same labels and ΔP: against the tutorial, on its sample. With random weights all texts look alike",
-        f"  (P(positive) has a standard deviation of {spread}): labels hang on tiny differences or are all the same:",
-        "  agreement says that nothing is broken, and nothing about a trained model",
-        "- MB: of the contender's own process (RSS), rise without Python and its libraries; on CUDA, torch's there",
+        f"- slow contenders (tutorial, pipeline; on CUDA also sorted-bf16) score a sample of {figures['slow_rows']:,}",
+        "  reviews with the same distribution of lengths",
+        "- figures are medians over the rounds; best and of peak are from the fastest round",
+        "- useful GFLOP/s counts real tokens only, no padding; of peak: share of the fastest square matrix product",
+        "- × tutorial: ratio of tokens per second, median over the rounds; × by CPU time: ratio of tokens per second",
+        "  of CPU time, more reliable if other programs use the cores (on CUDA: CPU time of the host only)",
+        "- cores: CPU seconds per second of wall time",
+        "- same labels, largest ΔP: compared with the tutorial, on its sample. With random weights all texts get",
+        f"  similar probabilities (standard deviation of P(positive): {spread}), so labels depend on tiny differences",
+        "  or are all the same. Use these columns to find errors only: they do not show the effect on a trained model",
+        "- peak MB: largest RSS of the contender's process; rise MB: the same without Python and its libraries; on",
+        "  CUDA both are the memory that torch allocates on the device",
     ]
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What ``measure`` reads beside the shared options."""
+    """Adds the options that ``measure`` reads in addition to the shared ones."""
     parser.add_argument("--mix", choices=("long", "short", "both"), default="both")
-    parser.add_argument("--only", metavar="NAME,...", help="these contenders alone")
+    parser.add_argument("--only", metavar="NAME,...", help="measure these contenders only; default: all")
     parser.add_argument(
-        "--slow-rows", type=options.whole, help="reviews that tutorial and pipeline get, at most --rows"
+        "--slow-rows",
+        type=options.positive_int,
+        help="reviews for the slow contenders (tutorial, pipeline; on CUDA also sorted-bf16), at most --rows",
     )
 
 
 def main() -> None:
-    options.quieten()
-    parser = options.parser("python -m benchmarks.scoring", __doc__)
+    options.configure_logging()
+    parser = options.build_parser("python -m benchmarks.scoring", __doc__)
     add_options(parser)
-    parser.add_argument("--throughput", action="store_true", help="a tiny model: how well tokenising is hidden")
+    parser.add_argument(
+        "--throughput",
+        action="store_true",
+        help="use a tiny model instead, and measure how much of the tokenising runs in parallel with scoring",
+    )
     arguments = parser.parse_args()
-    described = machine.describe()
+    description = machine.describe()
     if arguments.throughput:
         from benchmarks import throughput
 
-        key, found, show_it = "throughput", throughput.measure(arguments), throughput.show
+        key, results, show_results = "throughput", throughput.measure(arguments), throughput.show
     else:
-        key, found, show_it = "scoring", measure(arguments), show
+        key, results, show_results = "scoring", measure(arguments), show
     if arguments.json:
-        say(json.dumps({**described, key: found}, indent=2))
+        print_lines(json.dumps({**description, key: results}, indent=2))
     else:
-        say(*machine.lines(described))
-        show_it(found)
+        print_lines(*machine.lines(description))
+        show_results(results)
 
 
 if __name__ == "__main__":

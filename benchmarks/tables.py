@@ -1,17 +1,17 @@
-"""Figures for people: Markdown tables, aligned so that they also read well as plain text."""
+"""Output for people: Markdown tables, aligned so that they are readable as plain text too."""
 
 import sys
 from collections.abc import Sequence
 
 
-def say(*lines: str) -> None:
-    """Writes ``lines`` to standard output."""
+def print_lines(*lines: str) -> None:
+    """Writes ``lines`` to standard output and flushes it."""
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """The lines of a Markdown table. The first column is aligned to the left, figures to the right."""
+    """The lines of a Markdown table. The first column is aligned left, the others right."""
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
     marks = [":" + "-" * (widths[0] - 1), *("-" * (width - 1) + ":" for width in widths[1:])]
 
@@ -26,7 +26,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def number(value: float | None, unit: str = "") -> str:
-    """Three significant figures, with commas in what is large; a dash for ``None``."""
+    """``value`` with three significant figures, or with thousands separators from 100 on; a dash for ``None``."""
     if value is None:
         return "–"
     if abs(value) >= 100:
@@ -35,4 +35,5 @@ def number(value: float | None, unit: str = "") -> str:
 
 
 def percent(share: float | None) -> str:
+    """``share``, from 0 to 1, in percent with one decimal; a dash for ``None``."""
     return "–" if share is None else f"{100 * share:.1f} %"

@@ -1,9 +1,9 @@
-"""How many reviews a second this machine trains on: a tutorial's loop beside the product's Trainer.
+"""Measure training in reviews per second: a tutorial's loop compared with the product's Trainer.
 
-The tutorial: shuffled, batches of 16 padded to the longest, plain AdamW, fp32. The product: its ``ResumableTrainer``
-with the arguments that it fine-tunes with, so batches of reviews of like length, fused AdamW, gradients clipped, and
-bf16 autocast where the device multiplies in bf16. Both take whole optimiser steps on the same reviews, with the same
-weights to start from, in turns. Loading, evaluations and checkpoints are not in the times.
+The tutorial: shuffled, batches of 16 padded to the longest review, plain AdamW, fp32. The product: ``ResumableTrainer``
+with the arguments of fine-tuning, that is batches of reviews of similar length, fused AdamW, gradient clipping, and
+bf16 autocast if the device has bf16 instructions. All contenders alternate, take whole optimiser steps on the same
+reviews and start from the same weights. The times exclude loading, evaluations and checkpoints.
 
     python -m benchmarks.training --rows 96
 """
@@ -35,9 +35,9 @@ from transformers import (
 
 from benchmarks import machine, options
 from benchmarks.contenders import native_bf16
-from benchmarks.reviews import SEED, corpus, thinned
-from benchmarks.tables import number, percent, say, table
-from benchmarks.workers import Answer, worker
+from benchmarks.reviews import SEED, corpus, sample_by_length
+from benchmarks.tables import number, percent, print_lines, table
+from benchmarks.workers import Result, open_worker
 from benchmarks.workload import Shape, save_model
 from senti_tasks.config import TrainConfig
 from senti_tasks.scoring.devices import device_named
@@ -48,29 +48,29 @@ from senti_tasks.training.sampling import LengthGroupedSampler
 log = logging.getLogger(__name__)
 
 _ROWS = 16
-"""Reviews an optimiser step."""
+"""Reviews per optimiser step."""
 _POOL = 50 * _ROWS
-"""Reviews that the sampler sorts together: a block of fewer is made of batches out of a whole pool."""
-_BLOCK = {"cpu": 6 * _ROWS, "cuda": _POOL}
+"""Reviews that the sampler sorts together. A round with fewer reviews takes some of the batches of a whole pool."""
+_ROUND_ROWS = {"cpu": 6 * _ROWS, "cuda": _POOL}
 
 Batches = list[list[list[int]]]
-"""Token ids of each row of each batch."""
+"""Token ids of each review of each batch."""
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The figures of each mix that is asked for."""
+    """Measures all contenders on each selected mix and returns the figures as JSON values."""
     device = device_named(arguments.device).type
     shape = Shape(arguments.layers, arguments.hidden)
     return {
         "device": device,
         "shape": str(shape),
         "rounds": arguments.rounds,
-        "mixes": {mix: _measure(mix, arguments, shape, device) for mix in options.mixes(arguments.mix)},
+        "mixes": {mix: _measure(mix, arguments, shape, device) for mix in options.selected_mixes(arguments.mix)},
     }
 
 
 def _measure(mix: str, arguments: argparse.Namespace, shape: Shape, device: str) -> dict[str, Any]:
-    steps = max(1, (arguments.rows or _BLOCK[device]) // _ROWS)
+    steps = max(1, (arguments.rows or _ROUND_ROWS[device]) // _ROWS)
     pool = -(-steps * _ROWS // _POOL) * _POOL
     source = corpus(mix, getattr(arguments, f"reviews_{mix}"), pool)
     with tempfile.TemporaryDirectory(prefix="senti-benchmark-") as name:
@@ -80,7 +80,7 @@ def _measure(mix: str, arguments: argparse.Namespace, shape: Shape, device: str)
         rows = [ids.tolist() for ids in np.split(tokens.ids, tokens.offsets[1:-1])]
         grouped = _grouped(rows, steps)
         batches = {"tutorial": _shuffled(grouped), "product": grouped, "product-32": grouped}
-        answers = _take_turns(folder, device, batches, arguments.rounds)
+        results = _run_rounds(folder, device, batches, arguments.rounds)
     lengths = np.array([len(row) for batch in grouped for row in batch])
     return {
         "source": source.source,
@@ -89,26 +89,27 @@ def _measure(mix: str, arguments: argparse.Namespace, shape: Shape, device: str)
         "rows": len(lengths),
         "tokens": int(lengths.sum()),
         "bf16": native_bf16(device),
-        "contenders": [_figures(name, batches[name], answers, lengths) for name in batches],
+        "contenders": [_figures(name, batches[name], results, lengths) for name in batches],
     }
 
 
 def _grouped(rows: list[list[int]], steps: int) -> Batches:
-    """``steps`` batches as the product's sampler makes them of ``rows``, drawn evenly over their lengths."""
+    """``steps`` of the batches that the product's sampler makes from ``rows``, sampled evenly by length."""
     order = list(LengthGroupedSampler([len(row) for row in rows], _ROWS, SEED, epoch=lambda: 0))
     batches = [[rows[at] for at in order[start : start + _ROWS]] for start in range(0, len(order), _ROWS)]
-    return [batches[at] for at in thinned(np.array([max(map(len, batch)) for batch in batches]), steps)]
+    return [batches[at] for at in sample_by_length(np.array([max(map(len, batch)) for batch in batches]), steps)]
 
 
 def _shuffled(batches: Batches) -> Batches:
-    """The same rows in batches at random."""
+    """The rows of ``batches`` in random order, in batches of ``_ROWS``."""
     rows = [row for batch in batches for row in batch]
     order = np.random.default_rng(SEED).permutation(len(rows))
     return [[rows[at] for at in order[start : start + _ROWS]] for start in range(0, len(rows), _ROWS)]
 
 
-def _take_turns(folder: Path, device: str, batches: dict[str, Batches], rounds: int) -> dict[str, list[Answer]]:
-    answers: dict[str, list[Answer]] = {name: [] for name in batches}
+def _run_rounds(folder: Path, device: str, batches: dict[str, Batches], rounds: int) -> dict[str, list[Result]]:
+    """The result of each round by contender. The order of the contenders is reversed in every second round."""
+    results: dict[str, list[Result]] = {name: [] for name in batches}
     loads: dict[str, Callable[..., Callable[[Batches], float]]] = {
         "tutorial": load_tutorial,
         "product": partial(load_product, batch_size=_ROWS),
@@ -116,25 +117,25 @@ def _take_turns(folder: Path, device: str, batches: dict[str, Batches], rounds: 
     }
     with ExitStack() as open_workers:
         workers = {
-            name: open_workers.enter_context(worker(device, load, folder, device)) for name, load in loads.items()
+            name: open_workers.enter_context(open_worker(device, load, folder, device)) for name, load in loads.items()
         }
-        for name, at_work in workers.items():
-            uncounted = batches[name] if device == "cuda" else batches[name][:1]
-            log.info("%s: %d steps uncounted", name, len(uncounted))
-            at_work.ask(uncounted)
-        for number_ in range(rounds):
-            for name in list(workers)[:: -1 if number_ % 2 else 1]:
-                log.info("round %d of %d: %s", number_ + 1, rounds, name)
-                answers[name].append(workers[name].ask(batches[name]))
-    return answers
+        for name, worker in workers.items():
+            warm_up = batches[name] if device == "cuda" else batches[name][:1]
+            log.info("%s: warm-up of %d steps", name, len(warm_up))
+            worker.call(warm_up)
+        for round_ in range(rounds):
+            for name in list(workers)[:: -1 if round_ % 2 else 1]:
+                log.info("round %d of %d: %s", round_ + 1, rounds, name)
+                results[name].append(workers[name].call(batches[name]))
+    return results
 
 
 def load_tutorial(folder: Path, device: str) -> Callable[[Batches], float]:
-    """A function that takes a step on each batch, with labels in turns, and gives the seconds."""
+    """A function that takes one optimiser step per batch and returns the seconds. Labels alternate between 0 and 1."""
     model = _load(folder).to(device).train()
     optimiser = torch.optim.AdamW(model.parameters(), TrainConfig().learning_rate)
 
-    def take(batches: Batches) -> float:
+    def train(batches: Batches) -> float:
         torch.use_deterministic_algorithms(False)
         started = _now(device)
         for batch in batches:
@@ -144,35 +145,40 @@ def load_tutorial(folder: Path, device: str) -> Callable[[Batches], float]:
             optimiser.zero_grad()
         return _now(device) - started
 
-    return take
+    return train
 
 
 def load_product(folder: Path, device: str, batch_size: int) -> Callable[[Batches], float]:
-    """A function that trains for an epoch on the rows of the batches, with labels in turns, and gives the seconds."""
+    """A function that trains one epoch on the rows of the batches and returns the seconds.
+
+    Labels alternate between 0 and 1. The trainer makes its own batches of ``batch_size`` rows.
+    """
     config = TrainConfig(epochs=1, batch_size=batch_size, seed=SEED)
-    more = {"eval_strategy": "no", "save_strategy": "no", "disable_tqdm": True}
-    stopwatch = _Stopwatch(device)
+    extra = {"eval_strategy": "no", "save_strategy": "no", "disable_tqdm": True}
+    timer = _EpochTimer(device)
     trainer = ResumableTrainer(
         _load(folder),
-        args=arguments_for(config, folder / "checkpoints", device, **more),
+        args=arguments_for(config, folder / "checkpoints", device, **extra),
         data_collator=DataCollatorWithPadding(
             AutoTokenizer.from_pretrained(folder, local_files_only=True), pad_to_multiple_of=WIDTH_STEP
         ),
-        callbacks=[stopwatch],
+        callbacks=[timer],
     )
 
-    def take(batches: Batches) -> float:
-        torch.use_deterministic_algorithms(device == "cuda", warn_only=True)  # as ``arguments_for`` has it
+    def train(batches: Batches) -> float:
+        torch.use_deterministic_algorithms(
+            device == "cuda", warn_only=True
+        )  # the setting of ``arguments_for``; the tutorial changes it
         rows = [row for batch in batches for row in batch]
-        trainer.train_dataset = [{"input_ids": row, "labels": number_ % 2} for number_, row in enumerate(rows)]
+        trainer.train_dataset = [{"input_ids": row, "labels": position % 2} for position, row in enumerate(rows)]
         trainer.train()
-        return stopwatch.seconds
+        return timer.seconds
 
-    return take
+    return train
 
 
-class _Stopwatch(TrainerCallback):
-    """The seconds of a training's only epoch: from before its first batch is made to the end of its last step."""
+class _EpochTimer(TrainerCallback):
+    """Measures the seconds of a one-epoch training, from before its first batch is made to the end of its last step."""
 
     seconds: float
 
@@ -191,7 +197,7 @@ class _Stopwatch(TrainerCallback):
 
 
 def _now(device: str) -> float:
-    """Seconds on a clock, once ``device`` has done what it was given."""
+    """Time in seconds, after ``device`` has finished all its work."""
     if device == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter()
@@ -202,35 +208,41 @@ def _load(folder: Path) -> Any:
 
 
 def _inputs(batch: Sequence[list[int]], device: str) -> dict[str, Tensor]:
+    """Token ids and attention mask, padded to the longest row: (B, T), int64; alternating labels: (B,), int64."""
     lengths = torch.tensor([len(row) for row in batch])
-    read = torch.arange(int(lengths.max()))[None] < lengths[:, None]  # (B, T)
-    ids = torch.zeros(read.shape, dtype=torch.int64)
-    ids[read] = torch.tensor([token for row in batch for token in row])
+    mask = torch.arange(int(lengths.max()))[None] < lengths[:, None]  # (B, T)
+    ids = torch.zeros(mask.shape, dtype=torch.int64)
+    ids[mask] = torch.tensor([token for row in batch for token in row])
     labels = torch.arange(len(batch)) % 2
-    return {"input_ids": ids.to(device), "attention_mask": read.long().to(device), "labels": labels.to(device)}
+    return {"input_ids": ids.to(device), "attention_mask": mask.long().to(device), "labels": labels.to(device)}
 
 
 def _figures(
-    name: str, batches: Batches, answers: dict[str, list[Answer]], lengths: np.ndarray[Any, Any]
+    name: str, batches: Batches, results: dict[str, list[Result]], lengths: np.ndarray[Any, Any]
 ) -> dict[str, Any]:
-    seconds = [answer.value for answer in answers[name]]
+    seconds = [result.value for result in results[name]]
     padded = sum(len(batch) * max(map(len, batch)) for batch in batches)
-    pairs = zip(answers[name], answers["tutorial"], strict=True)
+    pairs = zip(results[name], results["tutorial"], strict=True)
     return {
         "name": name,
         "seconds": seconds,
         "reviews_per_second": {"median": len(lengths) / median(seconds), "best": len(lengths) / min(seconds)},
         "tokens_per_second": {"median": lengths.sum() / median(seconds), "best": lengths.sum() / min(seconds)},
         "padding": 1 - float(lengths.sum()) / padded,
-        "times_tutorial": median(slow.value / own.value for own, slow in pairs),
-        "peak_memory_mb": answers[name][-1].peak_bytes / 1e6,
+        "times_tutorial": median(tutorial.value / own.value for own, tutorial in pairs),
+        "peak_memory_mb": results[name][-1].peak_bytes / 1e6,
     }
 
 
-def show(found: dict[str, Any]) -> None:
-    """Writes the figures as Markdown."""
-    say("", f"## Training on {found['device']}", "", f"{found['shape']}, random weights; rounds: {found['rounds']}.")
-    for mix, of in found["mixes"].items():
+def show(results: dict[str, Any]) -> None:
+    """Prints the result of ``measure`` as Markdown."""
+    print_lines(
+        "",
+        f"## Training on {results['device']}",
+        "",
+        f"{results['shape']}, random weights; rounds: {results['rounds']}.",
+    )
+    for mix, figures in results["mixes"].items():
         head = ("contender", "reviews/s", "best", "tokens/s", "padding", "× tutorial", "peak MB")
         rows = [
             [
@@ -242,34 +254,34 @@ def show(found: dict[str, Any]) -> None:
                 number(one["times_tutorial"]),
                 number(one["peak_memory_mb"]),
             ]
-            for one in of["contenders"]
+            for one in figures["contenders"]
         ]
-        precision = "bf16 autocast" if of["bf16"] else "fp32"
-        say(
+        precision = "bf16 autocast" if figures["bf16"] else "fp32"
+        print_lines(
             "",
-            f"### {mix}: {of['steps']} steps on {of['rows']:,} reviews ({of['source']}; {of['tokens']:,} tokens; "
-            f"vocabulary {of['vocabulary']})",
+            f"### {mix}: {figures['steps']} steps on {figures['rows']:,} reviews ({figures['source']}; "
+            f"{figures['tokens']:,} tokens; vocabulary: {figures['vocabulary']})",
             "",
             *table(head, rows),
             "",
-            f"- tutorial: shuffled, batches of {_ROWS} padded to the longest, AdamW, fp32",
-            f"- product: its Trainer, grouped by length, fused AdamW, gradients clipped, {precision}; product-32: the",
-            f"  same with {2 * _ROWS} reviews a step, so half as many steps",
+            f"- tutorial: shuffled, batches of {_ROWS} padded to the longest review, AdamW, fp32",
+            f"- product: its Trainer, batches grouped by length, fused AdamW, gradient clipping, {precision}",
+            f"- product-32: the same with {2 * _ROWS} reviews per step, so half as many steps",
         )
 
 
 def main() -> None:
-    options.quieten()
-    parser = options.parser("python -m benchmarks.training", __doc__)
+    options.configure_logging()
+    parser = options.build_parser("python -m benchmarks.training", __doc__)
     parser.add_argument("--mix", choices=("long", "short", "both"), default="long")
     arguments = parser.parse_args()
-    described = machine.describe()
-    found = measure(arguments)
+    description = machine.describe()
+    results = measure(arguments)
     if arguments.json:
-        say(json.dumps({**described, "training": found}, indent=2))
+        print_lines(json.dumps({**description, "training": results}, indent=2))
     else:
-        say(*machine.lines(described))
-        show(found)
+        print_lines(*machine.lines(description))
+        show(results)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Contenders that are this project's engine: saved folders, loaded as a shard of a run loads them."""
+"""Contenders that use this project's engine. Models are loaded from saved folders, as in a scoring run."""
 
 import gc
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ def load_bf16(job: Job) -> Predict:
 
 
 def prepare_int8(job: Job, calibration: Sequence[str]) -> None:
-    """As a retraining makes it."""
+    """Builds the int8 variant as the retraining does. ``calibration`` are the texts to quantise with."""
     from senti_tasks.training.variants import build_int8
 
     build_int8(job.model, job.variants / _INT8, calibration)
@@ -34,15 +34,18 @@ def load_int8(job: Job) -> Predict:
 
 
 def _load(job: Job, folder: Path, variant: str) -> Predict:
-    """A ``Scorer`` that remembers no text. It expects as many texts as the whole job has, and so probes where a run of
-    that size would."""
+    """A function that scores with a ``Scorer`` without a cache of texts.
+
+    Each call passes ``job.rows`` as the expected number of texts, even if it gets fewer (warm-up). So it probes for
+    the fastest batch size under the same condition as a scoring run with that many reviews.
+    """
     scorer = loading.load(folder, variant, job.device, ScoreConfig(remembered_texts=0))
     gc.collect()
-    gc.freeze()  # as a run does once its model is loaded
+    gc.freeze()  # as a scoring run does after loading the model
 
     def predict(texts: Sequence[str]) -> npt.NDArray[np.float32]:
         size = scorer.chunk_rows
         chunks = ((None, texts[start : start + size]) for start in range(0, len(texts), size))
-        return np.concatenate([found.scores for _, found in scorer.stream(chunks, job.rows)])
+        return np.concatenate([predictions.scores for _, predictions in scorer.stream(chunks, job.rows)])
 
     return predict

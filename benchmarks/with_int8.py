@@ -1,4 +1,7 @@
-"""Contenders that score in int8 by the usual recipe of other libraries, which are imported only where they are used."""
+"""Contenders that score in int8 with ONNX Runtime and OpenVINO, each by its usual recipe.
+
+Both are optional, so each is imported inside the function that uses it.
+"""
 
 import os
 import sys
@@ -23,12 +26,15 @@ Inputs = dict[str, npt.NDArray[np.int64]]
 
 
 def prepare_onnx(job: Job, calibration: Sequence[str]) -> None:
-    """Exports the classifier and quantises its weights; ranges of activations are found anew in each batch."""
+    """Exports the classifier to ONNX and quantises its weights to int8.
+
+    ``calibration`` is not used: dynamic quantisation computes the ranges of the activations for each batch.
+    """
     from onnxruntime.quantization import QuantType, quantize_dynamic  # type: ignore[import-untyped]
 
     exported = job.variants / "fp32.onnx"
     axes = {name: {0: "texts", 1: "tokens"} for name in _NAMES}
-    torch.onnx.export(  # by tracing: the exporter by torch.export gives the same products, and takes 10 times as long
+    torch.onnx.export(  # dynamo=False: the torch.export exporter gives the same products and takes 10 times as long
         _Logits(job),
         _example(),
         str(exported),
@@ -42,29 +48,32 @@ def prepare_onnx(job: Job, calibration: Sequence[str]) -> None:
 
 
 def load_onnx(job: Job) -> Predict:
-    """Sorted by length, batches of 2,048 tokens, padding included, one after the other on all cores."""
+    """Sorted by length, batches of 2,048 tokens with padding, one batch at a time on all cores."""
     import onnxruntime  # type: ignore[import-untyped]
 
     session = onnxruntime.InferenceSession(job.variants / _ONNX, providers=["CPUExecutionProvider"])
     tokenizer = _tokenizer(job)
 
     def score(rows: list[list[int]]) -> npt.NDArray[np.float32]:
-        return _positive(session.run(None, _square(rows, tokenizer.pad_token_id))[0])
+        return _positive(session.run(None, _pad(rows, tokenizer.pad_token_id))[0])
 
     return in_sorted_batches(tokenizer, ONNX_TOKENS, score)
 
 
 def prepare_openvino(job: Job, calibration: Sequence[str]) -> None:
-    """Converts transformers' classifier as it is and quantises it with ranges that ``calibration`` shows."""
+    """Converts transformers' classifier to OpenVINO without changes, then quantises it to int8.
+
+    The ranges of the activations are measured on the texts of ``calibration``.
+    """
     openvino = _openvino()
-    os.environ["NNCF_CI"] = "1"  # NNCF reports nothing
+    os.environ["NNCF_CI"] = "1"  # turns off the telemetry of NNCF
     import nncf
 
     tokenizer = _tokenizer(job)
     rows = tokenizer(list(calibration), truncation=True, max_length=LONGEST)["input_ids"]
     quantised = nncf.quantize(
         openvino.convert_model(_Logits(job), example_input=_example()),
-        nncf.Dataset([tuple(_square([row], tokenizer.pad_token_id).values()) for row in rows]),
+        nncf.Dataset([tuple(_pad([row], tokenizer.pad_token_id).values()) for row in rows]),
         model_type=nncf.ModelType.TRANSFORMER,
         subset_size=len(rows),
     )
@@ -72,18 +81,21 @@ def prepare_openvino(job: Job, calibration: Sequence[str]) -> None:
 
 
 def load_openvino(job: Job) -> Predict:
-    """Sorted by length, batches of 1,024 tokens, padding included, one after the other in one stream on all cores."""
+    """Sorted by length, batches of 1,024 tokens with padding, one batch at a time in one stream on all cores."""
     compiled = _openvino().Core().compile_model(job.variants / _OPENVINO, "CPU", {"NUM_STREAMS": "1"})
     tokenizer = _tokenizer(job)
 
     def score(rows: list[list[int]]) -> npt.NDArray[np.float32]:
-        return _positive(compiled(list(_square(rows, tokenizer.pad_token_id).values()))[0])
+        return _positive(compiled(list(_pad(rows, tokenizer.pad_token_id).values()))[0])
 
     return in_sorted_batches(tokenizer, OPENVINO_TOKENS, score)
 
 
 class _Logits(nn.Module):
-    """The classifier of ``job``, from two tensors to one: what exporters understand."""
+    """The classifier of ``job`` with tensors as input and output, which the exporters need.
+
+    Two inputs (B, T), int64; output: logits (B, n_labels).
+    """
 
     def __init__(self, job: Job) -> None:
         super().__init__()
@@ -95,19 +107,21 @@ class _Logits(nn.Module):
 
 
 def _example() -> tuple[Tensor, Tensor]:
+    """Token ids and attention mask of two rows, the second padded: (2, 8), int64."""
     return torch.ones((2, 8), dtype=torch.int64), torch.tensor([8 * [1], 5 * [1] + 3 * [0]])
 
 
-def _square(rows: list[list[int]], pad_id: int) -> Inputs:
-    """The two inputs, (B, T), padded to the longest row."""
+def _pad(rows: list[list[int]], pad_id: int) -> Inputs:
+    """Token ids and attention mask by input name, padded to the longest row: (B, T), int64."""
     lengths = np.array([len(row) for row in rows])
-    read = np.arange(lengths.max())[None] < lengths[:, None]
-    ids = np.full(read.shape, pad_id, dtype=np.int64)
-    ids[read] = np.concatenate(rows)
-    return dict(zip(_NAMES, (ids, read.astype(np.int64)), strict=True))
+    mask = np.arange(lengths.max())[None] < lengths[:, None]  # (B, T)
+    ids = np.full(mask.shape, pad_id, dtype=np.int64)
+    ids[mask] = np.concatenate(rows)
+    return dict(zip(_NAMES, (ids, mask.astype(np.int64)), strict=True))
 
 
 def _positive(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """P(positive) of each row: (B,), float32."""
     return torch.from_numpy(logits).softmax(-1)[:, 1].numpy()
 
 
@@ -116,7 +130,7 @@ def _tokenizer(job: Job) -> Any:
 
 
 def _openvino() -> Any:
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # it reports nothing without
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # turns off the telemetry of OpenVINO
     import openvino
 
     return openvino

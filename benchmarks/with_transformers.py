@@ -1,4 +1,4 @@
-"""Contenders that are transformers alone: the tutorial's loop, the library's pipeline, and a loop that sorts."""
+"""Contenders that use transformers only: a tutorial's loop, ``pipeline()``, and a loop over sorted texts."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,12 +14,14 @@ from senti_tasks import labels
 from senti_tasks.scoring.batches import padded
 
 ROWS = 16
+"""Texts in a batch of the tutorial and of the pipeline."""
 SORTED_TOKENS = {"cpu": 2_048, "cuda": 16_384}
+"""Tokens in a batch of sorted texts, padding included, by device."""
 
 
 def load_tutorial(job: Job) -> Predict:
-    """16 texts at a time as they come, padded to the longest of them, in fp32."""
-    tokenizer, model = _pair(job, torch.float32)
+    """fp32, batches of 16 texts in input order, padded to the longest text of the batch."""
+    tokenizer, model = _load(job, torch.float32)
 
     @torch.inference_mode()
     def predict(texts: Sequence[str]) -> npt.NDArray[np.float32]:
@@ -39,21 +41,22 @@ def load_tutorial(job: Job) -> Predict:
 
 
 def load_pipeline(job: Job) -> Predict:
-    """transformers' own ``pipeline``, told to truncate and to take 16 texts at a time; on CUDA in bf16."""
-    tokenizer, model = _pair(job, torch.bfloat16 if job.device == "cuda" else torch.float32)
+    """transformers' ``pipeline`` with truncation, batches of 16 texts; bf16 on CUDA, fp32 on a CPU."""
+    tokenizer, model = _load(job, torch.bfloat16 if job.device == "cuda" else torch.float32)
     classify = pipeline("text-classification", model=model, tokenizer=tokenizer, device=job.device)
 
     def predict(texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        found = classify(list(texts), truncation=True, max_length=LONGEST, batch_size=ROWS)
-        positive = [one["score"] if one["label"] == labels.DEFAULT.names[1] else 1 - one["score"] for one in found]
+        answers = classify(list(texts), truncation=True, max_length=LONGEST, batch_size=ROWS)
+        # Each answer has the more probable label and its probability.
+        positive = [one["score"] if one["label"] == labels.DEFAULT.names[1] else 1 - one["score"] for one in answers]
         return np.array(positive, dtype=np.float32)
 
     return predict
 
 
 def load_sorted(job: Job) -> Predict:
-    """In bf16, sorted by length, in batches of so many tokens, padding included."""
-    tokenizer, model = _pair(job, torch.bfloat16)
+    """bf16, sorted by length, batches of ``SORTED_TOKENS`` tokens with padding."""
+    tokenizer, model = _load(job, torch.bfloat16)
 
     @torch.inference_mode()
     def score(rows: list[list[int]]) -> npt.NDArray[np.float32]:
@@ -67,9 +70,10 @@ def load_sorted(job: Job) -> Predict:
 def in_sorted_batches(
     tokenizer: Any, token_budget: int, score: Callable[[list[list[int]]], npt.NDArray[np.float32]]
 ) -> Predict:
-    """Tokenises all texts at once and hands ``score`` batches of their ids, neighbours in length, longest first.
+    """A function that tokenises all texts, sorts them by length and scores them in batches, longest first.
 
-    A batch's rows times its longest row keep to ``token_budget``. ``score`` gives P(positive) of each row.
+    ``token_budget`` limits the tokens of a batch, padding included: rows times the length of the longest row.
+    ``score`` takes the token ids of each row of a batch and returns P(positive) of each row: (B,), float32.
     """
 
     def predict(texts: Sequence[str]) -> npt.NDArray[np.float32]:
@@ -82,7 +86,7 @@ def in_sorted_batches(
     return predict
 
 
-def _pair(job: Job, dtype: torch.dtype) -> tuple[Any, Any]:
+def _load(job: Job, dtype: torch.dtype) -> tuple[Any, Any]:
     tokenizer = AutoTokenizer.from_pretrained(job.model, local_files_only=True)
     model = AutoModelForSequenceClassification.from_pretrained(job.model, local_files_only=True, dtype=dtype)
     return tokenizer, model.to(job.device).eval()

@@ -1,4 +1,7 @@
-"""Contenders at work, which take turns when asked: each in a process of its own, on CUDA all in this one."""
+"""Workers: each builds a function once and then calls it on request, and measures the time and memory of each call.
+
+On a CPU each worker is a separate process. On CUDA all workers are in the calling process.
+"""
 
 import multiprocessing
 import os
@@ -20,42 +23,43 @@ _PRELOADED = ["transformers.models.bert.modeling_bert", "benchmarks.lineup"]
 
 
 class WorkerError(RuntimeError):
-    """What a worker was asked for went wrong there; the message is the reason in one line."""
+    """A call in a worker failed. The message is the reason in one line."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What a worker returned, and what it took."""
+class Result:
+    """What a call in a worker returned, and its time and memory."""
 
     value: Any
     seconds: float
-    """Wall time in the worker, without what it takes to hand over arguments and value."""
+    """Wall time of the call, in seconds, without the transfer of arguments and value between processes."""
     cpu_seconds: float
-    """Of all its threads."""
+    """CPU time of all threads of the process during the call, in seconds."""
     peak_bytes: int
-    """The most memory that the process held so far (RSS), Python and its libraries included; on CUDA, the most that
-    torch held there."""
+    """On a CPU: the largest RSS of the process so far, including Python and its libraries. On CUDA: the most memory
+    that torch had allocated on the device for this worker's function."""
     rise_bytes: int
-    """``peak_bytes`` less what the process held before it did anything; on CUDA the same as ``peak_bytes``."""
+    """On a CPU: ``peak_bytes`` minus the RSS when the process started. On CUDA: the same as ``peak_bytes``."""
 
 
 class Worker:
-    """A process that builds a function, and calls it when asked.
+    """A process that builds a function, then calls it on request.
 
-    Both have to be importable. Processes are forked from one that has imported torch and transformers and done nothing
-    else, so they start fast, and count those libraries among their memory. Their output goes to standard error.
+    The ``build`` function and its arguments must be picklable, and so must the arguments and values of each call.
+    Processes are forked from a server that has only imported torch, transformers and the contenders. So they start
+    fast, and their RSS includes those libraries. Their standard output goes to standard error.
     """
 
     def __init__(self, build: Callable[..., Callable[..., Any]], *arguments: Any) -> None:
-        """Waits until ``build(*arguments)`` has returned the function. Raises ``WorkerError``."""
+        """Waits until ``build(*arguments)`` has returned the function. Raises ``WorkerError`` if it fails."""
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(_PRELOADED)
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, build, arguments))
+        self._connection, child_connection = context.Pipe()
+        self._process = context.Process(target=_serve, args=(child_connection, build, arguments))
         self._process.start()
-        theirs.close()
+        child_connection.close()
         try:
-            self.built = self._answer()
+            self._receive()
         except WorkerError:
             self.close()
             raise
@@ -68,37 +72,39 @@ class Worker:
     ) -> None:
         self.close()
 
-    def ask(self, *arguments: Any) -> Answer:
-        """Calls the function with ``arguments`` there, and waits for its answer. Raises ``WorkerError``."""
+    def call(self, *arguments: Any) -> Result:
+        """Calls the function with ``arguments`` in the process, and waits for the result. Raises ``WorkerError``."""
         self._connection.send(arguments)
-        return self._answer()
+        return self._receive()
 
     def close(self) -> None:
-        """Ends the process."""
-        self._connection.close()  # it ends when it finds nobody at the other end
+        """Ends the process and waits for it."""
+        self._connection.close()  # the process ends when its end of the pipe reports end of file
         self._process.join()
 
-    def _answer(self) -> Answer:
+    def _receive(self) -> Result:
         try:
-            answer = self._connection.recv()
+            message = self._connection.recv()
         except EOFError:
             self._process.join()
             raise WorkerError(f"its process ended with code {self._process.exitcode}") from None
-        if isinstance(answer, str):
-            raise WorkerError(answer)
-        return answer  # type: ignore[no-any-return]
+        if isinstance(message, str):
+            raise WorkerError(message)
+        return message  # type: ignore[no-any-return]
 
 
-class InProcess:
-    """The same without a process: for CUDA, which does not survive a fork, and whose libraries take 20 s to load.
+class LocalWorker:
+    """The same interface as ``Worker``, in the calling process.
 
-    Memory is what torch holds on the device for this function: what ``build`` left there, and the most on top of it.
+    For CUDA: it cannot be used after a fork, and a new process takes 20 s to load its libraries. Memory is the memory
+    that torch allocates on the device for this function: what ``build`` left allocated, plus the peak of the call.
     """
 
     def __init__(self, build: Callable[..., Callable[..., Any]], *arguments: Any) -> None:
+        """Calls ``build(*arguments)``, which returns the function. Raises ``WorkerError`` if it fails."""
         before = torch.cuda.memory_allocated()
-        self._function = _attempt(build, arguments)
-        self._held = torch.cuda.memory_allocated() - before
+        self._function = _call(build, arguments)
+        self._built_bytes = torch.cuda.memory_allocated() - before
 
     def __enter__(self) -> Self:
         return self
@@ -108,83 +114,85 @@ class InProcess:
     ) -> None:
         del self._function
 
-    def ask(self, *arguments: Any) -> Answer:
-        """Calls the function with ``arguments``. Raises ``WorkerError``."""
+    def call(self, *arguments: Any) -> Result:
+        """Calls the function with ``arguments``. Raises ``WorkerError`` if it fails."""
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         started, cpu_started = time.perf_counter(), time.process_time()
-        value = _attempt(self._function, arguments)
+        value = _call(self._function, arguments)
         torch.cuda.synchronize()
         seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
-        peak = self._held + torch.cuda.max_memory_allocated() - before
-        return Answer(value, seconds, cpu_seconds, peak, peak)
+        peak = self._built_bytes + torch.cuda.max_memory_allocated() - before
+        return Result(value, seconds, cpu_seconds, peak, peak)
 
 
 @contextmanager
-def worker(device: str, build: Callable[..., Callable[..., Any]], *arguments: Any) -> Iterator[Worker | InProcess]:
-    """A worker for what computes on ``device``, ``cpu`` or ``cuda``."""
-    with InProcess(build, *arguments) if device == "cuda" else Worker(build, *arguments) as at_work:
-        yield at_work
+def open_worker(
+    device: str, build: Callable[..., Callable[..., Any]], *arguments: Any
+) -> Iterator[Worker | LocalWorker]:
+    """A worker for a function that computes on ``device`` (``cpu`` or ``cuda``). Raises ``WorkerError``."""
+    with LocalWorker(build, *arguments) if device == "cuda" else Worker(build, *arguments) as worker:
+        yield worker
 
 
-def in_a_process(function: Callable[..., Any], *arguments: Any) -> Answer:
-    """Calls ``function`` once, in a process that ends thereafter. Raises ``WorkerError``."""
-    with Worker(_itself, function) as worker:
-        return worker.ask(*arguments)
+def run_in_process(function: Callable[..., Any], *arguments: Any) -> Result:
+    """Calls ``function`` once in a new process, which then ends. Raises ``WorkerError`` if the call fails."""
+    with Worker(_identity, function) as worker:
+        return worker.call(*arguments)
 
 
-def _itself(function: Callable[..., Any]) -> Callable[..., Any]:
+def _identity(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def _attempt(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+def _call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
     try:
         return function(*arguments)
-    except Exception as error:  # whatever it is, the others go on
-        raise WorkerError(_in_a_line(error)) from error
+    except Exception as error:  # any error: the other contenders continue
+        raise WorkerError(_one_line(error)) from error
 
 
-def _in_a_line(error: Exception) -> str:
-    said = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {said[0] if said else ''}"
+def _one_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"
 
 
 def _serve(connection: Connection, build: Callable[..., Callable[..., Any]], arguments: tuple[Any, ...]) -> None:
-    os.dup2(2, 1)  # some libraries print
-    options.quieten()
-    before = resident()
-    todo: Callable[..., Any] = build
+    """The main function of a worker process: one build, then one call for each tuple of arguments received.
+
+    Sends a ``Result`` after each of them (its value is ``None`` after the build), or the error as a string and stops.
+    """
+    os.dup2(2, 1)  # some libraries print to standard output, which may carry the JSON
+    options.configure_logging()
+    start_bytes = resident_bytes()
+    function: Callable[..., Any] = build
     while True:
         started, cpu_started = time.perf_counter(), time.process_time()
         try:
-            value = todo(*arguments)
-        except Exception as error:  # whatever it is, the others go on
-            connection.send(_in_a_line(error))
+            value = function(*arguments)
+        except Exception as error:  # any error: the other contenders continue
+            connection.send(_one_line(error))
             return
         seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
-        if todo is build:
-            todo, value = value, None
-        connection.send(Answer(value, seconds, cpu_seconds, *_memory(before)))
+        if function is build:
+            function, value = value, None
+        peak = peak_resident_bytes()
+        connection.send(Result(value, seconds, cpu_seconds, peak, peak - start_bytes))
         try:
             arguments = connection.recv()
         except (EOFError, OSError):
             return
 
 
-def _memory(before: int) -> tuple[int, int]:
-    peak = peak_resident()
-    return peak, peak - before
-
-
-def peak_resident() -> int:
-    """The most memory that this process ever held, in bytes (RSS)."""
+def peak_resident_bytes() -> int:
+    """The largest RSS of this process so far, in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def resident() -> int:
-    """The memory that this process holds now, in bytes (RSS); where Linux does not tell, the most it ever held."""
+def resident_bytes() -> int:
+    """The RSS of this process now, in bytes; the largest so far on systems without /proc (not Linux)."""
     try:
         return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * resource.getpagesize()
     except OSError:
-        return peak_resident()
+        return peak_resident_bytes()
