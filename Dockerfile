@@ -1,5 +1,6 @@
-# One image for every Airflow component and both workers. TORCH_INDEX=https://download.pytorch.org/whl/cpu leaves out
-# 3 GB of CUDA libraries, for a machine without a GPU; EXTRAS=s3, gcs or s3,gcs adds what such an artifact store needs.
+# One image for every Airflow component and both workers. For a machine without a GPU,
+# TORCH_INDEX=https://download.pytorch.org/whl/cpu leaves out 3 GB of CUDA libraries. EXTRAS=s3, gcs or s3,gcs adds the
+# libraries for such an artifact store.
 FROM python:3.11-slim-bookworm
 
 ARG TORCH_INDEX=

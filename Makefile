@@ -1,14 +1,14 @@
-# Two commands are enough: `make run` (from nothing to labels in SQL) and `make test` (all checks and tests).
-# Python 3.11 and make are all they need; both build the environment in .venv from the lock first.
+# The two main commands are `make run` (from nothing to labels in SQL) and `make test` (all checks and tests).
+# They need only Python 3.11 and make. Both first build the environment in .venv from the locked requirements.
 
 SHELL  := /bin/bash
 PYTHON ?= python3.11
 BIN    := .venv/bin
-# pip finds torch where this machine is set up to find it. Without a GPU, TORCH_INDEX=https://download.pytorch.org/whl/cpu
-# spares 3 GB of CUDA libraries.
+# By default pip takes torch from the index that it is configured for. Without a GPU,
+# TORCH_INDEX=https://download.pytorch.org/whl/cpu saves 3 GB of CUDA libraries.
 TORCH_INDEX ?=
 UV_VERSION  := 0.13.9
-# uv reads none of pip's settings: it gets pip's folders of wheels and pip's mirror, unless it has its own.
+# uv does not read pip's settings. It gets pip's folders of wheels and pip's index, unless its own are set.
 ifdef PIP_FIND_LINKS
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 endif
@@ -39,7 +39,7 @@ help: ## print this list
 
 lock: .venv/uv ## compile requirements.txt and requirements-dev.txt from pyproject.toml
 	$(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11 --upgrade-package torch pyproject.toml --output-file requirements.txt
-	# "torch==2.13.0+cpu" would lock out the CUDA build on a GPU host
+	# "torch==2.13.0+cpu" would exclude the CUDA build on a machine with a GPU
 	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements.txt
 	$(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11 --group dev \
 	    --constraint requirements.txt --output-file requirements-dev.txt
@@ -52,7 +52,7 @@ up: .venv/run ## Airflow with its UI, on the same warehouse
 	@SENTI_HOME="$(CURDIR)" $(BIN)/senti migrate
 	@$(BIN)/python -m local.up
 
-test: check ## all checks and tests (in two halves side by side; `.venv/bin/pytest` runs them one after the other)
+test: check ## all checks and tests, in two halves at the same time (`.venv/bin/pytest` runs all tests in sequence)
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target .half-unit .half-whole
 
 .half-unit:
@@ -61,10 +61,10 @@ test: check ## all checks and tests (in two halves side by side; `.venv/bin/pyte
 .half-whole:
 	$(BIN)/pytest tests --ignore=tests/unit
 
-bench: .venv/test ## how fast it scores and trains on this machine, beside what else one could pick (docs/performance.md)
+bench: .venv/test ## measure scoring and training on this machine, beside alternatives (docs/performance.md)
 	$(BIN)/python -m benchmarks
 
-check: .venv/test ## formatting, lint, types, layers
+check: .venv/test ## formatting, lint, types, import layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy .

@@ -1,4 +1,4 @@
-"""What the DAGs share: defaults, assets, and the times and names that runs are known by."""
+"""What all DAGs use: default arguments, assets, and the templates of due time and idempotency key."""
 
 from datetime import timedelta
 
@@ -10,23 +10,23 @@ CHAMPION = Asset("senti://models/champion")
 LABELS = Asset("senti://tables/review_sentiment")
 
 DUE = "{{ dag_run.run_after.isoformat() }}"
-"""The time a run is due. Every kind of run has it, and it stays the same through retries."""
+"""The time for which a run is due. Every kind of DAG run has it, and retries keep it."""
 IDEMPOTENCY_KEY = "{{ dag.dag_id }}/{{ run_id }}"
-"""Who opened a corpus, a model or a scoring run: a retried or cleared task finds its own again."""
+"""Identifies what a task made (a corpus, a model, a scoring run), so that a retried or cleared task finds it again."""
 
 GPU = {"queue": "gpu", "pool": "gpu"}
-"""For tasks that run a model. LocalExecutor knows no queues; without a GPU one worker takes both queues."""
+"""For tasks that run a model. LocalExecutor ignores queues; without a GPU, one worker serves both queues."""
 
-# Retrying changes nothing about these: a person has to look.
+# A retry cannot succeed after these errors: a person has to act.
 _PERMANENT = (
     *("ConfigError", "CorpusError", "ArtifactError", "RegistryError", "ChampionAlarmError"),
     *("RunStateError", "AuditError", "FrozenError", "DeletedReviewsError"),
 )
 
 DEFAULTS = {
-    "catchup": False,  # pending is a state of the table, not a date: one run makes up for all that were missed
+    "catchup": False,  # one run labels everything pending, also what missed runs should have labelled
     "max_active_runs": 1,
-    "render_template_as_native_obj": True,  # a parameter left empty arrives as None
+    "render_template_as_native_obj": True,  # an empty parameter arrives as None
     "default_args": {
         "retries": 3,
         "retry_delay": timedelta(minutes=2),
@@ -41,11 +41,11 @@ DEFAULTS = {
 
 
 def cron(expression: str) -> CronTriggerTimetable:
-    """A schedule in China's time. Unpausing a DAG starts no run for a time that has passed: one run is a training."""
+    """A schedule in the time zone of China. Unpausing a DAG does not start a run for a time in the past."""
     return CronTriggerTimetable(expression, timezone="Asia/Shanghai", run_immediately=timedelta(0))
 
 
 def ask(task_id: str, subject: str, body: str) -> ApprovalOperator:
-    """A task that waits for a person, on no worker's slot. No answer before the next week's run is a refusal."""
+    """A task that waits up to five days for a person's approval, without using a worker. No answer is a refusal."""
     wait = {"response_timeout": timedelta(days=5), "execution_timeout": None}
     return ApprovalOperator(task_id=task_id, subject=subject, body=body, defaults="Reject", **wait)

@@ -1,17 +1,18 @@
 """
-### Keep the warehouse right and small
+### Maintain the warehouse
 
-Every Monday: looks for reviews that no nightly run could have seen, because they were committed late and dated early,
-and labels them (`scoring_health.late` counts them); settles what becomes of labels whose reviews were deleted at the
-source (`SENTI_DELETED_REVIEWS`); drops the labels of models long out of use (`SENTI_KEEP_MODELS`); vacuums.
+Every Monday, this DAG does four things. It finds and labels reviews that no nightly run could find, because they were
+committed late with an earlier `updated_at` (`scoring_health.late` counts them). It keeps or erases the labels of
+reviews that were deleted at the source (`SENTI_DELETED_REVIEWS`). It drops the labels of models that are no longer in
+use (`SENTI_KEEP_MODELS`). It vacuums.
 
-**Safe to clear or retry at any time**, as `score_reviews` is.
+**Clear or retry any task at any time**, as in `score_reviews`.
 
-**If it fails:** fix the cause named at the end of the task's log, then clear the task. `LockedError` means that
-somebody read a table to be dropped for longer than five seconds: a retry is enough. Many late reviews every week ask
-for a larger `SENTI_OVERLAP_HOURS`.
+**If it fails:** correct the cause named at the end of the task's log, then clear the task. `LockedError` means that
+somebody read a table that was to be dropped for longer than five seconds: a retry is enough. If there are many late
+reviews every week, set a larger `SENTI_OVERLAP_HOURS`.
 
-**By hand:** `senti score --scope reconcile`.
+**By hand:** `senti score --scope reconcile` does the first part.
 """
 
 from airflow.sdk import dag, task

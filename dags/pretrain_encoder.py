@@ -1,20 +1,22 @@
 """
 ### Pretrain an encoder on the reviews
 
-Every month, where it is wanted: teaches an encoder the language of the reviews from their texts alone, by predicting
-masked tokens (Gururangan et al. 2020), so that fewer labels go further. Texts of the validation and test splits are
-left out, and so are their near-duplicates. `retrain_sentiment` starts from the newest encoder where `SENTI_BASE_MODEL`
-is `pretrained:newest`.
+Every month, if unpaused, this DAG trains an encoder on the texts of the reviews, without labels, by predicting masked
+tokens (Gururangan et al. 2020). A classifier that starts from it needs fewer labels. Texts of the validation and test
+splits, and near-duplicates of them, are left out. `retrain_sentiment` starts from the newest encoder if
+`SENTI_BASE_MODEL` is `pretrained:newest`.
 
-**It is paused until somebody wants it.** Give the first run a `base_model` (trigger it by hand, or run `senti pretrain
---base-model NAME`), hold a `senti retrain --base-model pretrained:newest` against the model in use, then set
-`SENTI_BASE_MODEL` and unpause this DAG. Each run starts afresh, from what the newest encoder started from.
+**The DAG is paused by default.** To use it: trigger a first run with a `base_model` (or run `senti pretrain
+--base-model NAME`), compare `senti retrain --base-model pretrained:newest` with the model in use, then set
+`SENTI_BASE_MODEL` and unpause the DAG. Each run begins with the base model of the newest encoder, not with the
+encoder itself.
 
-**Safe to clear or retry at any time.** A retried task finds the encoder that its first attempt made; a killed training
-goes on from its last checkpoint, at most 500 steps back, on the same worker.
+**Clear or retry any task at any time.** A retried task finds the encoder that its first attempt made. A training that
+was killed continues from its last checkpoint on the same worker, at most 500 steps back.
 
-**If it fails:** fix the cause named at the end of the task's log, then clear the task. `CorpusError` asks for more
-reviews, `BaseModelError` for a hub mirror or a folder, `RegistryError` for a `base_model`, since no encoder names one.
+**If it fails:** correct the cause named at the end of the task's log, then clear the task. `CorpusError` means that
+there are too few reviews. `BaseModelError` means that the base model cannot be loaded: set a mirror of the Hub, or
+give a folder. `RegistryError` means that there is no encoder yet: give a `base_model`.
 """
 
 from airflow.sdk import Param, dag, task

@@ -1,16 +1,16 @@
 """
 ### Label every review with a newly promoted model
 
-After a promotion, and every six hours: labels the whole table with the model that was promoted, range of keys by range
-of keys, at low priority, while the old one goes on serving. Each range is published by itself, where nobody looks yet.
-When every review is covered, the new model's labels become what analysts see, in one row.
-Where no model waits, the run ends at its first task, and that is a good run. (It looks by time too, since a promotion
-typed at a shell updates no asset.)
+After a promotion, and every six hours, this DAG labels all reviews with the promoted model. It works at low priority,
+one range of keys after another, while the earlier model stays in service. Each range is published by itself; no view
+shows these labels yet. When every review has a label or an error, the new model goes into service, and the views show
+its labels. If no model waits, the run ends after its first task; that is normal. The DAG also runs by time, because a
+promotion on the command line does not update the asset.
 
-**Safe to clear or retry at any time**, as `score_reviews` is.
+**Clear or retry any task at any time**, as in `score_reviews`.
 
-**If it fails:** fix the cause named at the end of the task's log, then clear the task, or leave it: the next run goes
-on with what is missing. To give the promotion up instead: `senti models rollback`.
+**If it fails:** correct the cause named at the end of the task's log, then clear the task. You can also leave it: the
+next run continues with the missing ranges. To undo the promotion instead: `senti models rollback`.
 
 **By hand:** `senti score --scope rescore`.
 """

@@ -1,24 +1,28 @@
 """
 ### Retrain the sentiment model
 
-Every Sunday: makes a corpus snapshot of the labelled reviews, fine-tunes a classifier on it, builds the fastest variant
-of it that gives the same labels (`SENTI_VARIANT`), measures that variant beside the champion and a TF-IDF baseline on
-rows none of them was trained on, and promotes it only if the gate agrees. A refused model is kept with its figures
-(`senti models show VERSION`); the tasks after `is_deserved` are skipped then, and that is a good run. `rank_suspects`
-runs beside the training: labels that are probably wrong go to the view `suspect_annotations`.
+Every Sunday, this DAG makes a corpus snapshot of the labelled reviews and fine-tunes a classifier on it. It builds
+the fastest variant that gives the same labels (`SENTI_VARIANT`), and evaluates that variant beside the champion, the
+anchor and a TF-IDF baseline on rows that none of them was trained on. The gate decides whether it is promoted. A
+refused model is kept with its figures (`senti models show VERSION`), and the tasks after `is_deserved` are skipped;
+that is normal. `rank_suspects` runs beside the training: it writes labels that are probably wrong to the view
+`suspect_annotations`.
 
-With `SENTI_PROMOTION=approval` a person decides on what the gate lets through: `approve` waits five days for an answer
-(Required Actions in this UI, or the REST API) and shows the scorecard. No answer is a refusal: the champion stays.
-Clear `approve` to be asked again.
+With `SENTI_PROMOTION=approval`, a person decides about a model that passed the gate. The task `approve` shows the
+scorecard and waits five days for an answer (Required Actions in this UI, or the REST API). No answer means no: the
+champion stays. Clear `approve` to ask again.
 
-**Safe to clear or retry at any time.** A retried task finds the corpus and the model that its first attempt made; a
-killed training goes on from its last checkpoint on the same worker.
+**Clear or retry any task at any time.** A retried task finds the corpus and the model that its first attempt made. A
+training that was killed continues from its last checkpoint on the same worker.
 
-**If it fails:** fix the cause named at the end of the task's log, then clear the task. `CorpusError` asks for more
-labels, `BaseModelError` for a hub mirror or a folder, `ArtifactError` for a restored artifact store. A red `alarm`
-holds nothing up: the champion does worse on newly labelled reviews than it was promoted for, and a person should look.
+**If it fails:** correct the cause named at the end of the task's log, then clear the task. `CorpusError` means that
+there are too few labels. `BaseModelError` means that the base model cannot be loaded: set a mirror of the Hub, or
+give a folder. `ArtifactError` means that the artifact store has to be restored. If `alarm` fails, the other tasks
+continue: the champion is significantly less accurate on new labels than when it was promoted, and a person should
+look at it.
 
-**By hand:** trigger it with another `base_model` or other `config` fields (see `TrainConfig`), or run `senti retrain`.
+**By hand:** trigger it with another `base_model` or other `config` fields (see `TrainConfig`), or run `senti
+retrain`.
 """
 
 from airflow.sdk import Param, dag, task
@@ -39,7 +43,7 @@ def retrain_sentiment() -> None:
     choice = {"base_model": BASE_MODEL, "config": CONFIG}
     corpus = task(corpora.snapshot_corpus)(due=DUE, idempotency_key=IDEMPOTENCY_KEY, gate=GATE, **choice)["corpus"]
     task(suspects.rank_suspects)(corpus)
-    first = {"priority_weight": 1000, "weight_rule": "absolute"}  # it is short, and should not wait for a training
+    first = {"priority_weight": 1000, "weight_rule": "absolute"}  # it is short and should not wait for a training
     task(champion.alarm)(task(champion.check_champion, **GPU, **first)(corpus, config=GATE))
     trained = task(training.train, **GPU)(corpus, idempotency_key=IDEMPOTENCY_KEY, **choice)
     variant = task(variants.build_variants, **GPU)(trained["model"])

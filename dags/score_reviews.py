@@ -1,15 +1,17 @@
 """
 ### Label new reviews
 
-Every night: labels every review that has no label of its present text yet, with the model in service. Analysts see all
-of a run or none of it: labels are staged, audited against the plan of the run, and published in one transaction.
+Every night, this DAG labels every review whose present text has no label, with the model in service. It stages the
+labels, audits them against the plan of the run, and publishes them in one transaction. So analysts see all labels of
+a run or none.
 
-**Safe to clear or retry at any time.** A shard goes on from its last staged chunk; a second attempt of a shard locks
-the first one out; publishing twice changes nothing. A missed run needs no catching up: the next one labels it all.
+**Clear or retry any task at any time.** A shard continues after its last staged chunk. A second attempt at a shard
+locks out the first one. Publishing twice changes nothing. After a missed run there is nothing to catch up: the next
+run labels everything.
 
-**If it fails:** fix the cause named at the end of the task's log, then clear the task; no clean-up is needed.
-`NoChampionError` means that no model was promoted yet (`retrain_sentiment`). `AuditError` names the check of
-`sql/checks` that found offenders and shows some: nothing was published then.
+**If it fails:** correct the cause named at the end of the task's log, then clear the task. No clean-up is needed.
+`NoChampionError` means that no model was promoted yet: run `retrain_sentiment`. `AuditError` names the check of
+`sql/checks` that failed and shows some of the rows; nothing was published.
 
 **By hand:** `senti score`.
 """

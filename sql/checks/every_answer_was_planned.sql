@@ -1,4 +1,4 @@
--- Passes when it returns no rows: every staged review is in the plan of the run, or was erased since.
+-- Passes when it returns no rows: each staged review is in the plan of the run, or was erased after it was planned.
 SELECT staged.shard, staged.review_id
 FROM staged_labels AS staged
 LEFT JOIN run_items AS item

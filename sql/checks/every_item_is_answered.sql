@@ -1,6 +1,7 @@
--- Passes when it returns no rows: each planned review has a label or an error, or was superseded (edited or gone since).
--- EXCEPT, since staged_labels has no index: without statistics both databases would make a join of it a nested loop.
--- COALESCE keeps the index of updated_at out of it: an import gives all of its rows one time.
+-- Passes when it returns no rows: each planned review has a staged label or error, or was edited, deleted or erased
+-- after it was planned.
+-- EXCEPT is faster than a join here: staged_labels has no index, and without statistics both databases would choose a
+-- nested loop. COALESCE keeps the index of updated_at from being used: an import gives all its reviews one updated_at.
 SELECT item.shard, item.review_id
 FROM run_items AS item
 INNER JOIN reviews AS review ON review.review_id = item.review_id

@@ -1,4 +1,4 @@
--- Passes when it returns no rows: each staged label is one that the run's model knows.
+-- Passes when it returns no rows: each staged label is one of the labels of the run's model.
 SELECT staged.review_id, staged.label
 FROM staged_labels AS staged
 INNER JOIN scoring_runs AS run ON run.run_id = staged.run_id

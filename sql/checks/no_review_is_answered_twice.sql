@@ -1,4 +1,4 @@
--- Passes when it returns no rows: no review has two staged answers in the run.
+-- Passes when it returns no rows: each review has at most one staged label or error in the run.
 SELECT review_id, COUNT(*) AS answers
 FROM staged_labels
 WHERE run_id = :run_id

@@ -1,4 +1,4 @@
--- Passes when it returns no rows: score and confidence of each label lie in [0, 1] (a NaN does not).
+-- Passes when it returns no rows: score and confidence of each staged label are between 0 and 1. NULL and NaN fail.
 SELECT review_id, score, confidence
 FROM staged_labels
 WHERE

@@ -1,4 +1,4 @@
--- Passes when it returns no rows: the run's model is registered, and the variant that scored was proven to give its labels.
+-- Passes when it returns no rows: the run's model is registered, and the variant that scored has the verdict proven.
 SELECT run.model_version, run.variant
 FROM scoring_runs AS run
 LEFT JOIN model_variants AS served

@@ -1,4 +1,4 @@
--- Does the mood drift: share of negatives and mean confidence, week by week?
+-- How do the share of negative reviews and the mean confidence change from week to week?
 SELECT
     calendar.week_start,
     SUM(daily.reviews) AS reviews,

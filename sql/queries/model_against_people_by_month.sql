@@ -1,8 +1,8 @@
--- How often does the model say what people said, by the month in which the review was written?
+-- How often does the model's label equal the person's, by the month in which the review was written?
 SELECT
     calendar.month,
     COUNT(*) AS reviews,
-    ROUND(CAST(100.0 * SUM(CASE WHEN checked.agrees THEN 1 ELSE 0 END) / COUNT(*) AS NUMERIC), 1) AS agreement_percent
+    ROUND(CAST(100.0 * COUNT(*) FILTER (WHERE checked.agrees) / COUNT(*) AS NUMERIC), 1) AS agreement_percent
 FROM sentiment_checked AS checked
 INNER JOIN calendar ON calendar.day = checked.local_day
 GROUP BY calendar.month

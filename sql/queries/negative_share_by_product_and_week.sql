@@ -1,13 +1,24 @@
--- What share of each product's reviews was negative, week by week, and how sure is that (95 % Wilson interval)?
+-- What share of each product's reviews was negative in each week, with its 95 % confidence interval (Wilson)?
 WITH counted AS (
     SELECT
         sentiment.product,
         calendar.week_start,
         COUNT(*) AS reviews,
-        1.0 * SUM(CASE WHEN sentiment.label = 0 THEN 1 ELSE 0 END) / COUNT(*) AS share
+        1.0 * COUNT(*) FILTER (WHERE sentiment.label = 0) / COUNT(*) AS share
     FROM sentiment_latest AS sentiment
     INNER JOIN calendar ON calendar.day = sentiment.local_day
     GROUP BY sentiment.product, calendar.week_start
+),
+
+intervals AS (
+    SELECT
+        product,
+        week_start,
+        reviews,
+        share,
+        (share + 1.9208 / reviews) / (1 + 3.8416 / reviews) AS middle,
+        1.96 * SQRT(share * (1 - share) / reviews + 0.9604 / (reviews * reviews)) / (1 + 3.8416 / reviews) AS half_width
+    FROM counted
 )
 
 SELECT
@@ -15,11 +26,7 @@ SELECT
     week_start,
     reviews,
     ROUND(CAST(100 * share AS NUMERIC), 1) AS negative_percent,
-    ROUND(CAST(100 * (
-        share + 1.9208 / reviews - 1.96 * SQRT(share * (1 - share) / reviews + 0.9604 / (reviews * reviews))
-    ) / (1 + 3.8416 / reviews) AS NUMERIC), 1) AS at_least,
-    ROUND(CAST(100 * (
-        share + 1.9208 / reviews + 1.96 * SQRT(share * (1 - share) / reviews + 0.9604 / (reviews * reviews))
-    ) / (1 + 3.8416 / reviews) AS NUMERIC), 1) AS at_most
-FROM counted
+    ROUND(CAST(100 * (middle - half_width) AS NUMERIC), 1) AS at_least,
+    ROUND(CAST(100 * (middle + half_width) AS NUMERIC), 1) AS at_most
+FROM intervals
 ORDER BY product, week_start

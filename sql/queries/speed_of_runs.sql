@@ -1,4 +1,4 @@
--- How fast were the nightly runs: reviews per second from opening to publication, by model and variant?
+-- How many reviews per second did the nightly runs label, from opening to publication, by model and variant?
 SELECT
     model_version,
     variant,

@@ -1,4 +1,4 @@
--- Which labels are of a text that was edited since, and wait for the next run?
+-- Which labels belong to a text that was edited since, and wait for the next run?
 SELECT review_id, product, label_name, scored_at
 FROM sentiment_latest
 WHERE stale

@@ -1,6 +1,6 @@
--- PostgreSQL: senti_analyst reads our views, and nothing else that stands beside them in the schema.
--- Run by the owner of the schema, after every `senti migrate`: psql "$DATABASE" -f sql/roles/analyst.sql
--- Give it to people: GRANT senti_analyst TO somebody. Views read tables with their owner's rights.
+-- PostgreSQL: senti_analyst reads the views of sql/views, and no other table or view of the schema.
+-- Run this file as the owner of the schema after every `senti migrate`: psql "$DATABASE" -f sql/roles/analyst.sql
+-- Give the role to people with: GRANT senti_analyst TO somebody. A view reads its tables with the rights of its owner.
 DO $$
 BEGIN
     IF NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'senti_analyst') THEN

@@ -1,6 +1,6 @@
--- PostgreSQL: senti_importer fills reviews and review_annotations (`senti import`), and sees no label of the model.
--- Run by the owner of the schema, after every `senti migrate`: psql "$DATABASE" -f sql/roles/importer.sql
--- Where reviews is a team's own table, it is that team's software that fills it, and this role is not needed.
+-- PostgreSQL: senti_importer fills reviews and review_annotations (senti import). It cannot read the model's labels.
+-- Run this file as the owner of the schema after every `senti migrate`: psql "$DATABASE" -f sql/roles/importer.sql
+-- If reviews is a team's own table, the team's software fills it and this role is not needed.
 DO $$
 BEGIN
     IF NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'senti_importer') THEN

@@ -1,5 +1,5 @@
--- One row at most: the model whose labels the other views show, and since when. No row: no model was promoted yet.
--- highest_label: the most positive of its labels; the most negative one is 0.
+-- One row at most: the model whose labels the other views show, and since when. There is no row before the first
+-- promotion. highest_label is the most positive of the model's labels; the most negative one is 0.
 SELECT
     service.model_version,
     service.seq AS promotion_seq,

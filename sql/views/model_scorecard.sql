@@ -1,26 +1,26 @@
--- One row per model: what it was trained on, how it did on its test split beside the champion of its day, the anchor and
--- the TF-IDF baseline on the same rows, the gate's verdict, whether it serves, and, once it was the champion, how it does
--- on labels that arrived since its corpus snapshot (rows that judged nothing before; empty until there are some).
+-- One row per trained model: its base model and corpus, its figures on the test split of that corpus, the gate's
+-- verdict, and whether it is in service. champion_accuracy, anchor_accuracy and baseline_accuracy are those of the
+-- champion of that time, the anchor and the TF-IDF baseline, on the same rows. new_labels, new_label_accuracy and
+-- new_label_alarm come from the newest check of the model as champion, on labels that arrived after its corpus
+-- snapshot; they are NULL before there are such labels. Encoders made by senti pretrain are not in it.
 SELECT
     model.version AS model_version,
     model.base_model,
     model.corpus,
     model.trained_at,
-    CAST(MAX(CASE WHEN metric.subject = 'candidate' AND metric.metric = 'rows' THEN metric.value END) AS INTEGER)
+    CAST(MAX(metric.value) FILTER (WHERE metric.subject = 'candidate' AND metric.metric = 'rows') AS INTEGER)
     AS test_rows,
-    MAX(CASE WHEN metric.subject = 'candidate' AND metric.metric = 'accuracy' THEN metric.value END) AS accuracy,
-    MAX(CASE WHEN metric.subject = 'candidate' AND metric.metric = 'macro_f1' THEN metric.value END) AS macro_f1,
-    MAX(CASE WHEN metric.subject = 'candidate' AND metric.metric = 'roc_auc' THEN metric.value END) AS roc_auc,
-    MAX(CASE WHEN metric.subject = 'candidate' AND metric.metric = 'log_loss' THEN metric.value END) AS log_loss,
-    MAX(CASE WHEN metric.subject = 'champion' AND metric.metric = 'accuracy' THEN metric.value END)
-    AS champion_accuracy,
-    MAX(CASE WHEN metric.subject = 'baseline' AND metric.metric = 'accuracy' THEN metric.value END)
-    AS baseline_accuracy,
+    MAX(metric.value) FILTER (WHERE metric.subject = 'candidate' AND metric.metric = 'accuracy') AS accuracy,
+    MAX(metric.value) FILTER (WHERE metric.subject = 'candidate' AND metric.metric = 'macro_f1') AS macro_f1,
+    MAX(metric.value) FILTER (WHERE metric.subject = 'candidate' AND metric.metric = 'roc_auc') AS roc_auc,
+    MAX(metric.value) FILTER (WHERE metric.subject = 'candidate' AND metric.metric = 'log_loss') AS log_loss,
+    MAX(metric.value) FILTER (WHERE metric.subject = 'champion' AND metric.metric = 'accuracy') AS champion_accuracy,
+    MAX(metric.value) FILTER (WHERE metric.subject = 'baseline' AND metric.metric = 'accuracy') AS baseline_accuracy,
     model.verdict,
     COALESCE(model.version = service.model_version, FALSE) AS in_service,
-    MAX(CASE WHEN metric.subject = 'anchor' AND metric.metric = 'accuracy' THEN metric.value END) AS anchor_accuracy,
-    MAX(CASE WHEN metric.subject = 'candidate' AND metric.metric = 'ece' THEN metric.value END) AS ece,
-    MAX(CASE WHEN metric.subject = 'candidate' AND metric.metric = 'brier' THEN metric.value END) AS brier,
+    MAX(metric.value) FILTER (WHERE metric.subject = 'anchor' AND metric.metric = 'accuracy') AS anchor_accuracy,
+    MAX(metric.value) FILTER (WHERE metric.subject = 'candidate' AND metric.metric = 'ece') AS ece,
+    MAX(metric.value) FILTER (WHERE metric.subject = 'candidate' AND metric.metric = 'brier') AS brier,
     newest.rows AS new_labels,
     newest.accuracy AS new_label_accuracy,
     newest.alarm AS new_label_alarm

@@ -1,8 +1,10 @@
--- One row per review that the model in service has labelled.
--- score: calibrated probability that the review is positive (of more than two labels: the label to be expected, from
--- 0, the lowest, to 1, the highest); confidence: that its label is right.
--- stale: the review was edited since, and the label is of its former text until the next run.
--- truncated: the review was longer than the model reads.
+-- One row per review that the model in service has labelled. Reviews without a label are not in it.
+-- score: the calibrated probability that the review is positive, 0 to 1; with more than two labels, the expected label,
+-- scaled so that 0 is the lowest label and 1 the highest. confidence: the calibrated probability that the label is
+-- right.
+-- stale: the review was edited after it was labelled, and the next run labels it again.
+-- truncated: the review is longer than the model reads, so only part of it was read. A label whose review was deleted
+-- stays here until the review is erased.
 SELECT
     published.review_id,
     published.label,

@@ -1,5 +1,6 @@
--- One row per review whose present text the model in service could not label, and why. It is tried again when its text
--- changes, and by every new model.
+-- One row per review whose present text the model in service could not label, with the reason. A run tries again when
+-- the text changes, and every new model tries again. Deleted reviews are not in it, nor are failures on an earlier
+-- text.
 SELECT
     failed.review_id,
     review.product,

@@ -1,7 +1,9 @@
--- One row per scoring run: what it planned, what became of each review, when it was published.
--- superseded: reviews that were edited or deleted between plan and reading; the next run takes them up.
--- late: reviews that a reconciliation found and no nightly run could have: they were committed after it and dated before.
--- overruled: checks that a person overruled, what they found, by whom and why. seconds: from opening to publication.
+-- One row per scoring run: how many reviews it planned, what happened to them, and when it was published. Each range of
+-- a re-scoring is a run of its own (scope rescore).
+-- superseded: reviews that were edited or deleted after planning; the next run labels those that still exist.
+-- late: reviews that only a reconciliation could find: they were committed after a nightly run, with an updated_at that
+-- the run had already passed. overruled: the checks that a person overruled, with what they found.
+-- seconds: from opening to publication.
 SELECT
     run_id,
     idempotency_key,

@@ -1,5 +1,7 @@
--- One row per review that both the model in service and the one that served before it have labelled: the old label and
--- the new. changed: they are not the same. No rows before a second model has served, or when its labels were dropped.
+-- One row per review that both the model in service and the model that served before it have labelled, with both
+-- labels.
+-- changed: the two labels differ. same_text: both models read the same text. There are no rows before a second model
+-- has served, or after the labels of the earlier model were dropped (SENTI_KEEP_MODELS).
 WITH previous AS (
     SELECT earlier.model_version
     FROM promotions AS earlier

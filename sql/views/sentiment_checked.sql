@@ -1,6 +1,6 @@
--- One row per review that a person has labelled too, for the very text that the model in service read: both labels, and
--- whether they agree. The newest such annotation counts. Reviews that the model was trained on are among them: see
--- champion_checks and model_scorecard for honest figures.
+-- One row per review that a person has labelled on the same text as the model in service: both labels, and whether they
+-- agree. If people gave that text several labels, the newest one counts. Some of these reviews were used to train the
+-- model, so the share that agrees is too high as a measure of quality: use model_scorecard for that.
 SELECT
     published.review_id,
     published.label,

@@ -1,12 +1,14 @@
--- One row per day on which reviews were written (a day of SENTI_TIMEZONE): how many, how many of each kind, mean score.
--- positive, negative: reviews of the highest and of the lowest label; of more than two, those between are in neither.
+-- One row per day (in SENTI_TIMEZONE) on which labelled reviews were written: how many there are, how many of them are
+-- positive and negative, and their mean score and confidence. Days without labelled reviews have no row. positive and
+-- negative count the highest and the lowest label; labels in between count in neither.
 SELECT
     rollup.local_day,
     CAST(SUM(rollup.reviews) AS BIGINT) AS reviews,
     CAST(SUM(CASE WHEN rollup.label = service.highest_label THEN rollup.reviews ELSE 0 END) AS BIGINT) AS positive,
     CAST(SUM(CASE WHEN rollup.label = 0 THEN rollup.reviews ELSE 0 END) AS BIGINT) AS negative,
-    CAST(SUM(CASE WHEN rollup.label = 0 THEN 1.0 * rollup.reviews ELSE 0.0 END) / SUM(rollup.reviews) AS DOUBLE PRECISION)
-    AS negative_share,
+    CAST(
+        SUM(CASE WHEN rollup.label = 0 THEN 1.0 * rollup.reviews ELSE 0.0 END) / SUM(rollup.reviews) AS DOUBLE PRECISION
+    ) AS negative_share,
     SUM(rollup.score_sum) / SUM(rollup.reviews) AS mean_score,
     SUM(rollup.confidence_sum) / SUM(rollup.reviews) AS mean_confidence
 FROM label_rollups AS rollup

@@ -1,4 +1,5 @@
--- One row per labelled review that still exists: its text, product and dates beside its label.
+-- One row per labelled review that still exists: its text, product and time of writing beside its label. Reviews
+-- without a label are not in it.
 SELECT
     review.review_id,
     review.product,

@@ -1,5 +1,5 @@
--- One row per review whose label the model itself holds for less than 70 % likely: the ones worth a person's look.
--- Order by confidence to see the least certain first.
+-- One row per existing review whose label has a confidence below 0.7. A person should check these labels first: order
+-- by confidence to see the least certain ones at the top.
 SELECT
     review_id,
     product,

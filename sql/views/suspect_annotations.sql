@@ -1,7 +1,8 @@
--- One row per label by a person that is probably wrong: a model trained on other reviews of the newest corpus in which
--- any were found speaks against it, the label still stands, and the review was not edited since.
--- label_probability: what that model gives the label. Order by it to see the most suspect first.
--- Names are those of the model in service (NULL before there is one).
+-- One row per label that a person gave and that is probably wrong: a model trained on other reviews predicts another
+-- label. label_probability is the probability that this model gives the person's label: order by it to see the most
+-- suspect labels first. Only the newest corpus with such labels is shown. Labels that a person has given again since,
+-- and reviews that were edited or deleted since, are not in it. Label names are those of the model in service; they are
+-- NULL before there is one.
 SELECT
     suspect.review_id,
     review.product,
@@ -33,7 +34,7 @@ WHERE
         LIMIT 1
     )
     AND NOT COALESCE(review.updated_at > snapshot.due, FALSE)
-    AND annotation.annotated_at <= snapshot.due  -- a label given again since was looked at
+    AND annotation.annotated_at <= snapshot.due  -- a label given after the snapshot was checked by a person
     AND NOT EXISTS (
         SELECT 1
         FROM review_annotations AS newer

@@ -29,7 +29,7 @@ def migrate(engine: Engine, review_id_type: str = "bigint", reviews_table: str =
 
 
 def execute(engine: Engine, *statements: str) -> None:
-    database.make_room(engine)
+    database.create_file(engine)
     with database.writing(engine) as connection:
         for statement in statements:
             connection.exec_driver_sql(statement)
@@ -46,7 +46,7 @@ def test_migrating_twice_changes_nothing(empty_url: str) -> None:
 def test_the_migrations_make_the_tables_of_the_schema(engine: Engine) -> None:
     with database.reading(engine) as connection:
         found = compare_metadata(MigrationContext.configure(connection), metadata)
-    # What tables and columns mean stands in sql/columns.toml (test_dictionary).
+    # Comments of tables and columns are in sql/columns.toml; test_column_comments.py checks them.
     changes = [change for entry in found for change in (entry if isinstance(entry, list) else [entry])]
     assert [change for change in changes if change[0] not in ("modify_comment", "remove_table_comment")] == []
 
@@ -415,14 +415,14 @@ def test_a_warehouse_that_was_never_migrated_says_so(
     empty_url: str, bare_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SENTI_DATABASE_URL", empty_url)
-    database.make_room(database.connect(empty_url))
+    database.create_file(database.connect(empty_url))
     with pytest.raises(WarehouseError, match=r"is at revision none.* run `senti migrate`"):
         context.load_context()
 
 
 def test_a_missing_table_says_so(empty_url: str) -> None:
     engine = database.connect(empty_url)
-    database.make_room(engine)
+    database.create_file(engine)
     with pytest.raises(WarehouseError, match=r"is not migrated .* run `senti migrate`"):
         rows(engine, review_labels)
 

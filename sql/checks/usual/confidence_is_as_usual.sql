@@ -1,6 +1,7 @@
--- Passes when it returns no rows: the mean confidence is close to that of the last 28 runs of this model.
--- Unusual is more than 4 standard deviations from their mean (between runs, and by chance in a sample of this size)
--- and more than 2 points; with fewer than 7 runs before it nothing is compared. Runs of the scope new only.
+-- Passes when it returns no rows: the mean confidence is close to the mean of the last 28 published runs of this model.
+-- It is unusual if it differs by more than 0.02 and by more than 4 standard deviations. The variance is the variance
+-- between those runs plus the variance of the mean of a sample as large as this run. Nothing is compared if there are
+-- fewer than 7 earlier runs. Only runs of the scope new are compared.
 WITH this_run AS (
     SELECT COUNT(*) AS labels, AVG(staged.confidence) AS confidence
     FROM staged_labels AS staged

@@ -1,0 +1,151 @@
+"""The tables of scoring runs, of the labels they publish, and of erased reviews."""
+
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import op
+
+from senti_tasks.warehouse.types import UTCDateTime
+
+Counter = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def create_tables(review_id: Any) -> None:
+    """``review_id`` is the type of the reviews' keys."""
+    _create_runs(review_id)
+    _create_labels(review_id)
+
+
+def _create_runs(review_id: Any) -> None:
+    op.create_table(
+        "scoring_runs",
+        sa.Column("run_id", Counter, primary_key=True),
+        sa.Column("idempotency_key", sa.Text(), nullable=False, unique=True),
+        sa.Column("scope", sa.Text(), nullable=False),
+        sa.Column("model_version", sa.Text(), sa.ForeignKey("models.version"), nullable=False),
+        sa.Column("variant", sa.Text(), nullable=False),
+        sa.Column("due", UTCDateTime(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("opened_at", UTCDateTime(), nullable=False),
+        sa.Column("published_at", UTCDateTime()),
+        sa.Column("publish_seq", Counter, unique=True),
+        *(sa.Column(name, Counter) for name in ("planned", "labelled", "failed", "superseded", "truncated")),
+        sa.Column("after_id", review_id),
+        sa.Column("through_id", review_id),
+        sa.Column("late", Counter),
+        sa.Column("seconds", sa.Double()),
+        *(sa.Column(name, sa.Text()) for name in ("overruled", "overruled_by", "overruled_reason")),
+        sa.CheckConstraint("scope IN ('new', 'all', 'rescore', 'reconcile')", name="scope"),
+        sa.CheckConstraint("state IN ('open', 'planned', 'audited', 'published', 'abandoned')", name="state"),
+        sa.CheckConstraint("(state = 'published') = (publish_seq IS NOT NULL)", name="published"),
+    )
+    op.create_table(
+        "scoring_watermarks",
+        sa.Column("model_version", sa.Text(), sa.ForeignKey("models.version"), primary_key=True),
+        sa.Column("watermark", UTCDateTime(), nullable=False),
+    )
+    op.create_table(
+        "run_summaries",
+        sa.Column("run_id", Counter, sa.ForeignKey("scoring_runs.run_id"), primary_key=True),
+        sa.Column("label", sa.SmallInteger(), primary_key=True),
+        sa.Column("labels", Counter, nullable=False),
+        sa.Column("confidence_sum", sa.Double(), nullable=False),
+        sa.Column("confidence_squares", sa.Double(), nullable=False),
+    )
+    op.create_table(
+        "run_items",
+        sa.Column("run_id", Counter, primary_key=True),
+        sa.Column("shard", sa.SmallInteger(), primary_key=True),
+        sa.Column("review_id", review_id, primary_key=True),
+        sa.Column("review_updated_at", UTCDateTime(), nullable=False),
+        postgresql_partition_by="LIST (run_id)",
+    )
+    op.create_table(
+        "run_shards",
+        sa.Column("run_id", Counter, sa.ForeignKey("scoring_runs.run_id"), primary_key=True),
+        sa.Column("shard", sa.SmallInteger(), primary_key=True),
+        sa.Column("planned", Counter, nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False, server_default="0"),
+        sa.Column("accepted_attempt", sa.Integer()),
+        sa.Column("cursor", review_id),
+        sa.CheckConstraint("accepted_attempt <= attempt", name="accepted"),
+    )
+    op.create_table(
+        "staged_labels",
+        sa.Column("run_id", Counter, nullable=False),
+        sa.Column("shard", sa.SmallInteger(), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("review_id", review_id, nullable=False),
+        sa.Column("text_hash", sa.String(32), nullable=False),
+        sa.Column("label", sa.SmallInteger()),
+        sa.Column("score", sa.Double()),
+        sa.Column("confidence", sa.Double()),
+        sa.Column("truncated", sa.Boolean(), nullable=False),
+        sa.Column("local_day", sa.Date(), nullable=False),
+        sa.Column("scored_at", UTCDateTime(), nullable=False),
+        sa.Column("reason", sa.Text()),
+        sa.CheckConstraint("(label IS NULL) = (reason IS NOT NULL)", name="answer"),
+        postgresql_partition_by="LIST (run_id)",
+    )
+
+
+def _label() -> list[sa.Column[Any]]:
+    """The columns of a published label, current or replaced."""
+    return [
+        sa.Column("text_hash", sa.String(32), nullable=False),
+        sa.Column("review_updated_at", UTCDateTime(), nullable=False),
+        sa.Column("label", sa.SmallInteger(), nullable=False),
+        sa.Column("score", sa.Double(), nullable=False),
+        sa.Column("confidence", sa.Double(), nullable=False),
+        sa.Column("truncated", sa.Boolean(), nullable=False),
+        sa.Column("variant", sa.Text(), nullable=False),
+        sa.Column("run_id", Counter, nullable=False),
+        sa.Column("scored_at", UTCDateTime(), nullable=False),
+        sa.Column("local_day", sa.Date(), nullable=False),
+    ]
+
+
+def _create_labels(review_id: Any) -> None:
+    op.create_table(
+        "review_labels",
+        sa.Column("model_version", sa.Text(), primary_key=True),
+        sa.Column("review_id", review_id, primary_key=True),
+        *_label(),
+        sa.Column("publish_seq", Counter, nullable=False),
+        postgresql_partition_by="LIST (model_version)",
+    )
+    op.create_index("ix_review_labels_text_hash", "review_labels", ["model_version", "text_hash"])
+    op.create_table(
+        "review_label_history",
+        sa.Column("model_version", sa.Text(), primary_key=True),
+        sa.Column("review_id", review_id, primary_key=True),
+        *_label(),
+        sa.Column("publish_seq", Counter, primary_key=True),
+        sa.Column("replaced_by", Counter, nullable=False),
+    )
+    op.create_table(
+        "label_rollups",
+        sa.Column("model_version", sa.Text(), primary_key=True),
+        sa.Column("local_day", sa.Date(), primary_key=True),
+        sa.Column("label", sa.SmallInteger(), primary_key=True),
+        sa.Column("reviews", Counter, nullable=False),
+        sa.Column("score_sum", sa.Double(), nullable=False),
+        sa.Column("confidence_sum", sa.Double(), nullable=False),
+    )
+    op.create_table(
+        "scoring_errors",
+        sa.Column("model_version", sa.Text(), primary_key=True),
+        sa.Column("review_id", review_id, primary_key=True),
+        sa.Column("review_updated_at", UTCDateTime(), primary_key=True),
+        sa.Column("text_hash", sa.String(32), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("run_id", Counter, nullable=False),
+        sa.Column("failed_at", UTCDateTime(), nullable=False),
+    )
+    op.create_table(
+        "erased_reviews",
+        sa.Column("review_id", review_id, primary_key=True),
+        sa.Column("erased_at", UTCDateTime(), nullable=False),
+        sa.Column("actor", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+    )
