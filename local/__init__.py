@@ -1,1 +1,1 @@
-"""The product on one machine, without servers: Airflow embedded, and the walk that `make run` takes."""
+"""The product on one machine, without servers: an embedded Airflow (`make up`) and the demo (`make run`)."""

@@ -1,21 +1,20 @@
 """
-Airflow on one machine, without servers: SQLite for its metadata, LocalExecutor, everything under one folder.
+Runs Airflow on one machine, without servers: SQLite for its metadata, LocalExecutor, all files in one folder.
 
     with LocalAirflow(home, dags) as airflow:
         run_id = airflow.trigger("score_reviews")
         state = airflow.wait("score_reviews", run_id, timeout=600)
 
-`make run` triggers DAGs with it, `make up` serves the UI with it, the tests kill tasks under it. It never imports
-Airflow: the four components are child processes, and everything asked of them goes over the REST API.
+`make run` triggers DAGs with it, `make up` serves the UI with it, and tests kill its tasks. This module does not import
+Airflow: the four components are child processes, and all requests to them go through the REST API.
 """
 
-import fcntl
 import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -23,22 +22,24 @@ from typing import Self
 
 import httpx
 import psutil
+from filelock import FileLock, Timeout
 
 from local import configuration
 from local.client import AirflowClient, LocalAirflowError
 
 COMPONENTS = Path(__file__).with_name("components.py")
 HOME_VARIABLE = "SENTI_LOCAL_AIRFLOW"
-"""Environment variable that every process started from here inherits; its value is the home folder."""
+"""Environment variable that all processes of the embedded Airflow inherit. Its value is the home folder."""
 
 
 class LocalAirflow(AirflowClient):
     """
-    A running Airflow between ``__enter__`` and ``__exit__``.
+    An Airflow that runs between ``__enter__`` and ``__exit__``.
 
-    ``environment`` is added to what the components and tasks inherit; ``AIRFLOW__…`` names in it win over the
-    settings made here, those of the calling process are dropped. ``home`` may be used again: runs, secrets and the
-    password are kept. Two at once on one home are refused; what a killed predecessor left running is ended first.
+    ``environment`` is added to the environment of the components and tasks. ``AIRFLOW__…`` variables in it override the
+    settings made here; those of the calling process are dropped. ``port`` defaults to a free one. ``home`` can be used
+    again: runs, secrets and the password are kept. ``__enter__`` kills processes that a killed predecessor has left. It
+    raises ``LocalAirflowError`` if another Airflow runs in ``home``, or if this one is not healthy after 240 s.
     """
 
     def __init__(
@@ -57,14 +58,17 @@ class LocalAirflow(AirflowClient):
     def __enter__(self) -> Self:
         self.logs.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
-            stack.enter_context(self._lock())
+            try:
+                stack.enter_context(FileLock(self.home / "lock", timeout=0))
+            except Timeout:
+                raise LocalAirflowError(f"another Airflow already runs in {self.home}: stop it first") from None
             stack.callback(self._client.close)
             stack.callback(self._stop)
-            self._stop()  # what a killed predecessor left
+            self._stop()  # kills processes that a killed predecessor has left
             self.password = configuration.write(self.home, self._dags, self.url, self.port, self.user)
             self._started = datetime.now(UTC)
             self._launcher = self._start()
-            self._until(self._healthy, 240, "Airflow's components do not all report healthy")
+            self._until(self._healthy, 240, "not all components of Airflow are healthy")
             self._log_in()
             self._cleanup = stack.pop_all()
         return self
@@ -75,11 +79,11 @@ class LocalAirflow(AirflowClient):
         self._cleanup.close()
 
     def processes(self) -> list[psutil.Process]:
-        """Every live process that came from here: components, workers, supervisors, tasks, their children."""
-        return [process for process in psutil.process_iter() if self._ours(process)]
+        """Every live process of this Airflow: components, workers, supervisors, tasks and their children."""
+        return [process for process in psutil.process_iter() if self._is_ours(process)]
 
     def check(self) -> None:
-        """Raises when a component has ended, with the end of what it had to say."""
+        """Raises ``LocalAirflowError`` with the end of the log if a component has ended."""
         if self._launcher and self._launcher.poll() is not None:
             end = "\n".join(self._log.read_text(errors="replace").splitlines()[-40:])
             raise LocalAirflowError(f"the Airflow in {self.home} has ended; the end of {self._log}:\n{end}")
@@ -92,25 +96,32 @@ class LocalAirflow(AirflowClient):
             "NO_PROXY": direct,
             "no_proxy": direct,
             "PYTHONUNBUFFERED": "1",
-            "SPT_NOENV": "1",  # setproctitle would overwrite the environment that _ours reads
+            "SPT_NOENV": "1",  # or setproctitle would overwrite the environment that _is_ours reads
             **self._environment,
             HOME_VARIABLE: str(self.home),
         }
         with self._log.open("wb") as log:
             return subprocess.Popen(  # noqa: S603  our own file, by this interpreter
-                [sys.executable, "-P", str(COMPONENTS), str(self.logs)],  # -P: or local/airflow.py would shadow Airflow
+                [
+                    sys.executable,
+                    "-P",
+                    str(COMPONENTS),
+                    str(self.logs),
+                ],  # -P: else local/airflow.py would shadow Airflow
                 cwd=self.home,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # a Ctrl-C in the terminal reaches us alone
+                start_new_session=True,  # so that Ctrl-C in the terminal reaches only this process
             )
 
     def _stop(self) -> None:
         """
-        SIGTERM to the components and the tasks, and after 5 s SIGKILL to all that is left. The two lead process groups;
-        executor workers and the triggerer's child get no signal: they end with their parents, or are killed.
+        Ends all processes: SIGTERM to the components and the tasks, and after 5 s SIGKILL to the remaining processes.
+
+        Components and tasks lead process groups. Other processes (executor workers, the triggerer's child) get no
+        SIGTERM, because they end with their parents.
         """
         leaders = [process for process in self.processes() if _leads_group(process)]
         _send(psutil.Process.terminate, leaders)
@@ -120,21 +131,12 @@ class LocalAirflow(AirflowClient):
             self._launcher.wait()
             self._launcher = None
 
-    def _ours(self, process: psutil.Process) -> bool:
+    def _is_ours(self, process: psutil.Process) -> bool:
         try:
             alive = process.status() != psutil.STATUS_ZOMBIE
             return alive and bool(process.environ().get(HOME_VARIABLE) == str(self.home))
-        except (psutil.Error, OSError):  # gone, or another user's
+        except (psutil.Error, OSError):  # the process has ended, or belongs to another user
             return False
-
-    @contextmanager
-    def _lock(self) -> Iterator[None]:
-        with (self.home / "lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise LocalAirflowError(f"another Airflow already runs in {self.home}: stop it first") from None
-            yield
 
     def _healthy(self) -> bool:
         try:
@@ -142,16 +144,18 @@ class LocalAirflow(AirflowClient):
             parts = ("metadatabase", "scheduler", "dag_processor", "triggerer")
             if not all(health.get(part, {}).get("status") == "healthy" for part in parts):
                 return False
-            return self._client.get("/execution/health").is_success  # else the first task waits until this app is built
+            return self._client.get(
+                "/execution/health"
+            ).is_success  # without it, the first task would wait for this app to start
         except (httpx.HTTPError, ValueError):
             return False
 
 
 def free_port(first: int = 0) -> int:
-    """A port that nothing listens on: the first such one from ``first`` on, or any."""
+    """A port that nothing listens on: the lowest one from ``first`` upwards, or any if ``first`` is 0."""
     while True:
         with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one that was closed a moment ago is free
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was just closed counts as free
             try:
                 probe.bind(("127.0.0.1", first))
             except OSError:
@@ -161,7 +165,7 @@ def free_port(first: int = 0) -> int:
 
 
 def _send(end: Callable[[psutil.Process], None], processes: Sequence[psutil.Process]) -> None:
-    """Signals the processes, never one that merely inherited a pid, and gives them 5 s to go."""
+    """Calls ``end`` for each process and waits up to 5 s. psutil does not signal another process with the same pid."""
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             end(process)

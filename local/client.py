@@ -1,4 +1,4 @@
-"""A thin client of Airflow's REST API: what the demo and the tests ask of a running Airflow."""
+"""A small client of Airflow's REST API, for the demo and the tests."""
 
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class LocalAirflowError(SentiError):
-    """The embedded Airflow did not start, died, or did not do in time what was asked of it."""
+    """The embedded Airflow did not start, has ended, refused a call, or did not finish something in time."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class TaskState:
     map_index: int
     """-1 for a task that is not mapped."""
     state: str | None
-    """None before the scheduler has looked at it."""
+    """``None`` until the scheduler has scheduled the task."""
     try_number: int
     pid: int | None
-    """Of the process that runs the task's own code, while the state is running."""
+    """Of the process that runs the task's code, while the state is ``running``."""
 
     @property
     def name(self) -> str:
@@ -35,23 +35,23 @@ class TaskState:
 
 
 class AirflowClient:
-    """Calls of the REST API at ``url``. Raises ``LocalAirflowError`` when a call fails or a wait takes too long."""
+    """Calls of the REST API at ``url``. Raises ``LocalAirflowError`` if a call fails or a timeout (in s) is over."""
 
     user = "admin"
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.password = ""
-        self._client = httpx.Client(base_url=url, timeout=60, trust_env=False)  # never through a proxy
+        self._client = httpx.Client(base_url=url, timeout=60, trust_env=False)  # ignores proxy settings
         self._started = datetime.max.replace(tzinfo=UTC)
 
     def check(self) -> None:
-        """Raises when the Airflow behind the API has ended, where this is known."""
+        """Raises if Airflow has ended; a subclass that starts Airflow overrides this."""
 
     def trigger(
         self, dag_id: str, conf: Mapping[str, Any] | None = None, run_id: str | None = None, timeout: float = 60
     ) -> str:
-        """Starts a run of the DAG, unpausing it once it has been parsed, and gives its run id."""
+        """Waits until the DAG is parsed, unpauses it, starts a run and returns the run id."""
         self.unpause(dag_id, timeout)
         body = {"dag_run_id": run_id, "logical_date": None, "conf": dict(conf or {})}
         return str(self._call("POST", f"/dags/{dag_id}/dagRuns", json=body)["dag_run_id"])
@@ -59,7 +59,8 @@ class AirflowClient:
     def wait(
         self, dag_id: str, run_id: str, timeout: float, on_state: Callable[[TaskState], None] | None = None
     ) -> str:
-        """The run's final state, ``success`` or ``failed``. ``on_state`` hears of each change of each task's state."""
+        """Waits for the run and returns its final state, ``success`` or ``failed``. ``on_state`` is called with each
+        change of a task's state."""
         seen: dict[str, tuple[str | None, int]] = {}
 
         def finished() -> str | None:
@@ -73,12 +74,12 @@ class AirflowClient:
         return self._until(finished, timeout, f"the run {run_id!r} of {dag_id!r} is not over", every=0.2)
 
     def unpause(self, dag_id: str, timeout: float = 60) -> None:
-        """Lets the DAG's own schedule start its runs, once it has been parsed."""
+        """Waits until the DAG is parsed, and lets its schedule start runs."""
         self._until(lambda: self._parsed(dag_id), timeout, f"the DAG {dag_id!r} does not appear")
         self._call("PATCH", f"/dags/{dag_id}", json={"is_paused": False})
 
     def pause(self, dag_id: str) -> None:
-        """Keeps the DAG's schedule from starting runs."""
+        """Stops the DAG's schedule from starting runs."""
         self._call("PATCH", f"/dags/{dag_id}", json={"is_paused": True})
 
     def runs(self, dag_id: str) -> list[str]:
@@ -87,12 +88,12 @@ class AirflowClient:
         return [str(run["dag_run_id"]) for run in answer["dag_runs"]]
 
     def until_new_run(self, dag_id: str, known: Collection[str], timeout: float = 60) -> str:
-        """The first run that is not among ``known``: one that a schedule or an asset has started."""
-        say = f"nothing starts a run of {dag_id!r}"
-        return self._until(lambda: next(iter(set(self.runs(dag_id)) - set(known)), None), timeout, say)
+        """Waits for a run that is not in ``known``, which a schedule or an asset starts, and returns its run id."""
+        failure = f"nothing starts a run of {dag_id!r}"
+        return self._until(lambda: next(iter(set(self.runs(dag_id)) - set(known)), None), timeout, failure)
 
     def task_states(self, dag_id: str, run_id: str) -> list[TaskState]:
-        """Every task of the run, in the order of their ids and map indices, as of now."""
+        """The present states of all tasks of the run, sorted by task id and map index."""
         path, tasks = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances", list[TaskState]()
         while True:
             page = self._call("GET", path, params={"limit": 100, "offset": len(tasks)})
@@ -104,18 +105,18 @@ class AirflowClient:
                 return sorted(tasks, key=lambda task: (task.task_id, task.map_index))
 
     def task_log(self, dag_id: str, run_id: str, task: TaskState, lines: int = 40) -> str:
-        """The last ``lines`` of the log of the task's newest attempt; empty when it has none yet."""
+        """The last ``lines`` lines of the log of the task's newest attempt; empty if there is none yet."""
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task.task_id}/logs/{task.try_number}"
         events = self._call("GET", path, params={"map_index": task.map_index})["content"]
         return "\n".join([text for event in events for text in _readable(event)][-lines:])
 
     def failure(self, dag_id: str, run_id: str) -> str:
-        """What to show of a run that failed: the tail of the log of each task that failed itself."""
+        """The end of the log of each task of the run that failed."""
         failed = [task for task in self.task_states(dag_id, run_id) if task.state == "failed"]
         return "\n\n".join(f"--- {task.name} ---\n{self.task_log(dag_id, run_id, task)}" for task in failed)
 
     def running(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1, timeout: float = 30) -> TaskState:
-        """The task once it runs, with the pid of its process (for tests that kill it)."""
+        """Waits until the task runs, and returns its state, with the pid of its process for tests that kill it."""
 
         def started() -> TaskState | None:
             for task in self.task_states(dag_id, run_id):
@@ -126,12 +127,12 @@ class AirflowClient:
         return self._until(started, timeout, f"the task {task_id!r} of {run_id!r} does not run", every=0.05)
 
     def clear(self, dag_id: str, run_id: str, task_id: str) -> None:
-        """Has the task, and what comes after it, run again."""
+        """Clears the task and the tasks after it, so that they run again."""
         which = {"dag_run_id": run_id, "task_ids": [task_id], "include_downstream": True, "only_failed": False}
         self._call("POST", f"/dags/{dag_id}/clearTaskInstances", json={**which, "dry_run": False})
 
     def question(self, dag_id: str, run_id: str, task_id: str, timeout: float = 120) -> dict[str, Any]:
-        """What the task asks a person, once it does: subject, body (Markdown), options and more."""
+        """Waits until the task asks a person, and returns its question: subject, body (Markdown), options and more."""
 
         def asked() -> dict[str, Any] | None:
             states = {task.task_id: task.state for task in self.task_states(dag_id, run_id)}
@@ -140,10 +141,10 @@ class AirflowClient:
             found: dict[str, Any] = self._call("GET", self._question(dag_id, run_id, task_id))
             return found
 
-        return self._until(asked, timeout, f"the task {task_id!r} of {run_id!r} asks nobody")
+        return self._until(asked, timeout, f"the task {task_id!r} of {run_id!r} asks no question")
 
     def answer(self, dag_id: str, run_id: str, task_id: str, option: str) -> None:
-        """Answers for the person that the task asks."""
+        """Answers the question of the task with ``option``."""
         self._call("PATCH", self._question(dag_id, run_id, task_id), json={"chosen_options": [option]})
 
     @staticmethod
@@ -157,7 +158,7 @@ class AirflowClient:
         self._client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 
     def _parsed(self, dag_id: str) -> bool:
-        """Whether the DAG was parsed since the start: its row may be one that an earlier start on this home left."""
+        """Whether the DAG was parsed since Airflow started. Its row may be from an earlier start in this home."""
         for dag in self._call("GET", "/dags", params={"dag_id_pattern": dag_id, "limit": 1000})["dags"]:
             if dag["dag_id"] == dag_id and self._since_start(dag["last_parsed_time"]):
                 return True
@@ -180,19 +181,19 @@ class AirflowClient:
             raise LocalAirflowError(f"Airflow does not answer on {self.url}: {error}") from error
         return answer.json()
 
-    def _until(self, condition: Callable[[], T | None], timeout: float, else_say: str, every: float = 0.1) -> T:
-        """The first true answer of ``condition``, asked until ``timeout`` seconds are over."""
+    def _until(self, condition: Callable[[], T | None], timeout: float, failure: str, every: float = 0.1) -> T:
+        """The first true result of ``condition``, called every ``every`` seconds for up to ``timeout`` seconds."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             self.check()
             if answer := condition():
                 return answer
             time.sleep(every)
-        raise LocalAirflowError(f"{else_say} after {timeout:g} s")
+        raise LocalAirflowError(f"{failure} after {timeout:g} s")
 
 
 def _readable(event: Mapping[str, Any] | str) -> list[str]:
-    """A line of a task's log as Airflow keeps it, with the traceback when it carries one."""
+    """The lines of an event in a task's log, with its traceback, if any."""
     if isinstance(event, str):
         return [event]
     lines = [str(event.get("event", ""))]

@@ -1,6 +1,7 @@
 """
-Airflow's four components as children of one process, which has paid for the imports once: they are most of what a
-start costs. `local/airflow.py` runs this file as a process of its own; the folder of the logs is its argument.
+Starts Airflow's four components as forks of one process. That process imports Airflow once for all of them; `airflow
+standalone` would import it once per component, which is most of the time that a start takes. `local/airflow.py` runs
+this file as a child process, with the folder of the logs as its argument.
 """
 
 import os
@@ -16,7 +17,7 @@ from airflow.utils.db import initdb
 
 COMMANDS = {
     "api-server": ["api-server"],
-    "scheduler": ["scheduler", "--skip-serve-logs"],  # the API server reads the log files: it is the same machine
+    "scheduler": ["scheduler", "--skip-serve-logs"],  # the API server reads the log files itself, on the same machine
     "dag-processor": ["dag-processor"],
     "triggerer": ["triggerer", "--skip-serve-logs"],
 }
@@ -24,14 +25,14 @@ IMPORTED_FOR_THE_CHILDREN = (api_server_command, dag_processor_command, schedule
 
 
 def initialise() -> None:
-    """Creates or migrates the metadata database, and the pool; safe to repeat. Leaves no connection to inherit."""
+    """Creates or migrates the metadata database and the pool; safe to repeat. Closes its connections for the forks."""
     initdb()
     Pool.create_or_update_pool("gpu", slots=1, description="one task on the GPU at a time", include_deferred=False)
     settings.get_engine().dispose()  # type: ignore[no-untyped-call]
 
 
 def start(name: str, log: Path) -> int:
-    """Forks the component, in a session of its own, and gives its pid."""
+    """Forks the component into a new session, with its output in the file ``log``, and returns its pid."""
     if pid := os.fork():
         return pid
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -45,7 +46,7 @@ def start(name: str, log: Path) -> int:
 
 
 def supervise(logs: Path) -> None:
-    """Runs the components until SIGTERM, or until one ends by itself: then says which one, and what it said last."""
+    """Runs the components until SIGTERM. If one ends before, exits with its name, exit code and the end of its log."""
     stopping: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, frame: stopping.append(number))
     names = {start(name, logs / f"{name}.log"): name for name in COMMANDS}

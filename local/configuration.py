@@ -1,4 +1,4 @@
-"""airflow.cfg and the password of the embedded Airflow: secrets are made once, and kept with what they protect."""
+"""Writes airflow.cfg and the password of the embedded Airflow. Secrets are generated once and kept in its home."""
 
 import base64
 import configparser
@@ -10,7 +10,7 @@ from typing import TextIO
 
 
 def write(home: Path, dags: Path, url: str, port: int, user: str) -> str:
-    """Writes airflow.cfg, so that ``AIRFLOW_HOME=… airflow …`` in a shell sees the same Airflow; gives the password."""
+    """Writes airflow.cfg, also for ``AIRFLOW_HOME=… airflow …`` in a shell, and returns the password of ``user``."""
     path, written = home / "airflow.cfg", configparser.ConfigParser(interpolation=None)
     written.read(path)
     config = configparser.ConfigParser(interpolation=None)
@@ -28,7 +28,7 @@ def write(home: Path, dags: Path, url: str, port: int, user: str) -> str:
 
 
 def _settings(home: Path, dags: Path, url: str, port: int, user: str) -> dict[str, dict[str, str]]:
-    """airflow.cfg: where things are, nothing that calls out, and intervals that suit one impatient person."""
+    """airflow.cfg: local paths, no outgoing connections, and short intervals, so that tasks start soon."""
     return {
         "core": {
             "dags_folder": str(dags),
@@ -67,10 +67,10 @@ def _settings(home: Path, dags: Path, url: str, port: int, user: str) -> dict[st
 
 
 def _key(length: int) -> str:
-    """Random bytes in the form that Fernet asks for."""
+    """``length`` random bytes in URL-safe base64, as Fernet needs them."""
     return base64.urlsafe_b64encode(secrets.token_bytes(length)).decode()
 
 
 def _private(path: Path) -> TextIO:
-    """The file opened for writing from its start, readable by its owner alone."""
+    """Opens the file for writing, empty; a new file is readable only by its owner."""
     return open(path, "w", opener=lambda name, flags: os.open(name, flags, 0o600))

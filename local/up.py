@@ -13,20 +13,22 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def main() -> None:
-    """Prints the address and how to log in, and what to do there."""
+    """Starts Airflow, prints its address and login, and stops it on Ctrl-C or SIGTERM."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     home = ROOT / "var" / "airflow"
     try:
-        console.say(f"Starting Airflow in {home}; this takes about half a minute.")
+        console.progress(f"Starting Airflow in {home}; this takes about half a minute.")
         with LocalAirflow(home, ROOT / "dags", {"SENTI_HOME": str(ROOT)}, port=free_port(8080)) as airflow:
-            console.say(f"Airflow is up: {airflow.url}")
-            console.say(f"Log in as {airflow.user}, password {airflow.password} (kept in {home / 'passwords.json'}).")
-            console.say("Unpause a DAG to let its schedule run, or trigger it by hand. Ctrl-C stops it all.")
+            console.progress(f"Airflow is up: {airflow.url}")
+            console.progress(
+                f"Log in as {airflow.user}, password {airflow.password} (kept in {home / 'passwords.json'})."
+            )
+            console.progress("Unpause a DAG to let its schedule run, or trigger it by hand. Ctrl-C stops Airflow.")
             while True:
                 airflow.check()
                 time.sleep(1)
     except KeyboardInterrupt:
-        console.say("Airflow has stopped.")
+        console.progress("Airflow has stopped.")
     except LocalAirflowError as error:
         sys.exit(str(error))
 

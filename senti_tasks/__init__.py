@@ -1,3 +1,3 @@
-"""Reviews in, labels out, every night, in SQL."""
+"""Sentiment labels for Chinese product reviews in a SQL database."""
 
 __version__ = "0.1.0"

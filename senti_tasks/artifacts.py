@@ -1,43 +1,46 @@
-"""Where corpora and models lie: one folder each, named by what it holds, never changed once it is there.
+"""The artifact store: one folder per corpus, model and so on. A stored folder is never changed.
 
-A folder's digest covers every file in it. It is recorded in the warehouse when the folder is stored, and checked before
-every load: a half-written, damaged or tampered folder is refused. The store is a local folder or anything fsspec
-reaches (S3, GCS); on a local disk a folder appears by an atomic rename, elsewhere the row in the warehouse is the
-commit.
+A folder's digest covers every file in it. The warehouse records the digest when the folder is stored, and every load
+checks it first: a half-written, damaged or tampered folder is refused. The store is a local folder or an fsspec URL
+(S3, GCS). On a local disk a folder appears by an atomic rename. Elsewhere it counts as stored once the warehouse has a
+row for it.
 """
 
 import hashlib
 import shutil
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from upath import UPath
 
 from senti_tasks.errors import ArtifactError
 
-_ANSWERING = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
+_MODEL_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 
 
 def folder_digest(folder: Path) -> str:
     """SHA-256 over the sorted (relative path, SHA-256 of the content) of every file below ``folder``; 64 hex digits."""
-    return _digest(folder, (path for path in folder.rglob("*") if path.is_file()))
+    return files_digest(folder, (path for path in folder.rglob("*") if path.is_file()))
 
 
 def weights_digest(folder: Path) -> str:
-    """The same over the files alone that decide what the model in ``folder`` answers: weights, shape and tokenizer.
+    """The same over only the files that determine a model's predictions: weights, configuration and tokenizer.
 
-    Two trainings with the same weights have the same digest, whatever their cards say. Raises ``ArtifactError`` when
-    one of the files is missing.
+    So two trainings with the same weights have the same digest, whatever is in their model cards.
+
+    Raises ``ArtifactError`` if one of these files is missing.
     """
-    if missing := [name for name in _ANSWERING if not (folder / name).is_file()]:
+    if missing := [name for name in _MODEL_FILES if not (folder / name).is_file()]:
         raise ArtifactError(
             f"{folder} has no {', '.join(missing)}: expected a model as save_pretrained writes it, with its tokenizer"
         )
-    return _digest(folder, (folder / name for name in _ANSWERING))
+    return files_digest(folder, (folder / name for name in _MODEL_FILES))
 
 
-def _digest(folder: Path, paths: Iterable[Path]) -> str:
+def files_digest(folder: Path, paths: Iterable[Path]) -> str:
+    """The same over the files ``paths`` below ``folder``, given in any order."""
     total = hashlib.sha256()
     for path in sorted(paths):
         with path.open("rb") as file:
@@ -46,29 +49,32 @@ def _digest(folder: Path, paths: Iterable[Path]) -> str:
     return total.hexdigest()
 
 
+def _files(folder: Any) -> Iterator[tuple[str, Any]]:
+    """Every file below ``folder``, a ``Path`` or ``UPath``: its relative path, with slashes, and the file."""
+    return ((path.relative_to(folder).as_posix(), path) for path in folder.rglob("*") if path.is_file())
+
+
 class ArtifactStore:
-    """The folders below ``root``. ``work`` is local scratch space, for copies of what lies on a remote store."""
+    """The folders below ``root``, a local folder or an fsspec URL. ``work`` is a local folder for copies of remote
+    artifacts."""
 
     def __init__(self, root: str, work: Path) -> None:
         self.root = UPath(root)
-        self.work = work
-
-    @property
-    def _is_local(self) -> bool:
-        return self.root.protocol in ("", "file", "local")
+        self._fetched = work / "fetched"
+        self._is_local = self.root.protocol in ("", "file", "local")
 
     def put(self, folder: Path, kind: str, name: str) -> tuple[str, str]:
-        """Stores a finished local ``folder`` as ``kind/name-DIGEST8``; returns that name and the whole digest.
+        """Stores a finished local ``folder`` as ``kind/name-DIGEST8``; returns this name and the whole digest.
 
-        Two attempts that produced the same bytes meet in one folder, and two that did not get a folder each.
+        The name contains 8 digits of the digest. So two attempts that produced the same bytes share one folder, and two
+        attempts that did not have a folder each. Raises ``ArtifactError`` if the folder exists and is damaged.
         """
         digest = folder_digest(folder)
         artifact = f"{kind}/{name}-{digest[:8]}"
         target = self.root / artifact
         if not self._is_local:
-            for path in folder.rglob("*"):
-                if path.is_file():
-                    (target / path.relative_to(folder).as_posix()).write_bytes(path.read_bytes())
+            for path, file in _files(folder):
+                (target / path).write_bytes(file.read_bytes())
             return artifact, digest
         final = Path(target.path)
         if not (final.exists() and folder_digest(final) == digest):
@@ -76,7 +82,7 @@ class ArtifactStore:
             staging = final.with_name(f".{final.name}-{uuid.uuid4().hex[:8]}")
             shutil.copytree(folder, staging)
             try:
-                staging.rename(final)  # fails, and changes nothing, if another attempt was first
+                staging.rename(final)  # fails and changes nothing if another attempt was first
             except OSError:
                 shutil.rmtree(staging)
                 if folder_digest(final) != digest:
@@ -84,9 +90,9 @@ class ArtifactStore:
         return artifact, digest
 
     def fetch(self, artifact: str, digest: str) -> Path:
-        """The local folder that holds ``artifact``, after checking every byte of it against ``digest``.
+        """The local folder that holds ``artifact``, after checking it against ``digest``; a remote one is copied here.
 
-        Raises ``ArtifactError`` when it is missing or not what was registered.
+        Raises ``ArtifactError`` if the artifact is missing, or if a file in it was changed, added or lost.
         """
         source = self.root / artifact
         if not source.exists():
@@ -94,9 +100,9 @@ class ArtifactStore:
                 f"{source} is missing: expected the artifact registered with digest {digest[:12]}; "
                 "restore it, or point SENTI_ARTIFACTS to where it lies"
             )
-        folder = Path(source.path) if self._is_local else self.work / "fetched" / artifact
+        folder = Path(source.path) if self._is_local else self._fetched / artifact
         found = folder_digest(folder)
-        if found != digest and not self._is_local:  # not fetched before, or only half of it
+        if found != digest and not self._is_local:  # there is no copy, or only a part of it
             self._download(source, folder)
             found = folder_digest(folder)
         if found != digest:
@@ -107,54 +113,40 @@ class ArtifactStore:
         return folder
 
     def names(self, kind: str) -> list[str]:
-        """Every artifact of ``kind`` that lies here, or that this machine has a copy of, whether anybody recorded it or
-        not; also what an attempt that was killed has left of one."""
-        folders = (self.root / kind, self.work / "fetched" / kind)
-        return sorted(
-            {
-                f"{kind}/{path.name}"
-                for folder in folders
-                if folder.exists()
-                for path in folder.iterdir()
-                if path.is_dir()
-            }
-        )
+        """Every artifact of ``kind`` in the store or copied to this machine, sorted. It includes those without a row in
+        the warehouse, and incomplete ones that a killed attempt has left."""
+        folders = [folder for folder in (self.root / kind, self._fetched / kind) if folder.exists()]
+        return sorted({f"{kind}/{path.name}" for folder in folders for path in folder.iterdir() if path.is_dir()})
 
-    def unchecked(self, artifact: str) -> Path:
-        """The local folder that holds ``artifact`` as it lies here: for a look at what nobody recorded."""
+    def fetch_unchecked(self, artifact: str) -> Path:
+        """The local folder that holds ``artifact``, without a check: for artifacts without a row in the warehouse."""
         source = self.root / artifact
-        copy = self.work / "fetched" / artifact
-        if not source.exists():
-            return copy
-        if self._is_local:
+        if source.exists() and self._is_local:
             return Path(source.path)
-        self._download(source, copy)
-        return copy
+        if source.exists():
+            self._download(source, self._fetched / artifact)
+        return self._fetched / artifact
 
     def holds(self, artifact: str) -> bool:
-        """Whether ``artifact`` lies here, whole or not."""
+        """Whether the store has ``artifact``, complete or not."""
         return bool((self.root / artifact).exists())
 
     def remove(self, artifact: str) -> None:
-        """Deletes ``artifact`` and the copy of it on this machine; that of one that is gone already changes nothing."""
-        shutil.rmtree(self.work / "fetched" / artifact, ignore_errors=True)
+        """Deletes ``artifact`` and its copy on this machine. Does nothing if there is neither."""
+        shutil.rmtree(self._fetched / artifact, ignore_errors=True)
         target = self.root / artifact
-        if not target.exists():
-            return
-        if self._is_local:
-            shutil.rmtree(target.path)
-        else:
-            target.rmdir(recursive=True)
+        if target.exists():
+            target.fs.rm(target.path, recursive=True)
 
     def _download(self, source: UPath, target: Path) -> None:
-        """Makes ``target`` hold the files of ``source`` and no others. Each appears whole, whoever else is at it."""
-        names = {path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file()}
-        for name in names:
-            partial = self.work / "fetched" / f"{uuid.uuid4().hex}.partial"
-            for file in (partial, target / name):
-                file.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_bytes((source / name).read_bytes())
+        """Makes ``target`` hold the files of ``source`` and no others. Each file appears at once and complete, also if
+        another process downloads the same artifact at the same time."""
+        wanted = dict(_files(source))
+        for name, file in wanted.items():
+            partial = self._fetched / f"{uuid.uuid4().hex}.partial"
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            partial.write_bytes(file.read_bytes())
             partial.replace(target / name)
-        for path in target.rglob("*"):
-            if path.is_file() and path.relative_to(target).as_posix() not in names:
-                path.unlink(missing_ok=True)
+        for name, file in list(_files(target)):
+            if name not in wanted:
+                file.unlink(missing_ok=True)

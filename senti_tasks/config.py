@@ -1,9 +1,12 @@
-"""What changes results: frozen and validated; a model's is recorded with it. Where things are: see settings."""
+"""What changes results: frozen, validated configurations. That of a training is recorded with its model.
+
+Where things are is in ``settings``.
+"""
 
 import math
 from dataclasses import asdict, fields, replace
 from statistics import NormalDist
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
@@ -11,9 +14,9 @@ from pydantic.dataclasses import dataclass
 from senti_tasks.errors import ConfigError
 
 PRETRAINED = "pretrained:"
-"""What the name of a base model begins with that is an encoder of the warehouse; its version follows, or ``newest``."""
-
-
+"""Prefix of the name of an encoder in the warehouse. Its version follows, or ``newest``."""
+RATE_FACTORS = (1.0, 0.5, 2.0)
+"""Factors of the learning rate that a search tries, in this order."""
 STRICT = ConfigDict(extra="forbid", strict=True)
 
 Rate = Annotated[float, Field(gt=0, lt=1)]
@@ -22,12 +25,15 @@ Count = Annotated[int, Field(ge=1)]
 Length = Annotated[int, Field(ge=8, le=512)]
 
 
-class _Json:
-    """Shared by all configurations: plain JSON in and out."""
+class _Config:
+    """What all configurations have: conversion from and to plain JSON."""
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:
-        """The configuration with these fields set. Raises ``ConfigError`` on an unknown field or a bad value."""
+        """The configuration with ``values``, and defaults for all other fields.
+
+        Raises ``ConfigError`` for an unknown field or a bad value.
+        """
         known = sorted(field.name for field in fields(cls))  # type: ignore[arg-type]
         if unknown := sorted(set(values) - set(known)):
             raise ConfigError(f"{cls.__name__} has no field {', '.join(unknown)}: its fields are {', '.join(known)}")
@@ -40,59 +46,78 @@ class _Json:
             found = f", found {first['input']!r}" if first["loc"] else ""
             raise ConfigError(f"{where}: {reason}{found}") from error
 
-    @classmethod
-    def from_recipe(cls, recipe: dict[str, Any], overrides: dict[str, Any] | None) -> Self:
-        """``recipe`` with ``overrides`` on top; one that is ``None`` overrides nothing."""
-        return cls.from_json(
-            {**recipe, **{name: value for name, value in (overrides or {}).items() if value is not None}}
-        )
-
     def to_json(self) -> dict[str, Any]:
         return asdict(self)  # type: ignore[call-overload, no-any-return]
 
 
-RATE_FACTORS = (1.0, 0.5, 2.0)
-"""What a search multiplies the learning rate with, in the order in which the rates are tried."""
+@dataclass(frozen=True, config=STRICT)
+class _TrainingConfig(_Config):
+    """What both trainings have: an optimiser, and recipes for some base models."""
+
+    RECIPES: ClassVar[dict[str, dict[str, Any]]] = {}
+    """Fields that differ from the defaults, by base model."""
+    learning_rate: Rate = 5e-5
+    """Peak learning rate of AdamW, in (0, 1)."""
+    epochs: Count = 3
+    """Passes over the training data, at most: early stopping may end a fine-tuning before."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """AdamW's weight decay, on every weight but biases and LayerNorm."""
+    seed: int = 2026
+    """Seed of random initial weights, the order of rows, masks and dropout. A fine-tuning that collapses is repeated
+    once with the next seed, which is then recorded with its model."""
+
+    @classmethod
+    def for_base_model(cls, base_model: str, overrides: dict[str, Any] | None = None) -> Self:
+        """The recipe for ``base_model`` (or the defaults) with ``overrides``. An override of ``None`` is ignored."""
+        given = {name: value for name, value in (overrides or {}).items() if value is not None}
+        return cls.from_json(cls.RECIPES.get(base_model, {}) | given)
+
+
+_TINY = {"learning_rate": 1e-3, "epochs": 10, "batch_size": 16, "max_length": 256, "patience": 4}
+_SMALL = {"learning_rate": 4e-4, "epochs": 6, "batch_size": 32, "max_length": 256, "patience": 3}
+RECIPES: dict[str, dict[str, Any]] = {
+    # At a pretrained model's 5e-5 a randomly initialised encoder learns too little.
+    "scratch:tiny": _TINY,
+    "scratch:small": _SMALL,
+    # The same shapes after `senti pretrain`: larger steps would undo what they have learnt.
+    "pretrained:scratch:tiny": _TINY | {"learning_rate": 5e-4},
+    "pretrained:scratch:small": _SMALL | {"learning_rate": 2e-4},
+}
 
 
 @dataclass(frozen=True, config=STRICT)
-class TrainConfig(_Json):
-    """How a classifier is fine-tuned. The defaults are the usual recipe for a pretrained BERT (Devlin et al. 2019,
-    A.3)."""
+class TrainConfig(_TrainingConfig):
+    """How a classifier is fine-tuned. The defaults suit a pretrained BERT (Devlin et al. 2019, A.3)."""
 
-    learning_rate: Rate = 5e-5
-    """Peak learning rate of AdamW, in (0, 1)."""
+    RECIPES: ClassVar = RECIPES
+
     batch_size: Count = 16
     """Reviews per optimiser step."""
-    epochs: Count = 3
-    """Passes over the training split, at most: early stopping may end it before."""
     max_length: Length = 512
     """Tokens of a review that are read, [CLS] and [SEP] included, in [8, 512]."""
     head_tokens: Count = 128
-    """Of a review that has more, how many tokens are read of its beginning; the others are read of its end (382 of 512,
-    the best of the ways that Sun et al. 2019, 5.3.1, tried). As large as ``max_length``: the beginning alone."""
+    """How many tokens are read from the beginning of a review that is longer than ``max_length``. The others are read
+    from its end: 382 of 512 by default, the best of the splits in Sun et al. 2019, 5.3.1. With ``max_length`` or more,
+    only the beginning is read."""
     dropout: Fraction = 0.3
     """Dropout between the pooled output and the linear layer, in [0, 1)."""
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
-    """AdamW's weight decay, on every weight but biases and LayerNorm."""
     warmup_fraction: Fraction = 0.1
     """Share of all steps spent warming up, in [0, 1)."""
     patience: Count = 2
-    """Evaluations (one an epoch) without a better validation macro-F1 before training stops; the best epoch is kept."""
+    """Evaluations (one per epoch) without a better validation macro-F1 after which training stops. The weights of the
+    best epoch are kept."""
     freeze_encoder: bool = False
-    """Train the linear layer and the pooler alone."""
+    """Train only the pooler and the linear layer."""
     balance_classes: bool = False
-    """Give every label the same weight in the training's loss, however rare it is: a row counts n / (k * n_label), as
-    scikit-learn's "balanced". Figures of the validation split stay unweighted."""
+    """Give every label the same total weight in the training loss: a row weighs n / (k * n_label), as "balanced" in
+    scikit-learn, with n rows, k labels and n_label rows of its label. Metrics on the validation split stay unweighted.
+    """
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Factor of the learning rate from each encoder layer to the one below it, in (0, 1]; the embeddings come last, and
-    the head and the pooler learn at the full rate (Howard & Ruder 2018; Sun et al. 2019, 5.3.4, found 0.95 best)."""
+    """Factor of the learning rate from each encoder layer to the layer below it, in (0, 1]; the embeddings are lowest.
+    The head and the pooler train at the full rate (Howard & Ruder 2018; Sun et al. 2019, 5.3.4, found 0.95 best)."""
     search_minutes: Annotated[int, Field(ge=0)] = 0
-    """Minutes in which half and twice the learning rate are tried too, each in a whole training, as far as they fit;
-    the best on the validation split stays. 0: the given rate alone."""
-    seed: int = 2026
-    """Seeds the weights that start random, the order of rows and dropout. A training that collapses is repeated once
-    with the next seed, which its model then has on record."""
+    """Minutes for a search that also trains at half and at twice the learning rate, as far as whole trainings fit. The
+    best one on the validation split is kept. 0: no search."""
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
@@ -103,77 +128,15 @@ class TrainConfig(_Json):
             raise ValueError(f"learning_rate must be below {limit} with search_minutes, found {self.learning_rate}")
         return self
 
-    @classmethod
-    def for_base_model(cls, base_model: str, overrides: dict[str, Any] | None = None) -> Self:
-        """The recipe for ``base_model``, with ``overrides`` on top: a ``scratch:*`` encoder has a recipe of its own."""
-        return cls.from_recipe(RECIPES.get(base_model, {}), overrides)
-
     def candidates(self) -> list[Self]:
-        """The configurations to choose from, in the order in which they are tried: this one, and the other learning
-        rates of a search."""
+        """The configurations that a training tries, in order: this one, and with a search those of the other learning
+        rates."""
         factors = RATE_FACTORS if self.search_minutes else (1.0,)
         return [replace(self, learning_rate=self.learning_rate * factor) for factor in factors]
 
 
-RECIPES: dict[str, dict[str, Any]] = {
-    # At a pretrained model's 5e-5 a randomly initialised encoder learns too little.
-    "scratch:tiny": {"learning_rate": 1e-3, "epochs": 10, "batch_size": 16, "max_length": 256, "patience": 4},
-    "scratch:small": {"learning_rate": 4e-4, "epochs": 6, "batch_size": 32, "max_length": 256, "patience": 3},
-    # The same shapes once `senti pretrain` has taught them: larger steps would undo what they learnt.
-    "pretrained:scratch:tiny": {
-        "learning_rate": 5e-4,
-        "epochs": 10,
-        "batch_size": 16,
-        "max_length": 256,
-        "patience": 4,
-    },
-    "pretrained:scratch:small": {
-        "learning_rate": 2e-4,
-        "epochs": 6,
-        "batch_size": 32,
-        "max_length": 256,
-        "patience": 3,
-    },
-}
-
-
-@dataclass(frozen=True, config=STRICT)
-class PretrainConfig(_Json):
-    """How an encoder learns from reviews without labels, before it is fine-tuned (Gururangan et al. 2020, Don't Stop
-    Pretraining). The defaults are for a pretrained BERT."""
-
-    texts: Annotated[int, Field(ge=2)] = 1_000_000
-    """Texts to learn from at most: those of the reviews with the highest keys."""
-    held_out_share: Annotated[float, Field(gt=0, le=0.5)] = 0.02
-    """Share of the texts that the model is not trained on, and that show what it learnt, in (0, 0.5]."""
-    learning_rate: Rate = 5e-5
-    """Peak learning rate of AdamW, in (0, 1)."""
-    batch_size: Count = 32
-    """Texts per optimiser step."""
-    epochs: Count = 3
-    """Passes over the texts; the masks are other ones in each."""
-    max_length: Length = 128
-    """Tokens of a text that are read, [CLS] and [SEP] included, in [8, 512]: of a longer one the beginning."""
-    masked_share: Annotated[float, Field(gt=0, le=0.5)] = 0.15
-    """Share of a text's tokens to be predicted, in (0, 0.5], at least one. Of them, 80 % are read as [MASK], 10 % as a
-    random token, 10 % as they are (Devlin et al. 2019, A.1)."""
-    dropout: Fraction = 0.1
-    """Dropout while pretraining, at most, in [0, 1). What fine-tuning does stays as the base model has it."""
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
-    """AdamW's weight decay, on every weight but biases and LayerNorm."""
-    warmup_fraction: Fraction = 0.06
-    """Share of all steps spent warming up, in [0, 1)."""
-    seed: int = 2026
-    """Seeds the weights that start random, the order of texts, the masks and dropout."""
-
-    @classmethod
-    def for_base_model(cls, base_model: str, overrides: dict[str, Any] | None = None) -> Self:
-        """The recipe for ``base_model``, with ``overrides`` on top: a ``scratch:*`` encoder has a recipe of its own."""
-        return cls.from_recipe(PRETRAINING_RECIPES.get(base_model, {}), overrides)
-
-
-# Steps this few never see a text often enough to learn it by heart: dropout would only slow them down (Geiping and
-# Goldstein 2023, Cramming, 4.3).
+# In so few passes a model cannot memorise a text, so dropout would only slow it down (Geiping and Goldstein 2023,
+# Cramming, 4.3).
 PRETRAINING_RECIPES: dict[str, dict[str, Any]] = {
     "scratch:tiny": {"learning_rate": 2e-3, "epochs": 3, "batch_size": 64, "dropout": 0.0},
     "scratch:small": {"learning_rate": 1e-3, "epochs": 3, "batch_size": 64, "dropout": 0.0},
@@ -181,37 +144,62 @@ PRETRAINING_RECIPES: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True, config=STRICT)
-class GateConfig(_Json):
-    """What a candidate must show before it may replace the model in use."""
+class PretrainConfig(_TrainingConfig):
+    """How an encoder is pretrained on reviews without labels, before fine-tuning (Gururangan et al. 2020, Don't Stop
+    Pretraining). The defaults suit a pretrained BERT."""
+
+    RECIPES: ClassVar = PRETRAINING_RECIPES
+
+    texts: Annotated[int, Field(ge=2)] = 1_000_000
+    """Texts to learn from, at most: those of the reviews with the highest keys."""
+    held_out_share: Annotated[float, Field(gt=0, le=0.5)] = 0.02
+    """Share of the texts that are held out to measure the model, in (0, 0.5]."""
+    batch_size: Count = 32
+    """Texts per optimiser step."""
+    max_length: Length = 128
+    """Tokens of a text that are read, [CLS] and [SEP] included, in [8, 512]: its beginning, if the text is longer."""
+    masked_share: Annotated[float, Field(gt=0, le=0.5)] = 0.15
+    """Share of a text's tokens that the model predicts, in (0, 0.5]; at least one token. 80 % of them are replaced by
+    [MASK], 10 % by a random token, and 10 % stay as they are (Devlin et al. 2019, A.1). Each pass masks
+    other tokens."""
+    dropout: Fraction = 0.1
+    """Upper limit of the dropout while pretraining, in [0, 1). The encoder is saved with the base model's own."""
+    warmup_fraction: Fraction = 0.06
+    """Share of all steps spent warming up, in [0, 1)."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class GateConfig(_Config):
+    """The limits of the gate, which decides whether a candidate may replace the champion."""
 
     margin: Rate = 0.02
-    """How much worse in accuracy and in macro-F1 than a reference the candidate could at most be, in (0, 1)."""
+    """Largest loss of accuracy and of macro-F1 against a reference that the test may leave possible, in (0, 1)."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
-    """One-sided confidence of every statement, in (0.5, 1)."""
+    """One-sided confidence of every test and bound, in (0.5, 1)."""
     power: Annotated[float, Field(ge=0.5, lt=1)] = 0.8
-    """How often a candidate as good as its reference should pass the rule of accuracy, in [0.5, 1): decides how many
-    test rows it takes. Where labels are of unequal number, macro-F1 is noisier and takes more; its rule says how many.
-    """
+    """Probability that a candidate as good as its reference passes the accuracy rule, in [0.5, 1). It determines the
+    number of test rows needed. With unbalanced labels macro-F1 is noisier and needs more; its rule says how many."""
     discordance: Annotated[float, Field(gt=0, le=1)] = 0.05
-    """Share of rows on which one of two good models is right and the other is not, in (0, 1]: two fine-tunings of one
-    BERT differ on 4 to 6 % of reviews."""
+    """Expected share of rows on which one of two good models is right and the other is wrong, in (0, 1]. Two
+    fine-tunings of one BERT differ on 4 to 6 % of reviews."""
     slice_rows: Count = 50
-    """Test rows from which on a product, a length band or the recent reviews are looked at by themselves."""
+    """Test rows that a slice (a product, a length band, the recent reviews) needs to be judged separately."""
     recent_days: Count = 90
-    """What counts as recent."""
+    """Reviews are recent if they were written at most so many days before the corpus was due."""
     calibration_margin: Fraction = 0.02
-    """How much more calibration error (ECE) is allowed than a calibrated model shows by chance, in [0, 1)."""
+    """Allowed calibration error (ECE) above that which a calibrated model shows by chance, in [0, 1)."""
     loss_margin: Annotated[float, Field(ge=0)] = 0.03
-    """How much worse log loss (in nats) and Brier score may significantly be than a reference's, 0 or more; one more
-    review in a hundred wrong, and thought nearly certain, costs about that."""
+    """Log loss (in nats) and Brier score may be worse than a reference's by this much, 0 or more; a significantly
+    larger difference fails. One more wrong answer in a hundred, given with near certainty, costs about 0.03."""
 
     def rows_needed(self, discordance: float | None = None, difference: float = 0.0) -> int:
-        """Test rows it takes to show whether two models that differ on ``discordance`` of them are within ``margin``.
+        """Number of test rows needed to show that two models that differ on a share ``discordance`` of the rows are
+        within ``margin``. ``None``: the configured discordance.
 
-        (z of the confidence + z of the power)² × discordance / margin²: 6.2 × discordance / margin² by default. The
-        variance of the paired difference is the discordance when the two are equally good (Liu et al. 2002, Statistics
-        in Medicine 21:231-245). Where the candidate is worse by ``difference`` (negative, above -margin), only the rest
-        of the margin is left.
+        (z of the confidence + z of the power)² × discordance / margin²: 6.2 × discordance / margin² by default. If both
+        models are equally good, the discordance is the variance of the paired difference (Liu et al. 2002, Statistics
+        in Medicine 21:231-245). If the candidate is worse by ``difference`` (negative, above -margin), only the
+        remainder of the margin counts.
         """
         quantiles = NormalDist().inv_cdf(self.confidence) + NormalDist().inv_cdf(self.power)
         wanted = self.discordance if discordance is None else discordance
@@ -219,29 +207,30 @@ class GateConfig(_Json):
 
 
 @dataclass(frozen=True, config=STRICT)
-class VariantConfig(_Json):
-    """What a faster variant of a model must show before it may serve instead of fp32."""
+class VariantConfig(_Config):
+    """When a faster variant of a model may serve instead of fp32."""
 
     min_agreement: Annotated[float, Field(gt=0.5, le=1)] = 0.99
-    """Share of reviews that must get the label that fp32 gives them, in (0.5, 1]."""
+    """Smallest share of reviews to which the variant gives the same label as fp32, in (0.5, 1]."""
     agreement_rows: Count = 5_000
-    """Unlabelled reviews that are compared; int8 is refused where there are fewer."""
+    """Unlabelled reviews on which the two are compared. int8 is refused if there are fewer."""
     calibration_rows: Count = 300
-    """Reviews of the training split that show int8 the ranges of the activations."""
+    """Reviews of the training split from which int8 takes the ranges of its activations."""
 
 
 @dataclass(frozen=True, config=STRICT)
-class PlanConfig(_Json):
-    """How a run is cut into shards, and a re-scoring into ranges."""
+class PlanConfig(_Config):
+    """How a run is divided into shards, and a re-scoring into ranges."""
 
     shard_rows: Count = 20_000
     """Reviews in a shard, unless that makes more than ``max_shards``."""
     range_rows: Count = 200_000
-    """Reviews of a range of keys that a re-scoring publishes together, unless that makes more than ``max_shards``."""
+    """Reviews in a range of keys that a re-scoring publishes together, unless that makes more than ``max_shards``."""
     max_shards: Annotated[int, Field(ge=1, le=500)] = 500
-    """Airflow maps at most 1,024 tasks and shows a few hundred well."""
+    """Most shards of a run, and most ranges of a re-scoring. Airflow maps at most 1,024 tasks, and its UI shows a few
+    hundred well."""
 
     def check_shards(self, wanted: int | None) -> None:
-        """Raises ``ConfigError`` unless a run can have ``wanted`` shards; ``None`` leaves it to ``shard_rows``."""
+        """Raises ``ConfigError`` unless ``wanted`` is a possible number of shards. ``None`` means the default."""
         if wanted is not None and not 1 <= wanted <= self.max_shards:
             raise ConfigError(f"a run takes 1 to {self.max_shards} shards, found {wanted}")

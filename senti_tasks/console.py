@@ -1,4 +1,4 @@
-"""How answers are printed: tables for people, one JSON document for machines."""
+"""Prints results: tables for people, one JSON document for programs."""
 
 import json
 import sys
@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 PIPE_WIDTH = 200
-"""Columns a table may take when nobody's terminal says how wide it is."""
+"""Width of tables, in characters, when the output is no terminal."""
 
 
 def _console(*, stderr: bool) -> Console:
@@ -20,7 +20,7 @@ def _console(*, stderr: bool) -> Console:
 
 
 def show(value: Any, as_json: bool, *parts: str | Table) -> None:
-    """Prints ``value`` as JSON, or ``parts`` one under the other, on standard output."""
+    """Prints ``value`` as JSON, or else ``parts``, one below the other, to standard output."""
     if as_json:
         sys.stdout.write(json.dumps(value, ensure_ascii=False, default=_plain, indent=2) + "\n")
         return
@@ -29,17 +29,13 @@ def show(value: Any, as_json: bool, *parts: str | Table) -> None:
         console.print(Text(part) if isinstance(part, str) else part)
 
 
-def say(line: str) -> None:
-    """A line about work under way, on standard error: standard output is for answers."""
+def progress(line: str) -> None:
+    """Prints a line about work in progress to standard error. Standard output is for results only."""
     _console(stderr=True).print(Text(line))
 
 
-def progress_console() -> Console:
-    return Console(stderr=True)
-
-
 def table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> Table:
-    """``rows`` as a table; ``columns`` maps a key in a row to its heading."""
+    """A table of ``rows`` with ``columns``, which maps keys of the rows to headings; other keys are not shown."""
     drawn = Table(box=None, pad_edge=False, header_style="bold")
     for key, heading in columns.items():
         numeric = any(isinstance(row.get(key), int | float) and not isinstance(row.get(key), bool) for row in rows)

@@ -1,64 +1,64 @@
-"""Every error this project raises on purpose. Each says what was expected, what was found and what to do next."""
+"""The errors that this project raises. Each message says what was expected, what was found and what to do next."""
 
 
 class SentiError(Exception):
-    """Base of all of them: the command line prints it as one line and exits with 1."""
+    """Base class of all errors here. The command line prints the message on one line and exits with 1."""
 
 
 class ConfigError(SentiError):
-    """A setting or a configuration has a value that cannot work."""
+    """A setting, a configuration or an argument has a value that is not allowed."""
 
 
 class InputFileError(SentiError):
-    """A file of reviews cannot be read as what it is said to be. Nothing of it was imported."""
+    """A file of reviews cannot be read in its format. Nothing was imported from it."""
 
 
 class WarehouseError(SentiError):
-    """The database cannot be reached, is not migrated, or does not look as agreed."""
+    """The database cannot be reached, is not migrated, or does not match the settings."""
 
 
 class LockedError(WarehouseError):
-    """Somebody else held a lock for longer than a transaction may wait; nothing of it was kept."""
+    """Another connection held a lock for longer than a transaction may wait. The transaction was rolled back."""
 
 
 class CorpusError(SentiError):
-    """The labelled reviews do not make a corpus that a model could be trained and judged on."""
+    """A model cannot be trained and judged on the labelled reviews, or a corpus file cannot be read."""
 
 
 class HubError(SentiError):
-    """The Hugging Face Hub does not answer, or does not have what it was asked for."""
+    """The Hugging Face Hub does not answer, or does not have the model or data set."""
 
 
 class BaseModelError(SentiError):
-    """A base model cannot be reached or is not one that can be fine-tuned here."""
+    """A base model cannot be found, or cannot be fine-tuned here."""
 
 
 class TrainingStoppedError(SentiError):
-    """A signal ended a training before its time. Its checkpoint is kept: the next call goes on from there."""
+    """A signal stopped a training. The next call continues from its checkpoint."""
 
 
 class ArtifactError(SentiError):
-    """A corpus or a model is missing, incomplete or not the one that was registered."""
+    """An artifact is missing, incomplete or different from the one that was registered."""
 
 
 class RegistryError(SentiError):
-    """A model cannot be found, promoted or rolled back as asked."""
+    """A model or an encoder cannot be found, or a model cannot be promoted or rolled back."""
 
 
 class NoChampionError(RegistryError):
-    """Something needs the model in service, and no model was promoted yet."""
+    """A command or task needs a promoted model, and there is none."""
 
 
 class ChampionAlarmError(SentiError):
-    """The champion is less accurate on newly labelled reviews than at its promotion. A person has to look."""
+    """The champion is less accurate on newly labelled reviews than at its promotion. A person must look into it."""
 
 
 class RunStateError(SentiError):
-    """A scoring run is not in the state that this step needs."""
+    """A scoring run or a model is not in the state that this task needs."""
 
 
 class ShardTakenError(RunStateError):
-    """Another attempt has claimed this shard since: this one must stop, and has written nothing since."""
+    """A later attempt has claimed this shard. This attempt must stop; it has written nothing since that claim."""
 
 
 class AuditError(SentiError):
@@ -66,8 +66,8 @@ class AuditError(SentiError):
 
 
 class DeletedReviewsError(SentiError):
-    """More reviews are gone from ``reviews`` than may be erased at once. A person has to look."""
+    """More reviews are gone from ``reviews`` than may be erased at once. A person must look into it."""
 
 
 class FrozenError(SentiError):
-    """Publishing was frozen by a person. Scored runs wait, and analysts see the labels published before."""
+    """A person has frozen publishing. Scored runs wait, and analysts see the labels published before."""

@@ -1,10 +1,9 @@
-"""The Hugging Face Hub as everything here asks it: where it is, which commit is meant, how long it may take to answer.
+"""Requests to the Hugging Face Hub: its address, commits of models and data sets, and the search for data sets.
 
-``HF_ENDPOINT`` names a mirror; the client reads it when it is imported, so the settings are loaded first.
+``HF_ENDPOINT`` is the address of a mirror. The client reads it when it is imported, so load the settings before.
 """
 
 import os
-from datetime import datetime
 from typing import Any, Literal
 
 import huggingface_hub
@@ -22,15 +21,15 @@ TIMEOUT = 10.0  # seconds
 
 
 class UnknownToHubError(HubError):
-    """It answered: there is no such thing, or this token may not see it."""
+    """The hub answered that there is no such model or data set, or that this token may not read it."""
 
 
 class NoAnswerError(HubError):
-    """It did not answer, or may not be asked; the cache may still know."""
+    """The hub did not answer, or HF_HUB_OFFLINE forbids requests. The local cache may still have the files."""
 
 
 def newest_commit(name: str, kind: Literal["model", "dataset"], revision: str | None = None) -> str:
-    """The commit that ``revision`` (branch, tag or commit; ``None``: the main branch) of ``name`` is at: 40 hex digits.
+    """The commit, 40 hex digits, of ``revision`` (branch, tag or commit; ``None``: the main branch) of ``name``.
 
     Raises ``UnknownToHubError`` and ``NoAnswerError``.
     """
@@ -46,9 +45,10 @@ def newest_commit(name: str, kind: Literal["model", "dataset"], revision: str | 
 
 
 def explained(error: Exception, name: str, revision: str | None = None) -> UnknownToHubError | NoAnswerError:
-    """What the client raised about ``name``, as one of the two errors that matter: known not to be there, or unknown.
+    """The error of ours for an ``error`` that the hub's client raised about ``name``.
 
-    httpx, requests and the client each have errors of their own for "no answer", so that is what all others mean.
+    httpx, requests and the client have many errors for "no answer", so every error that is not listed here becomes
+    ``NoAnswerError``.
     """
     match error:
         case GatedRepoError():
@@ -64,40 +64,35 @@ def explained(error: Exception, name: str, revision: str | None = None) -> Unkno
 
 
 def gated(name: str) -> str:
-    """What to say of something that its owner shows to some people only."""
+    """The message for a model or data set whose owner grants access on request."""
     return f"{name!r} is gated, and this token may not read it: ask its owner for access at {endpoint()}"
 
 
 def search_datasets(text: str, limit: int) -> list[dict[str, Any]]:
-    """Data sets that the hub finds for ``text``, the most downloaded first, ``limit`` at most.
+    """Up to ``limit`` data sets that the hub finds for ``text``, the most downloaded first.
 
     Rows: id, downloads (of the last month), likes, last_modified, description (one line; empty where there is none),
     tags, gated. Raises ``HubError``.
     """
     fields: Any = ["downloads", "likes", "lastModified", "description", "tags", "gated"]
     try:
-        # Searching tries six times before it says that nobody answers.
+        # The search retries six times if the hub does not answer; this request finds that out faster.
         huggingface_hub.get_session().head(endpoint(), timeout=TIMEOUT)
         found = list(huggingface_hub.HfApi().list_datasets(search=text, sort="downloads", limit=limit, expand=fields))
     except Exception as error:  # see explained
         reason = explained(error, text)
         raise HubError(f"cannot search data sets: {reason}; set HF_ENDPOINT to a mirror that answers") from error
-    return [_row(one) for one in found]
-
-
-def _row(found: huggingface_hub.DatasetInfo) -> dict[str, Any]:
-    modified: datetime | None = found.last_modified
-    return {
-        "id": found.id,
-        "downloads": found.downloads,
-        "likes": found.likes,
-        "last_modified": modified,
-        "description": " ".join((found.description or "").split()),
-        "tags": list(found.tags or []),
-        "gated": bool(found.gated),
-    }
+    return [
+        {
+            **{name: getattr(one, name) for name in ("id", "downloads", "likes", "last_modified")},
+            "description": " ".join((one.description or "").split()),
+            "tags": list(one.tags or []),
+            "gated": bool(one.gated),
+        }
+        for one in found
+    ]
 
 
 def endpoint() -> str:
-    """The address that models and data sets are asked of."""
+    """The address of the hub or of its mirror."""
     return os.environ.get("HF_ENDPOINT") or huggingface_hub.constants.ENDPOINT

@@ -1,4 +1,4 @@
-"""Labels: what they are called, and how files spell them. Here they get their numbers, and nowhere else."""
+"""Labels: their names, their numbers and their spellings in files. Only this module assigns numbers to names."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,27 +7,27 @@ from typing import Self
 
 from senti_tasks.errors import ConfigError
 
-_ALIKE: tuple[tuple[str, ...], ...] = (
+_SYNONYMS: tuple[tuple[str, ...], ...] = (
     ("negative", "neg", "负", "负面", "差评"),
     ("neutral", "neu", "中", "中性", "中评"),
     ("positive", "pos", "正", "正面", "好评"),
 )
-"""Spellings of one thing: where one of them is a label's name, the others mean that label too."""
+"""Groups of synonyms. If one of them is the name of a label, the others mean that label too."""
 
 
 @dataclass(frozen=True)
 class Spellings:
-    """What the cells of a label column mean."""
+    """The meaning of the cells of a label column."""
 
     cells: Mapping[str, int | None]
-    """Cell, as ``_plain`` has it, to label number; ``None``: it says that nobody has labelled the review."""
+    """Cell, in the form of ``_plain``, to label number; ``None`` means that the review has no label."""
     expected: str
-    """What a cell may hold, for messages."""
+    """The possible values of a cell, for error messages."""
 
     def parse(self, value: object) -> int | None:
-        """The label that ``value`` spells, in any case; of numbers, 1, 1.0 and True are the same.
+        """The number of the label that ``value`` means, or ``None`` if the review has no label, as for blank text.
 
-        ``None`` and blank text mean that nobody has labelled the review. Raises ``ValueError`` with what was expected.
+        Upper and lower case are the same, and so are 1, 1.0 and True. Raises ``ValueError`` for an unknown spelling.
         """
         spelling = _plain(value)
         if not spelling:
@@ -39,9 +39,10 @@ class Spellings:
 
 @dataclass(frozen=True)
 class LabelSet:
-    """Names of labels, two or more, from the most negative to the most positive: a label's number is its place.
+    """The names of two or more labels, from the most negative to the most positive. A label's number is its position.
 
-    ``score`` rests on that order. Raises ``ValueError`` when the names cannot be told apart or written in a list.
+    The scores of reviews depend on this order. Raises ``ValueError`` if two names are the same when case is ignored, or
+    if a name cannot stand in a comma-separated list.
     """
 
     ordered: tuple[str, ...]
@@ -59,7 +60,7 @@ class LabelSet:
 
     @classmethod
     def listed(cls, names: str) -> Self:
-        """The set that ``names``, with commas between them, list."""
+        """The labels in ``names``, which have commas between them."""
         return cls(tuple(name.strip() for name in names.split(",")))
 
     def __str__(self) -> str:
@@ -77,28 +78,28 @@ class LabelSet:
 
     @cached_property
     def spellings(self) -> Spellings:
-        """Names, numbers and usual abbreviations. Where a name holds a digit (1 star) no numbers: 1 could be either."""
+        """Names, synonyms and numbers. Without numbers if a name holds a digit: 1 could mean label 1 or "1 star"."""
         named: dict[str, int | None] = {_plain(name): number for name, number in self.numbers.items()}
-        alike: dict[str, int | None] = {}
-        for group in _ALIKE:
+        synonyms: dict[str, int | None] = {}
+        for group in _SYNONYMS:
             meant = {named[name] for name in group if name in named}
             if len(meant) == 1:
-                alike |= dict.fromkeys(group, *meant)
+                synonyms |= dict.fromkeys(group, *meant)
         if any(character.isdigit() for character in str(self)):
-            return Spellings(alike | named, ", ".join(self.ordered))
+            return Spellings(synonyms | named, ", ".join(self.ordered))
         numbered = {str(number): number for number in self.names}
         expected = ", ".join(f"{number} ({name})" for number, name in self.names.items())
-        return Spellings(alike | numbered | named, expected)
+        return Spellings(synonyms | numbered | named, expected)
 
     def parse(self, value: object) -> int | None:
-        """The label that ``value`` spells in the usual way: see ``spellings``, and ``Spellings.parse``."""
+        """``Spellings.parse`` with the usual ``spellings``."""
         return self.spellings.parse(value)
 
     def mapped(self, label_map: str) -> Spellings:
-        """The spellings that ``label_map`` states, and no others: ``1=negative,2=negative,3=,4=positive``.
+        """The spellings in ``label_map`` and no others. Example: ``1=negative,2=negative,3=,4=positive``.
 
-        On the left what a cell holds, on the right a label as ``parse`` reads it, or nothing: those reviews have no
-        label. Raises ``ConfigError`` naming the pair that cannot be meant.
+        Left of the equals sign is the value of a cell, right of it a label as ``parse`` reads it, or nothing if such
+        reviews have no label. Raises ``ConfigError`` with the pair that is wrong.
         """
         cells: dict[str, int | None] = {}
         shown = []
@@ -106,8 +107,8 @@ class LabelSet:
             value, equals, label = pair.strip().rpartition("=")
             if not equals or not (spelling := _plain(value)):
                 raise ConfigError(
-                    f"--label-map holds {pair.strip()!r}: expected VALUE=LABEL with commas between, or VALUE= where "
-                    "such reviews have no label; for instance 1=negative,3=,5=positive"
+                    f"--label-map holds {pair.strip()!r}: expected VALUE=LABEL with commas between, or VALUE= if such "
+                    "reviews have no label; for example 1=negative,3=,5=positive"
                 )
             try:
                 meaning = self.parse(label)
@@ -120,13 +121,13 @@ class LabelSet:
 
 
 def _plain(value: object) -> str:
-    """A cell as spellings are compared; empty where it holds nothing."""
-    if value is None or value != value:  # NaN is how pandas and Parquet files say "none"
+    """The form in which cells are compared: stripped, case-folded, whole numbers without ".0". Empty stays empty."""
+    if value is None or value != value:  # NaN means "empty" in pandas and Parquet files
         return ""
     if isinstance(value, bool | float) and float(value).is_integer():
         value = int(value)
     spelling = str(value).strip().casefold()
-    whole = spelling.removesuffix(".0")  # a column with gaps, once through pandas, reads 1.0
+    whole = spelling.removesuffix(".0")  # pandas turns whole numbers in a column with gaps into 1.0
     return whole if whole.removeprefix("-").isdecimal() else spelling
 
 

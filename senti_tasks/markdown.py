@@ -1,11 +1,11 @@
-"""Tables for people who read Markdown: in model cards, and in what Airflow shows of a candidate."""
+"""Markdown tables, for model cards and for the scorecard in Airflow."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """``rows``, which have the same keys in the same order, under those as headings; of no rows, nothing."""
+    """A table of ``rows``, which have the same keys in the same order; the keys are the headings. Empty for no rows."""
     if not rows:
         return ""
     lines = [list(rows[0]), ["---"] * len(rows[0])]

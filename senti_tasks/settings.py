@@ -1,6 +1,7 @@
-"""Where things are: the ``SENTI_*`` variables, or ``.env`` in the project's folder. What changes results: see config.
+"""Where things are: the ``SENTI_*`` environment variables, or ``.env`` in the project's folder.
 
-Read only in jobs and on the command line; everything below gets values.
+Only jobs and the command line read settings; they pass values to everything below. What changes results is in
+``config``.
 """
 
 import logging
@@ -8,11 +9,11 @@ import os
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dotenv import dotenv_values
-from pydantic import Field, ValidationError, field_validator
+from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from senti_tasks.errors import ConfigError
@@ -23,59 +24,56 @@ log = logging.getLogger(__name__)
 ReviewIdType = Literal["bigint", "text", "uuid"]
 
 
+def _known_zone(name: str) -> str:
+    try:
+        return ZoneInfo(name).key
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ValueError(f"expected an IANA time zone such as Asia/Shanghai, found {name!r}") from None
+
+
 class Settings(BaseSettings):
+    """The values of the ``SENTI_*`` variables. A field's variable is its name in capitals after the prefix."""
+
     model_config = SettingsConfigDict(env_prefix="SENTI_", env_ignore_empty=True, extra="ignore", frozen=True)
 
     home: Path = Field(default_factory=Path.cwd)
-    """The folder that relative paths below start from, and that holds ``.env``; default: where the command runs."""
+    """The folder that relative paths start from, and that holds ``.env``. Default: the current directory."""
     database_url: str = "sqlite:///var/warehouse.db"
     """The warehouse: ``sqlite:///FILE`` or ``postgresql+psycopg://USER:PASSWORD@HOST/DATABASE``."""
     artifacts: str = "var/artifacts"
-    """Where corpora and models lie: a folder, ``s3://…`` or ``gs://…``."""
+    """The artifact store, for corpora and models: a folder, ``s3://…`` or ``gs://…``."""
     work: Path = Path("var/work")
-    """Scratch space of this machine: checkpoints of a training under way, models fetched from the artifact store."""
+    """A folder on this machine for checkpoints of running trainings and for copies of remote artifacts."""
     reviews_table: str = "reviews"
-    """The team's own table or view of reviews (``schema.name`` works); ``senti migrate`` puts the view over it."""
+    """The team's own table or view of reviews, also as ``schema.name``. For a name other than the default,
+    ``senti migrate`` creates the view ``reviews`` over it."""
     review_id_type: ReviewIdType = "bigint"
-    """Type of ``review_id``, fixed by the first ``senti migrate``."""
-    labels: str = "negative,positive"
-    """The names of the labels, from the most negative to the most positive, fixed by the first ``senti migrate``."""
-    timezone: str = "Asia/Shanghai"
-    """The time zone that decides which day a review belongs to."""
+    """Type of ``review_id``. The first ``senti migrate`` records it; it cannot be changed later."""
+    labels: Annotated[str, AfterValidator(lambda names: str(LabelSet.listed(names)))] = "negative,positive"
+    """Names of the labels, two or more, with commas between, from the most negative to the most positive. The first
+    ``senti migrate`` records them; they cannot be changed later."""
+    timezone: Annotated[str, AfterValidator(_known_zone)] = "Asia/Shanghai"
+    """IANA name of the time zone in which a review's day is computed."""
     base_model: str = "google-bert/bert-base-chinese"
-    """What a training starts from: a hub name, a folder, ``scratch:tiny`` or ``scratch:small``; or what
-    ``senti pretrain`` made: ``pretrained:newest`` or ``pretrained:VERSION``."""
+    """What a training starts from: a hub name, a folder, ``scratch:tiny``, ``scratch:small``, or an encoder that
+    ``senti pretrain`` made (``pretrained:newest`` or ``pretrained:VERSION``)."""
     device: str = "auto"
-    """``auto`` (CUDA if there is one), ``cpu`` or ``cuda``; CUDA_VISIBLE_DEVICES chooses among several."""
+    """``auto`` (CUDA if there is a GPU), ``cpu`` or ``cuda``. CUDA_VISIBLE_DEVICES selects one of several GPUs."""
     variant: Literal["auto", "fp32", "bf16", "int8"] = "auto"
-    """The variant of a newly trained model that is to serve, if it proves itself; ``auto``: the fastest on ``device``.
-    """
-
+    """The variant in which a newly trained model serves if that variant gives the same labels as fp32. ``auto``: the
+    fastest such variant on ``device``."""
     promotion: Literal["gate", "approval"] = "gate"
-    """Who promotes a model that passes the gate: the gate itself, or a person, who is asked."""
-
+    """Who promotes a model that passes the gate: the gate at once, or a person, whom Airflow waits for."""
     overlap_hours: int = Field(24, ge=0)
-    """How far before the watermark a run looks again, for transactions that committed late."""
+    """Hours before the watermark that a run searches for changes again, as transactions may commit late; 0 or more."""
     keep_models: int = Field(3, ge=1)
-    """How many models that served keep their labels; those in use and the one to roll back to always do."""
+    """How many models that served keep their labels, 1 or more. The models in use and the one that a rollback would
+    restore always keep them."""
     deleted_reviews: Literal["keep", "erase"] = "keep"
-    """What maintenance does with the labels of reviews that are no longer in ``reviews``."""
+    """Whether maintenance keeps or erases the labels of reviews that are no longer in ``reviews``."""
     deleted_share: float = Field(0.1, ge=0, le=1)
-    """The largest share of all reviews that maintenance erases at once: a source being reloaded looks empty."""
-
-    @field_validator("timezone")
-    @classmethod
-    def _known_zone(cls, name: str) -> str:
-        try:
-            ZoneInfo(name)
-        except (ZoneInfoNotFoundError, ValueError):
-            raise ValueError(f"expected an IANA time zone such as Asia/Shanghai, found {name!r}") from None
-        return name
-
-    @field_validator("labels")
-    @classmethod
-    def _label_set(cls, names: str) -> str:
-        return str(LabelSet.listed(names))
+    """Largest share of all reviews that maintenance may erase in one run, in [0, 1]. The limit protects the labels
+    while the source is being reloaded and looks empty."""
 
     @cached_property
     def label_set(self) -> LabelSet:
@@ -83,12 +81,9 @@ class Settings(BaseSettings):
 
     @cached_property
     def url(self) -> str:
-        """``database_url`` with a relative SQLite file placed under ``home``."""
-        prefix = "sqlite:///"
-        path = self.database_url.removeprefix(prefix)
-        if self.database_url.startswith(prefix) and path and path != ":memory:":
-            return prefix + str(self.home / path)
-        return self.database_url
+        """``database_url``; the path of a SQLite file is taken relative to ``home``."""
+        prefix, sqlite, path = self.database_url.partition("sqlite:///")
+        return f"{sqlite}{self.home / path}" if not prefix and path not in ("", ":memory:") else self.database_url
 
     @cached_property
     def artifacts_root(self) -> str:
@@ -99,7 +94,7 @@ class Settings(BaseSettings):
         return self.home / self.work
 
     def base_model_named(self, name: str | None) -> str:
-        """``name``, or the base model set; a folder is looked for below ``home`` as every other path is."""
+        """``name``, or else ``base_model``. If it is a folder, relative to ``home``, returns the folder's path."""
         name = name or self.base_model
         folder = self.home / name
         return str(folder) if folder.is_dir() else name
@@ -110,7 +105,7 @@ class Settings(BaseSettings):
 
     @property
     def report_to(self) -> str | None:
-        """Who else gets a training's figures: ``mlflow`` if MLFLOW_TRACKING_URI is set and the library installed."""
+        """``mlflow`` if MLFLOW_TRACKING_URI is set and the library is installed: it also gets a training's metrics."""
         if not os.environ.get("MLFLOW_TRACKING_URI"):
             return None
         if find_spec("mlflow") is None:
@@ -120,10 +115,10 @@ class Settings(BaseSettings):
 
 
 def load() -> Settings:
-    """The settings in force. Raises ``ConfigError`` naming the variable, what it holds and what it may hold.
+    """The present settings. Raises ``ConfigError`` with the variable, its value and what is allowed.
 
-    The ``HF_*`` and ``MLFLOW_*`` variables of ``.env`` (a mirror of the hub, a token, a tracking server) go to the
-    process, where those clients look.
+    It also puts the ``HF_*`` and ``MLFLOW_*`` variables of ``.env`` (hub mirror, token, tracking server) into the
+    environment, where the clients of those services read them.
     """
     home = Path(os.environ.get("SENTI_HOME") or Path.cwd()).resolve()
     for name, value in dotenv_values(home / ".env").items():

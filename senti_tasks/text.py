@@ -1,23 +1,23 @@
-"""What is done to a review's text, in one place: its identity, its clean form and its fitness to be scored."""
+"""Everything that is computed from the text of a review: normal form, hashes and defects."""
 
 import hashlib
 import re
 import unicodedata
 
 NORMALISER_VERSION = 1
-"""Recorded with every model: a model must be fed texts cleaned by the rule it was trained with."""
+"""Version of ``normalise``, recorded with every model. A model must read texts normalised as in its training."""
 
 _CONTROL = re.compile(r"[\u0000-\u0008\u000e-\u001f\u007f-\u0084\u0086-\u009f\u200b\u2060\ufeff]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
-_STRAY_BYTE = re.compile(r"[\udc80-\udcff]")  # as "surrogateescape" reads what is not UTF-8
+_STRAY_BYTE = re.compile(r"[\udc80-\udcff]")  # bytes that are not UTF-8, as "surrogateescape" decodes them
 _SPACE = re.compile(r"\s+")
 
 
 def normalise(text: str) -> str:
-    """``text`` without control and zero-width characters, each run of white space as one blank, ends stripped.
+    """``text`` without control and zero-width characters, with each run of white space as one blank, and stripped.
 
-    Everything else stays: Han characters, emoji (their joiners too) and punctuation carry sentiment. Case and
-    compatibility forms depend on the vocabulary, so the tokenizer saved with the model folds those.
+    Everything else stays, because Han characters, emoji (with their joiners) and punctuation carry sentiment. How case
+    and compatibility forms are folded depends on the vocabulary; the tokenizer saved with the model does that.
     """
     if _is_plain(text):
         return text.strip(" ")
@@ -25,27 +25,27 @@ def normalise(text: str) -> str:
 
 
 def _is_plain(text: str) -> bool:
-    """Whether ``text`` holds nothing to normalise between its ends; such a text has no defect but being blank.
+    """Whether ``normalise`` only needs to strip blanks from ``text``. Such a text is blank or has no defect.
 
-    Blanks are the only printable white space, and no control character, zero-width character or surrogate is printable.
-    Most reviews are plain, and this takes a tenth of the time of searching them for each of those.
+    The blank is the only printable white space, and no control character, zero-width character or surrogate is
+    printable. Most reviews are plain, and this check takes a tenth of the time of the three searches.
     """
     return text.isprintable() and "  " not in text
 
 
 def text_hash(text: str) -> str:
-    """Which text this is: the first 32 hex digits of SHA-256 over its UTF-8 bytes, as it stands in the database.
+    """The first 32 hex digits of SHA-256 over the UTF-8 bytes of the raw text, as it is in the database.
 
-    Over the raw text, so that other people's SQL can fill ``review_annotations.text_hash`` without us; PostgreSQL:
+    The text is not normalised, so that other teams can fill ``review_annotations.text_hash`` in SQL. In PostgreSQL:
     ``left(encode(sha256(convert_to(review_text, 'UTF8')), 'hex'), 32)``.
     """
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def folded(text: str) -> str:
-    """``text`` as it is compared with others: its letters and digits, NFKC and case-folded.
+    """The form in which texts are compared: letters and digits only, NFKC and case-folded.
 
-    A text with no letter and no digit (emoji only) is compared as it is.
+    Returns a text without letters and digits (for example, only emoji) unchanged.
     """
     compatible = unicodedata.normalize("NFKC", text).casefold()
     kept = "".join(character for character in compatible if unicodedata.category(character)[0] in "LN")
@@ -53,15 +53,15 @@ def folded(text: str) -> str:
 
 
 def content_hash(text: str) -> str:
-    """What decides a text's split: SHA-256 over ``folded(text)``, 64 hex digits.
+    """SHA-256 over ``folded(text)``, 64 hex digits. It decides the split of a text.
 
-    Reviews that differ in punctuation, spacing, width or case alone share a key.
+    Texts that differ only in punctuation, spacing, width or case have the same hash.
     """
     return hashlib.sha256(folded(text).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def defect(text: str | None) -> str | None:
-    """Why ``text`` cannot be stored or scored, in words for a person; ``None`` when it can."""
+    """The reason why ``text`` cannot be stored or scored, for a person to read; ``None`` if it can."""
     if text is None or not normalise(text):
         return "the text is blank"
     if _is_plain(text):

@@ -70,7 +70,7 @@ def record_judges(engine: Engine) -> set[str]:
     """Puts 20 texts into the ledger that their keys would put into training, as test texts; returns the keys of these
     and of the near-duplicates, which are added to the reviews."""
     with database.writing(engine) as connection:
-        (chunk,) = texts.chunks(connection)
+        (chunk,) = texts.read_chunks(connection)
         judges = [text for _, text in chunk if text and len(text) > 30 and split_of(content_hash(text)) == "train"][:20]
         known = {content_hash(text): shingles(text).tobytes() for text in judges}
         corpora.record_splits(connection, dict.fromkeys(known, "test"), shingles=known, now=MONDAY)
@@ -270,7 +270,7 @@ def test_a_warehouse_that_is_not_migrated_says_to_migrate(
     senti: Callable[..., Answer], bare_home: Path, empty_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SENTI_DATABASE_URL", empty_url)
-    database.make_room(database.connect(empty_url))
+    database.create_file(database.connect(empty_url))
     refused(senti("status"), "is at revision none", "run `senti migrate`")
 
 

@@ -1,5 +1,5 @@
-"""``senti``: one command per job. Tables for people, ``--json`` for machines, one line and exit code 1 when it
-fails."""
+"""``senti``: one command per job. Results are tables for people, or JSON for programs. An error is one line on standard
+error and exit code 1."""
 
 import sys
 
@@ -13,26 +13,18 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Labels Chinese product reviews in a SQL database. Where things are: SENTI_* variables (see .env.example).",
+    help="Label Chinese product reviews in a SQL database. Configured by SENTI_* variables (see .env.example).",
 )
-# In the order in which `senti --help` shows them.
-app.command()(upkeep.migrate)
-app.command("import")(upkeep.import_)
-app.command()(upkeep.datasets)
-app.command()(training.retrain)
-app.command()(training.pretrain)
-app.command()(scoring.score)
-app.command()(scoring.predict)
-app.command()(upkeep.status)
-app.command()(upkeep.freeze)
-app.command()(upkeep.unfreeze)
-app.command()(upkeep.erase)
-app.command()(upkeep.doctor)
+for command in (
+    *(upkeep.migrate, upkeep.import_, upkeep.datasets, training.retrain, training.pretrain, scoring.score),
+    *(scoring.predict, upkeep.status, upkeep.freeze, upkeep.unfreeze, upkeep.erase, upkeep.doctor),
+):
+    app.command(command.__name__.rstrip("_"))(command)
 app.add_typer(registry.app, name="models")
 
 
 def main() -> None:
-    """Runs the command line; an error made on purpose is one line on standard error, and exit code 1."""
+    """Runs the command line. Prints a ``SentiError`` as one line on standard error, and exits with 1."""
     try:
         app()
     except SentiError as error:

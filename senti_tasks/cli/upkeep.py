@@ -1,4 +1,4 @@
-"""The warehouse itself: migrate it, fill its source side, say how it is and whether everything is in place."""
+"""Commands on the warehouse itself: migrate, import, status, freeze, erase, doctor and more."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -6,8 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from senti_tasks import console
-from senti_tasks.cli import calls
-from senti_tasks.cli.options import Json
+from senti_tasks.cli.calls import Json, user_name
 from senti_tasks.errors import ConfigError
 from senti_tasks.jobs import checkup, erasure, upkeep
 
@@ -15,60 +14,36 @@ from senti_tasks.jobs import checkup, erasure, upkeep
 def migrate(as_json: Json = False) -> None:
     """Bring the warehouse to the newest schema; safe to repeat."""
     result = upkeep.migrate()
-    views = f"with {len(result['views'])} views"
-    if result["before"] == result["after"]:
-        line = f"The warehouse is at the newest revision, {result['after']}, {views}."
-    else:
-        line = f"The warehouse went from revision {result['before'] or 'none'} to {result['after']}, {views}."
-    console.show(result, as_json, line)
+    before, after = result["before"] or "none", result["after"]
+    change = f"is at the newest revision, {after}" if before == after else f"went from revision {before} to {after}"
+    console.show(result, as_json, f"The warehouse {change}, with {len(result['views'])} views.")
 
 
 def import_(
-    file: Annotated[
-        str,
-        typer.Argument(
-            help="CSV, TSV, JSON Lines or Parquet, a folder of Dataset.save_to_disk, or hf:OWNER/NAME on the hub."
-        ),
-    ],
-    text_column: Annotated[str | None, typer.Option(help="Column of the text; usual names are found.")] = None,
+    file: Annotated[str, typer.Argument(help="CSV, TSV, JSON Lines, Parquet, saved data set, or hf:OWNER/NAME (hub).")],
+    text_column: Annotated[str | None, typer.Option(help="Column of the text; default: a usual name.")] = None,
     label_column: Annotated[
-        str | None, typer.Option(help="Column of the label: names or numbers of SENTI_LABELS, 好评/差评, blank.")
+        str | None, typer.Option(help="Column of the label: a name or number of SENTI_LABELS, 好评, 差评, or blank.")
     ] = None,
-    label_map: Annotated[
-        str | None, typer.Option(help='What its values mean: "1=negative,3=,5=positive"; after = nothing: no label.')
-    ] = None,
+    label_map: Annotated[str | None, typer.Option(help="Labels of its values: 1=negative,3=,5=positive.")] = None,
     product_column: Annotated[str | None, typer.Option(help="Column of the product, hotel or category.")] = None,
-    id_column: Annotated[
-        str | None, typer.Option(help="Column of the key; default: a row's number is its key.")
-    ] = None,
-    created_at_column: Annotated[str | None, typer.Option(help="Column of the time it was written.")] = None,
+    id_column: Annotated[str | None, typer.Option(help="Column of the key; default: source and row number.")] = None,
+    created_at_column: Annotated[str | None, typer.Option(help="Column of the time of writing.")] = None,
     file_format: Annotated[str | None, typer.Option("--format", help="csv, tsv, jsonl, parquet or dataset.")] = None,
     source: Annotated[str | None, typer.Option(help="Name of the source; default: the file's name.")] = None,
-    config: Annotated[str | None, typer.Option(help="hf: configuration of the data set, if it has several.")] = None,
+    config: Annotated[str | None, typer.Option(help="hf: configuration, if the data set has several.")] = None,
     split: Annotated[str | None, typer.Option(help="hf: split of the data set; default: train.")] = None,
     revision: Annotated[str | None, typer.Option(help="hf: branch, tag or commit; default: the newest.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Import reviews, and labels where there are any, in one transaction; safe to repeat."""
-    columns = {
-        "text": text_column,
-        "label": label_column,
-        "product": product_column,
-        "id": id_column,
-        "created_at": created_at_column,
-    }
+    """Import reviews and their labels, if any, in one transaction; safe to repeat."""
+    named = (text_column, label_column, product_column, id_column, created_at_column)
+    columns = dict(zip(("text", "label", "product", "id", "created_at"), named, strict=True))
     if file.startswith("hf:"):
         if file_format is not None:
-            raise ConfigError("--format is for files: a data set on the hub says itself what its files are")
-        name = file.removeprefix("hf:")
+            raise ConfigError("--format is for files: leave it out for a data set on the hub, whose format is known")
         result = upkeep.import_dataset(
-            name,
-            columns,
-            config=config,
-            split=split or "train",
-            revision=revision,
-            source=source,
-            label_map=label_map,
+            file.removeprefix("hf:"), columns, config, split or "train", revision, source=source, label_map=label_map
         )
     else:
         if config or split or revision:
@@ -89,29 +64,23 @@ def import_(
 
 
 def datasets(
-    search: Annotated[str, typer.Option(help="Words that the data sets have to do with.")],
-    limit: Annotated[int, typer.Option(min=1, max=100, help="Data sets to show.")] = 20,
+    search: Annotated[str, typer.Option(help="Words to search for.")],
+    limit: Annotated[int, typer.Option(min=1, max=100, help="Number of data sets, at most.")] = 20,
     as_json: Json = False,
 ) -> None:
-    """Data sets on the Hugging Face Hub, the most downloaded first; `senti import hf:OWNER/NAME` takes one."""
+    """Search data sets on the Hugging Face Hub, to import with `senti import hf:OWNER/NAME`."""
     rows = upkeep.search_datasets(search, limit)
     shown = [
         {**row, "about": row["description"][:80] or ", ".join(row["tags"][:5]), "gated": row["gated"] or None}
         for row in rows
     ]
-    headings = {
-        "id": "data set",
-        "downloads": "downloads",
-        "likes": "likes",
-        "last_modified": "last modified",
-        "gated": "gated",
-        "about": "about",
-    }
+    names = ("downloads", "likes", "last_modified", "gated", "about")
+    headings = {"id": "data set"} | {name: name.replace("_", " ") for name in names}
     console.show(rows, as_json, console.table(shown, headings) if rows else f"the hub finds no data set for {search!r}")
 
 
 def status(as_json: Json = False) -> None:
-    """Reviews, labelled, pending, the models in use and the last runs."""
+    """Show numbers of reviews, labelled and pending; the models in use; and the last runs."""
     found = upkeep.status()
     shown = ("run_id", "scope", "model_version", "state", "planned", "labelled", "failed", "superseded", "published_at")
     console.show(
@@ -131,33 +100,33 @@ def _frozen_line(frozen: dict[str, Any] | None) -> list[str]:
     return [f"publishing is frozen since {since} by {frozen['frozen_by']}: {frozen['frozen_reason']}"]
 
 
-def freeze(reason: Annotated[str, typer.Option(help="Why; goes on record.")], as_json: Json = False) -> None:
-    """Freeze publishing, until `senti unfreeze`. Runs are still scored and audited, and wait."""
-    found = upkeep.freeze(reason, calls.person())
+def freeze(reason: Annotated[str, typer.Option(help="The reason, for the record.")], as_json: Json = False) -> None:
+    """Freeze publishing until `senti unfreeze`. Runs are still scored and audited, but not published."""
+    found = upkeep.freeze(reason, user_name())
     console.show(found, as_json, *_frozen_line(found))
 
 
 def unfreeze(as_json: Json = False) -> None:
-    """End the freeze. A run that waits is published by `senti score --run N`, or by clearing its task in Airflow."""
+    """End the freeze. To publish a waiting run, call `senti score --run N` or clear its task in Airflow."""
     found = upkeep.unfreeze()
     waiting = ", ".join(str(run) for run in found["waiting"]) or "none"
-    was = "Publishing goes on" if found["was_frozen"] else "Publishing was not frozen"
-    console.show(found, as_json, f"{was}. Runs that are audited and wait: {waiting}.")
+    was = "Publishing is possible again" if found["was_frozen"] else "Publishing was not frozen"
+    console.show(found, as_json, f"{was}. Audited runs that wait: {waiting}.")
 
 
 def erase(
     review_ids: Annotated[list[str], typer.Argument(help="Keys of the reviews.", metavar="REVIEW_ID...")],
-    reason: Annotated[str, typer.Option(help="Why; goes on record.")] = "erasure on request",
+    reason: Annotated[str, typer.Option(help="The reason, for the record.")] = "erasure on request",
     as_json: Json = False,
 ) -> None:
-    """Erase reviews for good: from labels, history, staged rows, errors, annotations, corpora and text snapshots; on
-    record."""
-    found = erasure.erase(review_ids, reason, calls.person())
+    """Erase reviews for good, on record: from labels, history, staged rows, errors, annotations, corpora and text
+    snapshots."""
+    found = erasure.erase(review_ids, reason, user_name())
     removed = ", ".join(f"{rows:,} of {name}" for name, rows in found["removed"].items() if rows) or "nothing"
     further = {
         "text snapshots rewritten": found["texts"],
-        "artifacts without a row in the warehouse that held one of them, removed": found["unrecorded"],
-        "encoders and models trained on them keep what they learnt": [*found["encoders"], *found["models"]],
+        "deleted artifacts without a row in the warehouse that held one of them": found["unrecorded"],
+        "encoders and models trained on them, which keep what they learnt": [*found["encoders"], *found["models"]],
     }
     console.show(
         found,
@@ -169,8 +138,8 @@ def erase(
 
 
 def doctor(as_json: Json = False) -> None:
-    """Is everything in place: settings, database, migrations, artifact store, base model, device, Airflow."""
-    rows = checkup.examine()
+    """Check settings, database, migrations, reviews, artifact store, base model, device and Airflow."""
+    rows = checkup.run_checks()
     shown = [{**row, "ok": {True: "ok", False: "MISSING", None: "-"}[row["ok"]]} for row in rows]
     console.show(rows, as_json, console.table(shown, {"ok": "", "name": "what", "finding": "found"}))
     if any(row["ok"] is False for row in rows):

@@ -1,6 +1,4 @@
-"""Which base model is meant, where it is an encoder of the warehouse."""
-
-from __future__ import annotations
+"""Resolves the name of a base model, which may be an encoder in the warehouse (``pretrained:*``)."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +6,6 @@ from typing import Any
 
 from senti_tasks.config import PRETRAINED
 from senti_tasks.jobs.context import JobContext
-from senti_tasks.warehouse import database
 from senti_tasks.warehouse.models import encoders
 
 NEWEST = f"{PRETRAINED}newest"
@@ -16,42 +13,44 @@ NEWEST = f"{PRETRAINED}newest"
 
 @dataclass(frozen=True)
 class StartingPoint:
-    """What a fine-tuning starts from, once it is known which encoder ``pretrained:newest`` is."""
+    """The base model of a fine-tuning, resolved."""
 
     base_model: str
+    """A hub name, a folder, ``scratch:*`` or ``pretrained:VERSION``; never ``pretrained:newest``."""
     recipe: str
-    """What ``TrainConfig.for_base_model`` knows the recipe by."""
+    """The name under which ``TrainConfig.for_base_model`` finds the recipe."""
     folder: Path | None = None
-    """Where a ``pretrained:*`` lies on this machine, checked against its digest."""
+    """The local folder of an encoder in the warehouse, after checking its digest; otherwise ``None``."""
 
 
 def starting_point(context: JobContext, base_model: str | None, corpus_base_model: str = "") -> StartingPoint:
-    """What ``base_model`` means, or the one of the settings. Raises ``RegistryError`` when there is no such encoder.
+    """Resolves ``base_model`` (``None``: SENTI_BASE_MODEL). Raises ``RegistryError`` if there is no such encoder.
 
-    ``pretrained:newest`` is the encoder that a corpus snapshot was made for, if ``corpus_base_model`` is one.
+    ``corpus_base_model`` is the base model that a corpus snapshot was made for. If it is an encoder of the warehouse,
+    ``pretrained:newest`` means that encoder, also when there is a newer one.
     """
     name = context.settings.base_model_named(base_model)
     if not name.startswith(PRETRAINED):
         return StartingPoint(name, name)
     if name == NEWEST and corpus_base_model.startswith(PRETRAINED):
         name = corpus_base_model
-    found = _encoder(context, name)
-    folder = context.store.fetch(found["artifact"], found["digest"])
-    return StartingPoint(PRETRAINED + found["version"], PRETRAINED + found["base_model"], folder)
+    encoder = _encoder(context, name)
+    folder = context.store.fetch(encoder["artifact"], encoder["digest"])
+    return StartingPoint(PRETRAINED + encoder["version"], PRETRAINED + encoder["base_model"], folder)
+
+
+def pretraining_base_model(context: JobContext, base_model: str | None) -> str:
+    """The model that a pretraining starts from (``None``: SENTI_BASE_MODEL).
+
+    For ``pretrained:*`` it is the model that this encoder itself started from. So each encoder learns from all texts
+    afresh, and from no text that was erased since.
+    """
+    name = context.settings.base_model_named(base_model)
+    return str(_encoder(context, name)["base_model"]) if name.startswith(PRETRAINED) else name
 
 
 def _encoder(context: JobContext, name: str) -> dict[str, Any]:
-    with database.reading(context.engine) as connection:
+    with context.reading() as connection:
         if name == NEWEST:
             return encoders.newest(connection)
         return encoders.encoder(connection, name.removeprefix(PRETRAINED))
-
-
-def own_base_model(context: JobContext, base_model: str | None) -> str:
-    """What a pretraining starts from: for ``pretrained:*``, what that encoder was trained from, so that each one sees
-    all texts afresh, and no text that was taken out of them since."""
-    name = context.settings.base_model_named(base_model)
-    if not name.startswith(PRETRAINED):
-        return name
-    own: str = _encoder(context, name)["base_model"]
-    return own

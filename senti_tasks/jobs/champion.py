@@ -1,4 +1,4 @@
-"""How the champion does on labels that arrived since it was trained: a side task of ``retrain_sentiment``."""
+"""Measures the champion on labels that arrived after its training: a side task of ``retrain_sentiment``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from senti_tasks.errors import ChampionAlarmError
 from senti_tasks.jobs.context import load_context, now
 from senti_tasks.jobs.corpora import corpus_folder
 from senti_tasks.jobs.scoring.loading import scorer_of
-from senti_tasks.warehouse import database
 from senti_tasks.warehouse.models import corpora, promotions, registry
 
 if TYPE_CHECKING:
@@ -22,58 +21,60 @@ log = logging.getLogger(__name__)
 
 
 def check_champion(corpus: str, config: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Scores the champion on what of ``corpus`` is new to it: the honest figure, of rows that judged nothing before.
+    """Measures the champion on the rows of ``corpus`` that are new to it, and stores a row of ``champion_checks``.
 
-    The champion is the one at the time of the snapshot ``corpus``, whatever was promoted since. New is a text that
-    neither stood in the champion's own corpus nor resembles one that did. Stores a row of ``champion_checks``; where
-    there is one already, it stands. Returns that row: model_version, rows, accuracy, accuracy_at_promotion (on its test
-    split, when it was judged), alarm (the accuracy is significantly lower than that, by more than the gate's margin),
-    reason and more. Without a champion, model_version is null.
+    A row is new if its text is neither in the champion's own corpus nor a near-duplicate of a text in it. No model was
+    selected on such rows, so this accuracy is unbiased. The champion is the one at the time of the snapshot ``corpus``,
+    also if another model was promoted since. If the row exists already, it is not changed.
+
+    Returns the row: model_version (null without a champion), rows, accuracy, accuracy_at_promotion (on the champion's
+    test split, when it was judged), alarm, reason and more. ``alarm`` is true if the accuracy is significantly lower
+    than at promotion, by more than the margin of ``GateConfig`` (``config`` overrides its fields).
     """
     from senti_tasks.corpus.snapshot import load
     from senti_tasks.judging import evaluation, intervals
 
     context = load_context()
-    settled = GateConfig.from_json(config or {})
-    with database.reading(context.engine) as connection:
-        champion = promotions.champion_at(connection, corpora.corpus(connection, corpus)["created_at"])
+    gate = GateConfig.from_json(config or {})
+    with context.reading() as connection:
+        champion = promotions.champion(connection, at=corpora.corpus(connection, corpus)["created_at"])
         if champion is None:
             return {"model_version": None, "rows": 0, "alarm": False, "reason": "no model has been promoted yet"}
-        trained_on = registry.model(connection, champion)["corpus"]
-        judged = {
-            name: registry.metric(connection, champion, subject="candidate", split="test", name=name)
+        champion_corpus = registry.model(connection, champion)["corpus"]
+        at_promotion, test_rows = (
+            registry.metric(connection, champion, subject="candidate", split="test", name=name)
             for name in ("accuracy", "rows")
-        }
-    texts, labels = _new_to(load(corpus_folder(context, trained_on)), load(corpus_folder(context, corpus)))
-    n, at_promotion, upper = len(texts), judged["accuracy"], None
+        )
+    texts, labels = _new_rows(load(corpus_folder(context, champion_corpus)), load(corpus_folder(context, corpus)))
+    n, upper = len(texts), None
     row: dict[str, Any] = {"rows": n, "accuracy_at_promotion": at_promotion, "alarm": False}
     if texts:
-        figures = evaluation.measure(np.asarray(labels), scorer_of(context, champion).predict(texts).complete)
-        right = round(figures["accuracy"] * n)
-        low, high = intervals.accuracy_bounds(right, n, settled.confidence)
-        row |= {"accuracy": figures["accuracy"], "macro_f1": figures["macro_f1"]}
+        metrics = evaluation.measure(np.asarray(labels), scorer_of(context, champion).predict(texts).complete)
+        correct = round(metrics["accuracy"] * n)
+        low, high = intervals.accuracy_bounds(correct, n, gate.confidence)
+        row |= {"accuracy": metrics["accuracy"], "macro_f1": metrics["macro_f1"]}
         row |= {"lower_bound": low, "upper_bound": high}
-        if at_promotion is not None and judged["rows"]:
-            before = (round(at_promotion * judged["rows"]), round(judged["rows"]))
-            upper = intervals.unpaired_upper_bound((right, n), before, settled.confidence)
-            row["alarm"] = upper < -settled.margin
-    row["reason"] = _reason(champion, corpus, row, upper)
-    key = {"model_version": champion, "corpus": corpus}
-    with database.writing(context.engine) as connection:
-        stands = registry.record_check(connection, {**key, **row, "checked_at": now()})
-    log.log(logging.WARNING if stands["alarm"] else logging.INFO, stands["reason"])
-    return {**stands, "checked_at": stands["checked_at"].isoformat()}
+        if at_promotion is not None and test_rows:
+            before = (round(at_promotion * test_rows), round(test_rows))
+            upper = intervals.unpaired_upper_bound((correct, n), before, gate.confidence)
+            row["alarm"] = upper < -gate.margin
+    row |= {"model_version": champion, "corpus": corpus, "reason": _reason(champion, corpus, row, upper)}
+    with context.writing() as connection:
+        stored = registry.record_champion_check(connection, {**row, "checked_at": now()})
+    log.log(logging.WARNING if stored["alarm"] else logging.INFO, stored["reason"])
+    return {**stored, "checked_at": stored["checked_at"].isoformat()}
 
 
-def _new_to(old: DatasetDict, new: DatasetDict) -> tuple[list[str], list[int]]:
-    """Texts of ``new`` and their labels, without those that stand in ``old``, in whatever split, or resemble such."""
+def _new_rows(old: DatasetDict, new: DatasetDict) -> tuple[list[str], list[int]]:
+    """Texts and labels of the rows of ``new`` whose text is neither in ``old`` nor a near-duplicate of a text in it.
+    All splits of both corpora count."""
     from senti_tasks.corpus import leak_check
 
     known = {key for part in old.values() for key in part["content_hash"]}
-    fresh = [row for part in new.values() for row in part if row["content_hash"] not in known]
-    seen = [text for part in old.values() for text in part["text"]]
-    resembling = leak_check.rows_in(seen, [row["text"] for row in fresh])
-    kept = [row for number, row in enumerate(fresh) if number not in resembling]
+    candidates = [row for part in new.values() for row in part if row["content_hash"] not in known]
+    old_texts = [text for part in old.values() for text in part["text"]]
+    near_duplicates = leak_check.leaking_rows(old_texts, [row["text"] for row in candidates])
+    kept = [row for number, row in enumerate(candidates) if number not in near_duplicates]
     return [row["text"] for row in kept], [row["label"] for row in kept]
 
 
@@ -81,16 +82,17 @@ def _reason(champion: str, corpus: str, row: dict[str, Any], upper: float | None
     if not row["rows"]:
         return f"corpus {corpus} holds no label that is new to {champion}"
     found = f"{champion} has {100 * row['accuracy']:.1f} % of {row['rows']} labels right that are new to it"
-    if row["accuracy_at_promotion"] is None or upper is None:
+    if upper is None:
         return f"{found}; it was never judged on a test split"
     promoted = f"its accuracy at promotion was {100 * row['accuracy_at_promotion']:.1f} %"
     return f"{found}, and {promoted} (upper bound of the difference {100 * upper:+.1f} points)"
 
 
 def alarm(check: dict[str, Any]) -> None:
-    """Raises ``ChampionAlarmError`` when the champion is less accurate than at its promotion."""
+    """Raises ``ChampionAlarmError`` if ``check``, a row of ``check_champion``, has an alarm."""
     if check["alarm"]:
         raise ChampionAlarmError(
-            f"{check['reason']}: look at the newest labels (have products or the way people write changed? were these "
-            "reviews picked as hard ones?), and at whether a retraining passes the gate; it goes on serving"
+            f"{check['reason']}. Look at the newest labels: have the products or the way people write changed, or were "
+            "difficult reviews selected for annotation? See whether a newly trained model passes the gate. Until then "
+            "this model stays in service"
         )

@@ -1,6 +1,4 @@
-"""``senti doctor``: one check per thing that must be in place, each with what was found and what to do about it."""
-
-from __future__ import annotations
+"""``senti doctor``: checks everything that must be in place. A failed check says what to do."""
 
 import importlib.metadata
 import os
@@ -15,11 +13,11 @@ from senti_tasks import settings
 from senti_tasks.errors import SentiError
 from senti_tasks.jobs.base_models import starting_point
 from senti_tasks.jobs.context import load_context
-from senti_tasks.warehouse import database, migrations, overview
+from senti_tasks.warehouse import migrations, overview
 
 
-def examine() -> list[dict[str, Any]]:
-    """Runs every check; none stops the others. Rows: name, ok (null when it is not needed here) and finding."""
+def run_checks() -> list[dict[str, Any]]:
+    """Runs every check, also after one has failed. Rows: name, ok (null: not needed here) and finding."""
     checks: dict[str, Callable[[], tuple[bool | None, str]]] = {
         "settings": _settings,
         "database": _database,
@@ -41,13 +39,13 @@ def examine() -> list[dict[str, Any]]:
 
 
 def _settings() -> tuple[bool, str]:
-    found = settings.load()
-    return True, f"read from {found.home / '.env' if (found.home / '.env').exists() else 'the environment'}"
+    file = settings.load().home / ".env"
+    return True, f"read from {file if file.exists() else 'the environment'}"
 
 
 def _database() -> tuple[bool, str]:
     context = load_context(migrated=False)
-    with database.reading(context.engine) as connection:
+    with context.reading() as connection:
         version = "sqlite_version()" if connection.dialect.name == "sqlite" else "current_setting('server_version')"
         number = connection.scalar(sa.select(sa.literal_column(version)))
     return True, f"{context.engine.dialect.name} {number} at {context.engine.url.render_as_string(hide_password=True)}"
@@ -55,45 +53,35 @@ def _database() -> tuple[bool, str]:
 
 def _migrations() -> tuple[bool, str]:
     context = load_context()
-    with database.reading(context.engine) as connection:
-        settings = context.settings
-        migrations.check_settings(
-            connection,
-            review_id_type=settings.review_id_type,
-            reviews_table=settings.reviews_table,
-            labels=settings.labels,
-        )
+    wanted = {name: getattr(context.settings, name) for name in ("review_id_type", "reviews_table", "labels")}
+    with context.reading() as connection:
+        migrations.check_settings(connection, **wanted)
         return True, f"at revision {migrations.current_revision(connection)}, the newest"
 
 
 def _reviews() -> tuple[bool, str]:
-    context = load_context()
-    with database.reading(context.engine) as connection:
-        total, without = overview.reviews_without_version(connection)
-        unindexed = overview.unindexed(connection)
-    if without:
-        return False, f"{without:,} of {total:,} have no updated_at and are never scored: fill it in"
+    with load_context().reading() as connection:
+        total, undated = overview.reviews_without_version(connection)
+        unindexed = overview.unindexed_columns(connection)
+    if undated:
+        return False, f"{undated:,} of {total:,} have no updated_at and are never scored: fill it in"
     if unindexed:
-        return False, f"{total:,}, all of which {READ_WHOLE[unindexed[0]]}: docs/own-tables.md says what to do"
+        reader = {"review_id": "chunk of a run", "updated_at": "run"}[unindexed[0]]
+        advice = "docs/own-tables.md says what to do"
+        return False, f"no index serves {unindexed[0]}, so each {reader} reads all {total:,} reviews: {advice}"
     return True, f"{total:,}, each with the time of its last change"
 
 
-READ_WHOLE = {
-    "review_id": "each chunk of a run reads, as no index serves their review_id",
-    "updated_at": "each run reads to find what is new, as no index serves their updated_at",
-}
-
-
 def _store() -> tuple[bool, str]:
-    context = load_context(migrated=False)
-    probe = context.store.root / f".doctor-{uuid.uuid4().hex[:8]}"
+    root = load_context(migrated=False).store.root
+    probe = root / f".doctor-{uuid.uuid4().hex[:8]}"
     try:
-        context.store.root.mkdir(parents=True, exist_ok=True)
+        root.mkdir(parents=True, exist_ok=True)
         probe.write_bytes(b"senti")
         probe.unlink()
-    except Exception as error:  # each store has errors of its own
-        return False, f"cannot write to {context.store.root} ({error}): is SENTI_ARTIFACTS right?"
-    return True, f"{context.store.root} can be written"
+    except Exception as error:  # every fsspec store has its own errors
+        return False, f"cannot write to {root} ({error}): is SENTI_ARTIFACTS right?"
+    return True, f"{root} can be written"
 
 
 def _base_model() -> tuple[bool, str]:

@@ -1,11 +1,9 @@
-"""What every job needs first: the settings, the warehouse (checked to be migrated) and the artifact store."""
-
-from __future__ import annotations
+"""What every job needs: the settings, the warehouse and the artifact store."""
 
 import hashlib
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from filelock import FileLock
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from senti_tasks import settings
 from senti_tasks.artifacts import ArtifactStore
@@ -30,21 +28,28 @@ class JobContext:
     engine: Engine
     store: ArtifactStore
 
+    def reading(self) -> AbstractContextManager[Connection]:
+        """A read-only transaction on the warehouse."""
+        return database.reading(self.engine)
+
+    def writing(self) -> AbstractContextManager[Connection]:
+        """A transaction that commits when the block ends, and is rolled back when the block raises."""
+        return database.writing(self.engine)
+
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """A folder on this machine's scratch disk, gone when the block ends."""
+        """An empty folder below SENTI_WORK that is deleted when the block ends."""
         self.settings.work_folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=self.settings.work_folder) as folder:
             yield Path(folder)
 
     @contextmanager
     def resumable_folder(self, kind: str, *identity: Any) -> Iterator[Path]:
-        """A folder for the work that ``identity`` (plain JSON) describes, held by one process at a time: a second
-        waits.
+        """The folder below SENTI_WORK for the work that ``identity`` (plain JSON) describes.
 
-        The folder is kept, so that killed work can continue there. The caller removes it when the work is done.
+        One process at a time holds it; a second one waits. The folder stays when the block ends, so that a killed job
+        can continue from it. The caller deletes it when the work is done.
         """
-
         described = hashlib.sha256(json.dumps(identity, sort_keys=True).encode())
         folder = self.settings.work_folder / kind / described.hexdigest()[:16]
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -53,10 +58,12 @@ class JobContext:
 
 
 def load_context(*, migrated: bool = True) -> JobContext:
-    """The context that the ``SENTI_*`` settings describe. Raises ``WarehouseError`` unless the warehouse is migrated.
+    """The context that the ``SENTI_*`` settings describe. Raises ``WarehouseError`` unless the warehouse is migrated;
+    ``migrated=False`` skips this check.
 
-    Also exports ``HF_ENDPOINT`` and its like from ``.env``. The hub's client reads them when it is imported, so a job
-    calls this before it imports what loads that client."""
+    It also puts ``HF_ENDPOINT`` and the other ``HF_*`` variables of ``.env`` into the environment. The hub's client
+    reads them when it is imported, so a job calls this function before it imports a module that loads that client.
+    """
     found = settings.load()
     engine = database.connect(found.url)
     if migrated:
@@ -66,23 +73,24 @@ def load_context(*, migrated: bool = True) -> JobContext:
 
 
 def version_of(due: datetime, idempotency_key: str) -> str:
-    """The version of what is trained: the day of ``due``, and six hex digits of the hash of ``idempotency_key``."""
+    """The version of a trained model or encoder: the day of ``due``, then 6 hex digits of the hash of
+    ``idempotency_key``."""
     return f"{due:%Y-%m-%d}-{hashlib.sha256(idempotency_key.encode()).hexdigest()[:6]}"
 
 
 def now() -> datetime:
-    """The present time, for columns ``*_at``. Nothing that a job computes depends on it."""
+    """The current time in UTC, for columns ``*_at`` only: no result of a job depends on it."""
     return datetime.now(UTC)
 
 
 def parse_timestamp(due: str) -> datetime:
-    """``due`` (ISO 8601 with a zone) as an aware datetime. Raises ``ConfigError``."""
+    """``due`` (ISO 8601 with a UTC offset) as an aware datetime. Raises ``ConfigError`` if it is anything else."""
     try:
         parsed = datetime.fromisoformat(due)
     except ValueError:
+        parsed = None
+    if parsed is None or parsed.tzinfo is None:
         raise ConfigError(
-            f"due must be ISO 8601 with a zone, such as 2026-11-22T02:00:00+08:00, found {due!r}"
+            f"due must be ISO 8601 with a UTC offset, such as 2026-11-22T02:00:00+08:00, found {due!r}"
         ) from None
-    if parsed.tzinfo is None:
-        raise ConfigError(f"due must carry a zone, such as +08:00, found {due!r}")
     return parsed

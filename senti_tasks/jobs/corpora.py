@@ -1,4 +1,4 @@
-"""Labelled reviews to a corpus snapshot: the first task of ``retrain_sentiment``."""
+"""Makes a corpus snapshot of the labelled reviews: the first task of ``retrain_sentiment``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from senti_tasks.errors import CorpusError
 from senti_tasks.jobs.base_models import starting_point
 from senti_tasks.jobs.context import JobContext, load_context, now, parse_timestamp
 from senti_tasks.jobs.erasure import erase_from_artifacts
-from senti_tasks.warehouse import database, erasure, migrations
+from senti_tasks.warehouse import erasure, migrations
 from senti_tasks.warehouse.models import corpora
 from senti_tasks.warehouse.scoring import publication_lock
 
@@ -34,14 +34,16 @@ def snapshot_corpus(
     config: dict[str, Any] | None = None,
     gate: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Makes a snapshot of the labelled reviews as of ``due``. The same ``idempotency_key`` always gets the same one.
+    """Makes a snapshot of the labelled reviews as of ``due``. A repeated call with the same ``idempotency_key`` returns
+    the same snapshot.
 
-    ``config`` and ``gate`` are those of the training and the judgement that follow: an unknown field is an error now,
-    and not after hours of training.
+    ``base_model``, ``config`` (fields of ``TrainConfig``) and ``gate`` (fields of ``GateConfig``) are those of the
+    training and the judgement that follow. They are validated here, so that a wrong one fails before hours of training.
 
-    Returns corpus (its name), due and rows per split.
+    Returns corpus (its name), due and rows (per split). Raises ``CorpusError`` if a model cannot be trained and judged
+    on the labelled reviews.
     """
-    context = load_context()  # before the hub's client is imported, which looks at HF_ENDPOINT then
+    context = load_context()  # first, because the hub's client reads HF_ENDPOINT when it is imported
     from senti_tasks.corpus import snapshot
     from senti_tasks.training import base_models
 
@@ -49,12 +51,12 @@ def snapshot_corpus(
     start = starting_point(context, base_model)
     max_length = TrainConfig.for_base_model(start.recipe, config).max_length
     GateConfig.from_json(gate or {})
-    with database.reading(context.engine) as connection:
+    with context.reading() as connection:
         if (known := corpora.corpus_by_key(connection, idempotency_key)) is not None:
-            log.info("%s made the snapshot %s before: it is used", idempotency_key, known["corpus"])
+            log.info("%s made the snapshot %s before; it is returned", idempotency_key, known["corpus"])
             return _corpus_answer(known)
         migrations.check_settings(connection, labels=str(label_set))
-        erased_before = erasure.number(connection)
+        erased_before = erasure.count_erased(connection)
         reviews = (snapshot.LabelledReview(**row) for row in corpora.labelled_reviews(connection, due=due_at))
         examples, dropped = snapshot.clean(reviews)
     examples, splits, left_out = _split(context, examples, due_at)
@@ -67,30 +69,33 @@ def snapshot_corpus(
             examples, splits, counts, due_at, start.base_model, tokenizers, folder, max_length, label_set
         )
         artifact, digest = context.store.put(folder, "corpora", f"{due_at:%Y-%m-%d}")
-    with database.writing(context.engine) as connection:
-        values = {
-            "corpus": artifact.removeprefix("corpora/"),
-            "idempotency_key": idempotency_key,
-            "due": due_at,
-            "artifact": artifact,
-        }
-        publication_lock.take(connection)  # an erasure under way ends first, and a later one finds this corpus
-        is_current = erasure.number(connection) == erased_before
+    values = {
+        "corpus": artifact.removeprefix("corpora/"),
+        "idempotency_key": idempotency_key,
+        "due": due_at,
+        "artifact": artifact,
+        "digest": digest,
+        "summary": summary,
+    }
+    with context.writing() as connection:
+        # Erasures take this lock too. One that is under way ends first; a later one finds this corpus recorded.
+        publication_lock.take(connection)
+        is_current = erasure.count_erased(connection) == erased_before
         if is_current:
-            corpora.record_corpus(connection, {**values, "digest": digest, "summary": summary, "created_at": now()})
+            corpora.record_corpus(connection, {**values, "created_at": now()})
         recorded = corpora.corpus_by_key(connection, idempotency_key)
     if not is_current:
-        log.info("reviews were erased while the snapshot %s was made: it is made again without them", artifact)
+        log.info("reviews were erased while the snapshot %s was made; it is made again without them", artifact)
         erase_from_artifacts(context)
         return snapshot_corpus(due, idempotency_key, base_model, config, gate)
     if recorded is None:
-        raise CorpusError(f"the corpus {artifact} was recorded by another run at the same time: run this one again")
+        raise CorpusError(f"another run recorded the corpus {artifact} at the same time: run this task again")
     return _corpus_answer(recorded)
 
 
 def corpus_folder(context: JobContext, name: str) -> Path:
-    """Where the corpus ``name`` lies on this machine, checked against its digest."""
-    with database.reading(context.engine) as connection:
+    """The local folder of the corpus ``name``, after checking it against its digest."""
+    with context.reading() as connection:
         row = corpora.corpus(connection, name)
     return context.store.fetch(row["artifact"], row["digest"])
 
@@ -102,37 +107,33 @@ def _corpus_answer(row: dict[str, Any]) -> dict[str, Any]:
 def _split(
     context: JobContext, examples: list[Example], due: datetime
 ) -> tuple[list[Example], dict[str, str], dict[str, int]]:
-    """The examples that leak into no other split, the split of each content hash, and how many were left out per
-    reason.
+    """Gives each text its split and leaves out the examples that leak from one split into another.
 
-    New texts get their split in the order of (created_at, content hash), and the ledger records it. Of a corpus that
-    cannot be used nothing is recorded.
+    Returns the examples that are kept, the split of each content hash, and the number left out per reason. New texts
+    get their split in the order of (created_at, content hash), and the ledger records it. If the corpus cannot be used,
+    this raises ``CorpusError`` before it records anything.
     """
     from senti_tasks.corpus import leak_check, near_duplicates, snapshot, splits
 
     arrived = sorted(examples, key=lambda example: (example.created_at, example.content_hash))
     texts = {example.content_hash: near_duplicates.shingles(example.text) for example in arrived}
     while True:
-        with database.reading(context.engine) as connection:
-            rows = corpora.ledger_rows(connection)
+        with context.reading() as connection:
+            rows = corpora.count_ledger(connection)
             known = corpora.splits_of(connection, list(texts))
             new = {key: text for key, text in texts.items() if key not in known}
             decided = splits.decide(new, ledger(connection)) if new else {}
         kept, left_out = leak_check.keep_apart(examples, known | decided, texts)
         snapshot.check(kept, known | decided, context.settings.label_set)
-        with database.writing(context.engine) as connection:
-            corpora.hold_ledger(connection)
-            if corpora.ledger_rows(connection) != rows:
-                continue  # another corpus added texts to the ledger meanwhile, which these may resemble
-            stored = {key: _stored(text) for key, text in new.items()}
+        with context.writing() as connection:
+            corpora.lock_ledger(connection)
+            if corpora.count_ledger(connection) != rows:
+                continue  # another corpus added texts meanwhile; these may be near-duplicates of them: decide again
+            stored = {key: text.astype("<u4").tobytes() for key, text in new.items()}
             corpora.record_splits(connection, decided, shingles=stored, now=due)
         return kept, known | decided, left_out
 
 
 def ledger(connection: Connection) -> Iterator[tuple[str, Shingles]]:
-    """Split and shingles of each text in the ledger that near-duplicates can be compared with."""
-    return ((split, np.frombuffer(stored, dtype="<u4")) for split, stored in corpora.ledger(connection))
-
-
-def _stored(text: Shingles) -> bytes:
-    return text.astype("<u4").tobytes()
+    """The split and the shingles of each text in the ledger that has shingles."""
+    return ((split, np.frombuffer(stored, dtype="<u4")) for split, stored in corpora.read_ledger(connection))

@@ -1,18 +1,15 @@
 """Erases reviews for good: from the warehouse, and from artifacts that were written while the reviews were there."""
 
-from __future__ import annotations
-
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from senti_tasks.errors import ConfigError, CorpusError
 from senti_tasks.jobs.context import JobContext, load_context, now
-from senti_tasks.warehouse import database, erasure, migrations
+from senti_tasks.warehouse import erasure, migrations
 from senti_tasks.warehouse.models import corpora, encoders, registry, texts
-from senti_tasks.warehouse.types import review_id_value
+from senti_tasks.warehouse.types import parse_review_id
 
 log = logging.getLogger(__name__)
 
@@ -29,130 +26,106 @@ def erase(review_ids: Sequence[str], reason: str, actor: str) -> dict[str, Any]:
     and were deleted). Raises ``ConfigError`` for a key of the wrong type.
     """
     context = load_context()
-    with database.reading(context.engine) as connection:
+    with context.reading() as connection:
         id_type = migrations.recorded_setting(connection, "review_id_type")
     try:
-        keys = [review_id_value(spelling, id_type) for spelling in dict.fromkeys(review_ids)]
+        keys = [parse_review_id(spelling, id_type) for spelling in dict.fromkeys(review_ids)]
     except ValueError as error:
         raise ConfigError(f"{error}: nothing was erased") from error
-    with database.writing(context.engine) as connection:
+    with context.writing() as connection:
         new, removed = erasure.erase(connection, keys, actor=actor, reason=reason, now=now())
     # Snapshots are searched for every erased review, not only for those of this call: an earlier call may have been
     # killed before it rewrote them.
     done = erase_from_artifacts(context)
-    names = sorted(done.corpora)
-    with database.reading(context.engine) as connection:
-        pretrained = encoders.trained_on(connection, done.idempotency_keys)
-        models = {*registry.trained_on(connection, names), *encoders.fine_tuned(connection, pretrained)}
-    return {
-        "erased": new,
-        "erased_before": len(keys) - new,
-        "removed": removed,
-        "corpora": names,
-        "texts": sorted(done.texts),
-        "encoders": pretrained,
-        "models": sorted(models),
-        "unrecorded": sorted(done.unrecorded),
-    }
+    keys_of_texts = done.pop("idempotency_keys")
+    with context.reading() as connection:
+        pretrained = encoders.trained_on(connection, keys_of_texts)
+        models = {*registry.trained_on(connection, done["corpora"]), *encoders.fine_tuned(connection, pretrained)}
+    counts = {"erased": new, "erased_before": len(keys) - new, "removed": removed}
+    return {**counts, **done, "encoders": pretrained, "models": sorted(models)}
 
 
-@dataclass
-class ErasedArtifacts:
-    """What an erasure changed in the artifact store."""
+def erase_from_artifacts(context: JobContext) -> dict[str, list[str]]:
+    """Removes the reviews in ``erased_reviews`` from every artifact that still holds one of them.
 
-    corpora: set[str] = field(default_factory=set)
-    """Names of the corpora that were rewritten."""
-    texts: set[str] = field(default_factory=set)
-    """The text snapshots that were rewritten, under the names that they had first."""
-    idempotency_keys: set[str] = field(default_factory=set)
-    """The idempotency keys of those text snapshots."""
-    unrecorded: set[str] = field(default_factory=set)
-    """Artifacts without a row in the warehouse that held an erased review and were deleted."""
-
-
-def erase_from_artifacts(context: JobContext) -> ErasedArtifacts:
-    """Removes the reviews in ``erased_reviews`` from every artifact that still holds one of them."""
-    with database.reading(context.engine) as connection:
-        review_ids = {str(key) for key in erasure.every_key(connection)}
-    done = ErasedArtifacts()
+    Returns corpora (names of those that were rewritten), texts (the text snapshots that were rewritten, under their
+    first names), idempotency_keys (of these text snapshots) and unrecorded (artifacts without a row in the warehouse
+    that were deleted), each sorted.
+    """
+    done: dict[str, set[str]] = {"corpora": set(), "texts": set(), "idempotency_keys": set(), "unrecorded": set()}
+    with context.reading() as connection:
+        review_ids = {str(key) for key in erasure.erased_keys(connection)}
+        corpus_rows, text_rows = corpora.all_corpora(connection), texts.all_snapshots(connection)
     if not review_ids:
-        return done
-    _erase_from_corpora(context, review_ids, done)
-    _erase_from_texts(context, review_ids, done)
-    with database.reading(context.engine) as connection:
-        recorded = {row["artifact"] for row in (*corpora.every_corpus(connection), *texts.every(connection))}
+        return {name: [] for name in done}
+
+    from senti_tasks.corpus import snapshot, unlabelled
+
+    for row in corpus_rows:
+        if stored := _stored_without(context, row, row["corpus"], review_ids, snapshot.without):
+            location, summary = stored
+            with context.writing() as connection:
+                corpora.replace_artifact(connection, row["corpus"], **location, summary=summary)
+            context.store.remove(row["artifact"])
+            done["corpora"].add(row["corpus"])
+    for row in {row["artifact"]: row for row in text_rows}.values():
+        if stored := _stored_without(context, row, f"{row['due']:%Y-%m-%d}", review_ids, unlabelled.without):
+            location, counts = stored
+            with context.writing() as connection:
+                texts.replace_artifact(connection, row["artifact"], **location, counts=counts)
+            context.store.remove(row["artifact"])
+            same = [other for other in text_rows if other["artifact"] == row["artifact"]]
+            done["texts"].update(other["texts"] for other in same)
+            done["idempotency_keys"].update(other["idempotency_key"] for other in same)
+    with context.reading() as connection:
+        recorded = {row["artifact"] for row in (*corpora.all_corpora(connection), *texts.all_snapshots(connection))}
     for kind in KINDS:
         for artifact in set(context.store.names(kind)) - recorded:
-            _delete_unrecorded(context, artifact, review_ids, done)
-    return done
+            if _delete_unrecorded(context, artifact, review_ids):
+                done["unrecorded"].add(artifact)
+    return {name: sorted(found) for name, found in done.items()}
 
 
-def _erase_from_corpora(context: JobContext, review_ids: set[str], done: ErasedArtifacts) -> None:
-    from senti_tasks.corpus import snapshot
+def _stored_without(
+    context: JobContext,
+    row: dict[str, Any],
+    name: str,
+    review_ids: set[str],
+    without: Callable[[Path, set[str], Path], dict[str, Any] | None],
+) -> tuple[dict[str, str], dict[str, Any]] | None:
+    """Stores the snapshot of ``row`` without ``review_ids`` as an artifact of the same kind, called ``name``.
 
-    with database.reading(context.engine) as connection:
-        recorded = corpora.every_corpus(connection)
-    for row in recorded:
-        if (folder := _fetched(context, row)) is None:
-            continue
-        with context.scratch() as scratch:
-            summary = snapshot.without(folder, review_ids, scratch / "rest")
-            if summary is None:
-                continue
-            artifact, digest = context.store.put(scratch / "rest", "corpora", row["corpus"])
-        with database.writing(context.engine) as connection:
-            corpora.replace_artifact(connection, row["corpus"], artifact=artifact, digest=digest, summary=summary)
-        _remove_former(context, row["artifact"], artifact)
-        done.corpora.add(row["corpus"])
-
-
-def _erase_from_texts(context: JobContext, review_ids: set[str], done: ErasedArtifacts) -> None:
-    from senti_tasks.corpus import unlabelled
-
-    with database.reading(context.engine) as connection:
-        recorded = texts.every(connection)
-    for row in {row["artifact"]: row for row in recorded}.values():
-        if (folder := _fetched(context, row)) is None:
-            continue
-        with context.scratch() as scratch:
-            counts = unlabelled.without(folder, review_ids, scratch / "rest")
-            if counts is None:
-                continue
-            artifact, digest = context.store.put(scratch / "rest", "texts", f"{row['due']:%Y-%m-%d}")
-        with database.writing(context.engine) as connection:
-            texts.replace_artifact(connection, row["artifact"], artifact=artifact, digest=digest, counts=counts)
-        _remove_former(context, row["artifact"], artifact)
-        same = [other for other in recorded if other["artifact"] == row["artifact"]]
-        done.texts.update(other["texts"] for other in same)
-        done.idempotency_keys.update(other["idempotency_key"] for other in same)
+    ``without`` writes the remaining rows to a folder and returns their counts. Returns the new location (artifact and
+    digest) and these counts; or ``None`` if the snapshot is no longer in the store, or holds none of the reviews.
+    """
+    former: str = row["artifact"]
+    if not context.store.holds(former):
+        log.warning("%s is no longer in the artifact store: nothing can be erased from it", former)
+        context.store.remove(former)  # there may be a copy on this machine
+        return None
+    with context.scratch() as folder:
+        counts = without(context.store.fetch(former, row["digest"]), review_ids, folder / "rest")
+        if counts is None:
+            return None
+        artifact, digest = context.store.put(folder / "rest", former.split("/")[0], name)
+    log.info("%s held erased reviews; %s, without them, replaces it", former, artifact)
+    return {"artifact": artifact, "digest": digest}, counts
 
 
-def _fetched(context: JobContext, row: dict[str, Any]) -> Path | None:
-    """Where the artifact that ``row`` names lies on this machine; ``None`` when it is gone."""
-    artifact: str = row["artifact"]
-    if context.store.holds(artifact):
-        return context.store.fetch(artifact, row["digest"])
-    log.warning("%s is no longer in the artifact store: nothing can be erased from it", artifact)
-    context.store.remove(artifact)  # there may be a copy on this machine
-    return None
+def _delete_unrecorded(context: JobContext, artifact: str, review_ids: set[str]) -> bool:
+    """Deletes an artifact without a row in the warehouse if it holds an erased review; returns whether it did.
 
-
-def _remove_former(context: JobContext, former: str, artifact: str) -> None:
-    context.store.remove(former)
-    log.info("%s was rewritten as %s, and the former removed", former, artifact)
-
-
-def _delete_unrecorded(context: JobContext, artifact: str, review_ids: set[str], done: ErasedArtifacts) -> None:
-    """Deletes an artifact without a row in the warehouse if it holds an erased review: an evaluation, what a killed
-    attempt has left, or the copy on this machine of an artifact that is gone."""
+    Such an artifact is an evaluation, a remainder of a killed attempt, or a local copy of an artifact that is gone.
+    """
     from senti_tasks.corpus.erasure import holds
 
     try:
-        if holds(context.store.unchecked(artifact), review_ids):
+        if holds(context.store.fetch_unchecked(artifact), review_ids):
             context.store.remove(artifact)
             log.info("%s held an erased review and has no row in the warehouse: removed", artifact)
-            done.unrecorded.add(artifact)
+            return True
     except (CorpusError, OSError) as error:
         log.warning(
             "%s cannot be searched for erased reviews: remove it when no snapshot is being made (%s)", artifact, error
         )
+    return False

@@ -1,11 +1,8 @@
-"""A trained model to a verdict and, if it deserves it, a promotion: the last tasks of ``retrain_sentiment``."""
-
-from __future__ import annotations
+"""Evaluates a trained model, judges it and promotes it: the last tasks of ``retrain_sentiment``."""
 
 import logging
 from dataclasses import asdict
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,25 +11,23 @@ from senti_tasks.errors import RunStateError
 from senti_tasks.jobs.context import load_context, now
 from senti_tasks.jobs.corpora import corpus_folder
 from senti_tasks.jobs.scoring.loading import scorer_of
-from senti_tasks.warehouse import database
 from senti_tasks.warehouse.models import corpora, promotions, registry
-
-if TYPE_CHECKING:
-    from senti_tasks.judging.slices import HeldOut
 
 log = logging.getLogger(__name__)
 
 REFERENCES = ("champion", "anchor", "baseline")
-"""What a candidate is compared with, as far as it exists."""
+"""The references that a candidate is compared with. Before the first promotion there is only the baseline."""
 
 
 def evaluate(model: str) -> dict[str, Any]:
     """Measures ``model`` and its references on the test split of the model's corpus, each in the variant that serves.
 
-    References: the champion, the anchor (where that is another model) and the TF-IDF baseline. First the test split is
-    compared with train. Figures go to ``model_metrics``; each one's probabilities, row by row, to an artifact that the
-    gate reads. Returns model, variant (digest of the one measured), champion and anchor (compared with, or null),
-    leaked (test rows that stand in train), evaluation (the artifact) and its digest.
+    The references are the champion, the anchor (if that is another model) and the TF-IDF baseline. The leak check
+    compares the test split with train first. Metrics are stored in ``model_metrics``; the probabilities of every model
+    for every row are stored in an artifact, which ``judge`` reads.
+
+    Returns model, variant (digest of the measured one), champion and anchor (versions, or null), leaked (number of test
+    rows that are also in train), evaluation (the artifact) and digest (of the artifact).
     """
     import pandas as pd
 
@@ -40,33 +35,33 @@ def evaluate(model: str) -> dict[str, Any]:
     from senti_tasks.judging import baseline, evaluation
 
     context = load_context()
-    with database.reading(context.engine) as connection:
+    with context.reading() as connection:
         trained_on = registry.model(connection, model)["corpus"]
         variant = registry.serving_variant(connection, model)["digest"]
         versions = {"champion": promotions.champion(connection), "anchor": promotions.anchor(connection)}
     if versions["anchor"] == versions["champion"]:
         versions["anchor"] = None
     versions = {name: None if version == model else version for name, version in versions.items()}
+    compared = {"candidate": model} | {name: version for name, version in versions.items() if version is not None}
     folder = corpus_folder(context, trained_on)
     data, label_set = snapshot.load(folder), snapshot.label_set(folder)
-    with database.reading(context.engine) as connection:
-        for judged in filter(None, (model, *versions.values())):
-            registry.check_labels(connection, judged, label_set.names)
+    with context.reading() as connection:
+        for version in compared.values():
+            registry.check_labels(connection, version, label_set.names)
     texts, truth = list(data["test"]["text"]), np.asarray(data["test"]["label"])
-    leaks = leak_check.check(list(data["train"]["text"]), texts)
-    simple = baseline.Baseline(len(label_set.names))
-    simple.fit(list(data["train"]["text"]), list(data["train"]["label"]))
-    subjects = {"candidate": scorer_of(context, model).predict(texts).complete, "baseline": simple.predict(texts)}
-    for name, version in versions.items():
-        if version is not None:
-            subjects[name] = scorer_of(context, version).predict(texts).complete
+    train_texts = list(data["train"]["text"])
+    leaked = len(leak_check.leaking_rows(train_texts, texts))
+    tfidf = baseline.Baseline(len(label_set.names))
+    tfidf.fit(train_texts, list(data["train"]["label"]))
+    subjects = {name: scorer_of(context, version).predict(texts).complete for name, version in compared.items()}
+    subjects["baseline"] = tfidf.predict(texts)
     metrics = [
         {"subject": subject, "split": "test", "metric": name, "value": value}
         for subject, probabilities in subjects.items()
         for name, value in evaluation.measure(truth, probabilities).items()
     ]
-    known = ("review_id", "content_hash", "label", "product", "created_at")
-    table = pd.DataFrame({name: list(data["test"][name]) for name in known})
+    columns = ("review_id", "content_hash", "label", "product", "created_at")
+    table = pd.DataFrame({name: list(data["test"][name]) for name in columns})
     table["characters"] = [len(text) for text in texts]
     for subject, probabilities in subjects.items():
         for label in range(probabilities.shape[1]):
@@ -74,43 +69,51 @@ def evaluate(model: str) -> dict[str, Any]:
     with context.scratch() as folder:
         table.to_parquet(folder / "test.parquet", index=False)
         artifact, digest = context.store.put(folder, "evaluations", model)
-    with database.writing(context.engine) as connection:
+    with context.writing() as connection:
         registry.record_metrics(connection, model, metrics)
-    measured = {"model": model, "variant": variant, **versions, "leaked": leaks.leaked}
+    measured = {"model": model, "variant": variant, **versions, "leaked": leaked}
     return {**measured, "evaluation": artifact, "digest": digest}
 
 
 def judge(evaluation: dict[str, Any], config: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The gate's verdict on an evaluation; the verdict that a model got before stands.
+    """Applies the gate to the result of ``evaluate`` and records the verdict. A recorded verdict is never changed.
 
-    Returns model, champion (compared with, or null), promote and the reasons, one per rule that decided. Raises
-    ``RunStateError`` when it was not the variant that serves now that was measured.
+    ``config`` overrides fields of ``GateConfig``. Returns model, champion (that it was compared with, or null), promote
+    and reasons, one per rule that decided. Raises ``RunStateError`` if another variant was measured than the one that
+    would serve now.
     """
     import pandas as pd
 
-    from senti_tasks.judging import gate
+    from senti_tasks.judging import gate, slices
 
     context = load_context()
     model = evaluation["model"]
-    with database.reading(context.engine) as connection:
+    with context.reading() as connection:
         serving = registry.serving_variant(connection, model)["digest"]
     if evaluation.get("variant") != serving:
         raise RunStateError(
             f"the evaluation of {model} is of another variant than the one that would serve: "
-            "clear the task evaluate, and judge that"
+            "clear the task evaluate, so that the gate judges the variant that serves"
         )
     table = pd.read_parquet(context.store.fetch(evaluation["evaluation"], evaluation["digest"]) / "test.parquet")
     keys = list(table["content_hash"])
-    with database.reading(context.engine) as connection:
+    with context.reading() as connection:
         due = corpora.corpus(connection, registry.model(connection, model)["corpus"])["due"]
         before = corpora.judgements_of(connection, keys)
     probabilities = {
         subject: table[[name for name in table.columns if name.startswith(f"{subject}_")]].to_numpy(dtype="float64")
         for subject in ("candidate", *REFERENCES)
     }
+    held_out = slices.HeldOut(
+        labels=table["label"].to_numpy(),
+        products=[product if isinstance(product, str) else None for product in table["product"]],
+        lengths=table["characters"].to_numpy(),
+        created_at=[timestamp.to_pydatetime() for timestamp in table["created_at"]],
+        due=due,
+    )
     verdict = gate.judge(
         GateConfig.from_json(config or {}),
-        _held_out(table, due),
+        held_out,
         probabilities["candidate"],
         {name: probabilities[name] for name in REFERENCES if probabilities[name].size},
         leaked=evaluation["leaked"],
@@ -120,69 +123,46 @@ def judge(evaluation: dict[str, Any], config: dict[str, Any] | None = None) -> d
         {**rule, "rule": rule.pop("name"), "reference_version": evaluation.get(rule["reference"])}
         for rule in map(asdict, verdict.rules)
     ]
-    with database.writing(context.engine) as connection:
-        stands = registry.record_judgement(connection, model, promote=verdict.promote, rules=rules, test_keys=keys)
-    return {"model": model, **stands}
-
-
-def _held_out(table: Any, due: datetime) -> HeldOut:
-    from senti_tasks.judging.slices import HeldOut
-
-    return HeldOut(
-        labels=table["label"].to_numpy(),
-        products=[product if isinstance(product, str) else None for product in table["product"]],
-        lengths=table["characters"].to_numpy(),
-        created_at=[timestamp.to_pydatetime() for timestamp in table["created_at"]],
-        due=due,
-    )
+    with context.writing() as connection:
+        recorded = registry.record_judgement(connection, model, promote=verdict.promote, rules=rules, test_keys=keys)
+    return {"model": model, **recorded}
 
 
 def is_deserved(judgement: dict[str, Any]) -> bool:
-    """Whether the gate lets the model through: nothing after this happens, and no asset is updated, if it does not."""
+    """Whether the model passed the gate. If not, Airflow skips all later tasks, and no asset is updated."""
     for reason in judgement["reasons"]:
         log.info("%s: %s", judgement["model"], reason)
-    promote: bool = judgement["promote"]
-    return promote
+    return bool(judgement["promote"])
 
 
 def who_promotes(judgement: dict[str, Any]) -> str:
-    """The task that comes next: ``promote``, or with SENTI_PROMOTION=approval ``scorecard``, for a person to see."""
+    """The id of the next task: ``promote``, or ``scorecard`` (for a person to read) with SENTI_PROMOTION=approval."""
     context = load_context()
     log.info("SENTI_PROMOTION is %s: %s", context.settings.promotion, judgement["model"])
     return {"gate": "promote", "approval": "scorecard"}[context.settings.promotion]
 
 
 def scorecard(judgement: dict[str, Any]) -> str:
-    """What a person is shown who is to decide on a model that the gate lets through: Markdown."""
+    """Markdown about a model that passed the gate, for the person who decides whether to promote it."""
     from senti_tasks.judging.scorecard import markdown
 
     context = load_context()
-    with database.reading(context.engine) as connection:
+    with context.reading() as connection:
         model = registry.model(connection, judgement["model"])
         metrics = registry.metrics(connection, judgement["model"])
         rules = registry.judgement(connection, judgement["model"])
     return markdown(model, judgement["champion"], metrics, rules)
 
 
-def promote(judgement: dict[str, Any], actor: str) -> dict[str, Any]:
-    """Promotes what the gate let through, once: a retried task does not undo a rollback that a person made since.
+def promote(judgement: dict[str, Any], actor: str, kind: str = "gate") -> dict[str, Any]:
+    """Promotes a model that passed the gate. A retried task promotes nothing: otherwise it would undo a rollback that a
+    person has made meanwhile.
 
-    Returns model and whether it serves. Raises ``RegistryError`` when the champion it was compared with is no longer
-    the champion.
+    ``actor`` and ``kind`` are recorded. Returns model and serves. Raises ``RegistryError`` if the champion has changed
+    since the comparison.
     """
-    return _promote(judgement, "gate", actor)
-
-
-def promote_approved(judgement: dict[str, Any], approval: dict[str, Any]) -> dict[str, Any]:
-    """The same, for what a person has approved: ``approval`` is what Airflow says of it."""
-    user = approval.get("responded_by_user") or {}
-    return _promote(judgement, "person", str(user.get("name") or user.get("id") or "unknown"))
-
-
-def _promote(judgement: dict[str, Any], kind: str, actor: str) -> dict[str, Any]:
-    context = load_context()
     model = judgement["model"]
-    with database.writing(context.engine) as connection:
+    with load_context().writing() as connection:
         if not promotions.was_promoted(connection, model, kind=kind):
             promotions.promote(
                 connection,
@@ -195,3 +175,10 @@ def _promote(judgement: dict[str, Any], kind: str, actor: str) -> dict[str, Any]
                 anchors=kind == "person" or registry.is_superior(connection, model),
             )
         return {"model": model, "serves": promotions.in_service(connection) == model}
+
+
+def promote_approved(judgement: dict[str, Any], approval: dict[str, Any]) -> dict[str, Any]:
+    """Promotes a model that a person approved; otherwise as ``promote``. ``approval`` is the output of Airflow's
+    ``ApprovalOperator``."""
+    user = approval.get("responded_by_user") or {}
+    return promote(judgement, str(user.get("name") or user.get("id") or "unknown"), kind="person")

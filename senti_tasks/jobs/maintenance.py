@@ -1,6 +1,4 @@
-"""What a warehouse needs once a week besides a reconciliation: the tasks of ``maintain_warehouse``, in their order."""
-
-from __future__ import annotations
+"""Weekly maintenance: the tasks of ``maintain_warehouse`` after its scoring run, in the order in which they run."""
 
 import logging
 from datetime import timedelta
@@ -16,26 +14,24 @@ from senti_tasks.warehouse.scoring import publication, publication_lock, rollups
 log = logging.getLogger(__name__)
 
 DELETED_AT_ONCE = 20_000
-"""Reviews per call of ``erase``: each call searches all labels and all snapshots."""
-TIDIED = (
+"""Reviews per call of ``erase``. A call searches all labels and all snapshots, so small batches would be slow."""
+FEW_DELETED = 100
+"""Up to this number of reviews may be erased, whatever their share of all reviews is."""
+VACUUMED = (
     *("review_labels", "review_label_history", "scoring_errors", "label_rollups", "run_shards", "scoring_runs"),
     "erased_reviews",
 )
-
-
-FEW_DELETED = 100
-"""So many may be erased whatever their share is."""
+"""The tables that change most."""
 
 
 def settle_deleted(idempotency_key: str) -> dict[str, int]:
-    """Deals with labels whose reviews are gone from ``reviews``: SENTI_DELETED_REVIEWS=erase erases them.
+    """Counts the labelled reviews that are no longer in ``reviews``; SENTI_DELETED_REVIEWS=erase also erases them.
 
-    Returns deleted (how many such reviews there are) and erased.
-
-    Raises ``DeletedReviewsError``, and erases nothing, when they are more than SENTI_DELETED_SHARE of all.
+    Returns deleted (their number) and erased. Raises ``DeletedReviewsError``, and erases nothing, if they are more than
+    ``FEW_DELETED`` and more than SENTI_DELETED_SHARE of all reviews, or if ``reviews`` is empty.
     """
     context = load_context()
-    with database.reading(context.engine) as connection:
+    with context.reading() as connection:
         deleted, present = erasure.count_deleted(connection)
     erased = 0
     if context.settings.deleted_reviews == "erase":
@@ -43,12 +39,12 @@ def settle_deleted(idempotency_key: str) -> dict[str, int]:
         if deleted > most and (deleted > FEW_DELETED or not present):
             raise DeletedReviewsError(
                 f"{deleted:,} of {deleted + present:,} reviews are gone from reviews, more than SENTI_DELETED_SHARE "
-                f"({context.settings.deleted_share:g}) lets go at once: nothing was erased, as that would be for "
-                "good. Is the source being reloaded, or its view wrong? If they are meant to go, raise the setting and "
-                "clear the task"
+                f"({context.settings.deleted_share:g}) allows at once: nothing was erased, because an erasure cannot "
+                "be undone. Is the source being reloaded, or is its view wrong? If these reviews should be erased, "
+                "raise the setting and clear the task"
             )
         while erased < deleted:
-            with database.reading(context.engine) as connection:
+            with context.reading() as connection:
                 gone = erasure.deleted_at_source(connection, limit=DELETED_AT_ONCE)
             if not gone:
                 break
@@ -58,15 +54,16 @@ def settle_deleted(idempotency_key: str) -> dict[str, int]:
 
 
 def retain() -> list[str]:
-    """Drops the labels of models beyond the last SENTI_KEEP_MODELS, except those in use; returns their versions."""
+    """Drops the labels of all models but the last SENTI_KEEP_MODELS that served and those in use, and rebuilds the
+    counts in ``label_rollups``. Returns the versions whose labels were dropped."""
     context = load_context()
-    with database.reading(context.engine) as connection:
-        versions = retention.expendable(connection, keep=context.settings.keep_models)
+    with context.reading() as connection:
+        versions = retention.unneeded_versions(connection, keep=context.settings.keep_models)
     for version in versions:
-        with database.writing(context.engine) as connection:
+        with context.writing() as connection:
             retention.drop_labels(connection, version)
-        log.info("the labels of %s are dropped: a rollback to it takes a re-scoring", version)
-    with database.writing(context.engine) as connection:
+        log.info("the labels of %s were dropped: a rollback to it needs a re-scoring", version)
+    with context.writing() as connection:
         publication_lock.take(connection)
         if promotions.champion(connection) is not None:
             rollups.rebuild(connection, promotions.in_service(connection))
@@ -74,13 +71,13 @@ def retain() -> list[str]:
 
 
 def tidy() -> dict[str, Any]:
-    """Gives up runs of more than a week ago that later ones replaced, sweeps what finished runs have left, and vacuums
-    the tables that change most."""
+    """Abandons unpublished runs older than a week if a later run was published, deletes the staged rows of finished
+    runs, and vacuums ``VACUUMED``, whose names it returns as tidied."""
     context = load_context()
-    with database.writing(context.engine) as connection:
+    with context.writing() as connection:
         if overtaken := runs.abandon_overtaken(connection, before=now() - timedelta(days=7)):
-            log.info("given up, as later runs were published: %s", overtaken)
-    with database.writing(context.engine) as connection:
+            log.info("abandoned, because later runs were published: %s", overtaken)
+    with context.writing() as connection:
         publication.sweep(connection)
-    database.tidy(context.engine, TIDIED)
-    return {"tidied": list(TIDIED)}
+    database.vacuum(context.engine, VACUUMED)
+    return {"tidied": list(VACUUMED)}

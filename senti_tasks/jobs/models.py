@@ -1,26 +1,22 @@
-"""The registry as a person uses it: look at models, overrule the gate, roll back."""
-
-from __future__ import annotations
+"""What people do with the model registry: look at models, promote one by hand, roll back."""
 
 from typing import Any
 
 from senti_tasks.jobs.context import load_context, now
-from senti_tasks.warehouse import database, overview
+from senti_tasks.warehouse import overview
 from senti_tasks.warehouse.models import corpora, promotions, registry
 
 
 def scorecards() -> list[dict[str, Any]]:
     """One row of ``model_scorecard`` per model, newest first."""
-    context = load_context()
-    with database.reading(context.engine) as connection:
-        return overview.view(connection, "model_scorecard", order_by="trained_at")
+    with load_context().reading() as connection:
+        return overview.read_view(connection, "model_scorecard", order_by="trained_at")
 
 
 def show(version: str) -> dict[str, Any]:
-    """Everything recorded of one model: lineage, corpus summary, training, metrics, the gate's rules, its
-    promotions."""
-    context = load_context()
-    with database.reading(context.engine) as connection:
+    """Everything recorded about one model: its row of ``models``, and corpus_summary, variants, metrics, gate (rules),
+    checks (as champion) and promotions. Raises ``RegistryError`` if there is no such model."""
+    with load_context().reading() as connection:
         model = registry.model(connection, version)
         return {
             **model,
@@ -28,18 +24,18 @@ def show(version: str) -> dict[str, Any]:
             "variants": registry.variants(connection, version),
             "metrics": registry.metrics(connection, version),
             "gate": registry.judgement(connection, version),
-            "checks": registry.checks(connection, version),
+            "checks": registry.champion_checks_of(connection, version),
             "promotions": [row for row in promotions.history(connection) if row["model_version"] == version],
         }
 
 
 def promote(version: str, reason: str, actor: str) -> dict[str, Any]:
-    """A person's promotion, recorded with its reason.
+    """Promotes a model in the name of a person, and records the reason.
 
-    It is an overruling unless the gate let the model through, in a comparison with the present champion.
+    Its kind is ``person`` if the model passed the gate in a comparison with the present champion; otherwise it is
+    ``overruling``. Returns model, verdict (of the gate), seq, kind and serves.
     """
-    context = load_context()
-    with database.writing(context.engine) as connection:
+    with load_context().writing() as connection:
         verdict, champion = registry.model(connection, version)["verdict"], promotions.champion(connection)
         agreed = verdict == "promote" and registry.compared_with(connection, version) == champion
         row = promotions.promote(
@@ -56,9 +52,12 @@ def promote(version: str, reason: str, actor: str) -> dict[str, Any]:
 
 
 def rollback(reason: str, actor: str) -> dict[str, Any]:
-    """Puts the model that served before the champion back into service, at once: its labels are still there."""
-    context = load_context()
-    with database.writing(context.engine) as connection:
+    """Promotes the previous champion again. It serves at once, because its labels are still there.
+
+    Returns model, instead_of (the former champion), seq, kind and serves. Raises ``RegistryError`` if nothing served
+    before.
+    """
+    with load_context().writing() as connection:
         champion, version = promotions.champion(connection), promotions.previous_champion(connection)
         row = promotions.promote(
             connection, version, kind="rollback", compared_with=champion, actor=actor, reason=reason, now=now()

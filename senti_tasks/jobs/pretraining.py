@@ -1,4 +1,4 @@
-"""Unlabelled reviews in, an encoder out: the tasks of ``pretrain_encoder``, in their order."""
+"""Pretrains an encoder on unlabelled reviews: the tasks of ``pretrain_encoder``, in the order in which they run."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from sqlalchemy import Connection
 from senti_tasks import __version__
 from senti_tasks.config import PretrainConfig
 from senti_tasks.errors import CorpusError
-from senti_tasks.jobs.base_models import own_base_model
+from senti_tasks.jobs.base_models import pretraining_base_model
 from senti_tasks.jobs.context import load_context, now, parse_timestamp, version_of
 from senti_tasks.jobs.corpora import ledger
 from senti_tasks.jobs.erasure import erase_from_artifacts
 from senti_tasks.text import NORMALISER_VERSION
-from senti_tasks.warehouse import database, erasure
+from senti_tasks.warehouse import erasure
 from senti_tasks.warehouse.models import corpora, encoders, texts
 from senti_tasks.warehouse.scoring import publication_lock
 
@@ -31,64 +31,61 @@ log = logging.getLogger(__name__)
 def snapshot_texts(
     due: str, idempotency_key: str, base_model: str | None = None, config: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Makes a snapshot of the texts that an encoder may learn from. The same ``idempotency_key`` always gets the same
-    one.
+    """Makes a snapshot of the texts that an encoder may learn from. A repeated call with the same ``idempotency_key``
+    returns the same snapshot.
 
-    Returns texts (the artifact), its digest, due, base_model (what ``pretrain`` starts from) and the counts of what was
-    read, left out and kept.
+    ``config`` overrides fields of ``PretrainConfig``. Returns texts (the artifact), digest (of it), base_model (that
+    ``pretrain`` starts from), counts (of texts read, left out and kept) and due.
     """
     from senti_tasks.corpus import unlabelled
 
     context = load_context()
-
-    own = own_base_model(context, base_model)
-    settled = PretrainConfig.for_base_model(own, config)
+    start = pretraining_base_model(context, base_model)
+    pretrain_config = PretrainConfig.for_base_model(start, config)
     while True:
-        with database.reading(context.engine) as connection:
-            if (known := texts.by_key(connection, idempotency_key)) is not None:
-                log.info("%s made the snapshot %s before: it is used", idempotency_key, known["texts"])
-                return _texts_answer(known)
-            erased_before = erasure.number(connection)
-            selection = _select(connection, settled.texts)
+        with context.reading() as connection:
+            if (known := texts.snapshot_by_key(connection, idempotency_key)) is not None:
+                log.info("%s made the snapshot %s before; it is returned", idempotency_key, known["texts"])
+                answer = {name: known[name] for name in ("texts", "digest", "base_model", "counts")}
+                return {**answer, "due": known["due"].isoformat()}
+            erased_before = erasure.count_erased(connection)
+            selection = _select(connection, pretrain_config.texts)
         with context.scratch() as folder:
             counts = unlabelled.write(selection, folder)
             artifact, digest = context.store.put(folder, "texts", f"{parse_timestamp(due):%Y-%m-%d}")
         values = {
             "texts": artifact,
+            "idempotency_key": idempotency_key,
             "due": parse_timestamp(due),
-            "base_model": own,
+            "base_model": start,
             "artifact": artifact,
             "digest": digest,
+            "counts": counts,
         }
-        with database.writing(context.engine) as connection:
-            publication_lock.take(connection)  # an erasure under way ends first, and a later one finds these texts
-            if erasure.number(connection) == erased_before:
-                texts.record(
-                    connection, {"idempotency_key": idempotency_key, **values, "counts": counts, "created_at": now()}
-                )
+        with context.writing() as connection:
+            # Erasures take this lock too. One that is under way ends first; a later one finds these texts recorded.
+            publication_lock.take(connection)
+            if erasure.count_erased(connection) == erased_before:
+                texts.record_snapshot(connection, {**values, "created_at": now()})
                 continue
-        log.info("reviews were erased while the snapshot %s was made: it is made again without them", artifact)
+        log.info("reviews were erased while the snapshot %s was made; it is made again without them", artifact)
         erase_from_artifacts(context)
 
 
 def _select(connection: Connection, limit: int) -> Selection:
+    """Up to ``limit`` texts, without those of the validation and test splits and their near-duplicates."""
     from senti_tasks.corpus import near_duplicates, unlabelled
 
-    judging = near_duplicates.NearDuplicates()
+    held_out = near_duplicates.NearDuplicates()
     for number, (split, shingles) in enumerate(ledger(connection)):
         if split != "train":
-            judging.add(str(number), shingles)
-    selection = unlabelled.Selection(judging, limit)
-    for chunk in texts.chunks(connection):
+            held_out.add(str(number), shingles)
+    selection = unlabelled.Selection(held_out, limit)
+    for chunk in texts.read_chunks(connection):
         selection.offer(chunk, partial(corpora.splits_of, connection))
         if selection.is_full:
             break
     return selection
-
-
-def _texts_answer(snapshot: dict[str, Any]) -> dict[str, Any]:
-    named = {name: snapshot[name] for name in ("texts", "digest", "base_model", "counts")}
-    return {**named, "due": snapshot["due"].isoformat()}
 
 
 def pretrain(
@@ -97,29 +94,34 @@ def pretrain(
     config: dict[str, Any] | None = None,
     report: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
-    """Pretrains an encoder on a text snapshot and registers it; returns its version.
+    """Pretrains an encoder on a text snapshot (the result of ``snapshot_texts``) and registers it; returns encoder (its
+    version).
 
-    A killed training continues from its last checkpoint on the same machine, also under another idempotency key, if
-    texts, base model and configuration are the same. Where reviews were erased meanwhile, it starts again with the
-    texts that are left. Of two attempts at once the second waits, and then returns the encoder of the first.
+    After a kill, the next call on the same machine continues from the last checkpoint if texts, base model and
+    configuration are the same; the idempotency key may differ. If reviews were erased meanwhile, the training starts
+    again with the remaining texts. Of two calls at once, the second waits and returns the encoder of the first.
+    ``report`` is called with the metrics of each epoch.
     """
-    context = load_context()
+    context = load_context()  # first, because the hub's client reads HF_ENDPOINT when it is imported
     from senti_tasks.training import pretraining
 
-    with database.reading(context.engine) as connection:
-        recorded = texts.by_key(connection, idempotency_key)  # without the texts that were erased since
+    with context.reading() as connection:
+        # ``snapshot`` may name a former artifact: an erasure replaces it.
+        recorded = texts.snapshot_by_key(connection, idempotency_key)
     if recorded is None:
         raise CorpusError(f"{idempotency_key} has no text snapshot: run the task snapshot_texts first")
     base_model = snapshot["base_model"]
-    settled = PretrainConfig.for_base_model(base_model, config)
-    with context.resumable_folder("pretraining", recorded["digest"], base_model, settled.to_json()) as folder:
-        with database.reading(context.engine) as connection:
+    pretrain_config = PretrainConfig.for_base_model(base_model, config)
+    with context.resumable_folder("pretraining", recorded["digest"], base_model, pretrain_config.to_json()) as folder:
+        with context.reading() as connection:
             if (known := encoders.encoder_by_key(connection, idempotency_key)) is not None:
-                log.info("%s pretrained %s before: it is used", idempotency_key, known["version"])
+                log.info("%s pretrained %s before; it is returned", idempotency_key, known["version"])
                 return {"encoder": known["version"]}
         data = context.store.fetch(recorded["artifact"], recorded["digest"])
         checkpoints, output = folder / "checkpoints", folder / "encoder"
-        result = pretraining.pretrain(data, base_model, settled, checkpoints, output, report, context.settings.device)
+        result = pretraining.pretrain(
+            data, base_model, pretrain_config, checkpoints, output, report, context.settings.device
+        )
         version = version_of(parse_timestamp(snapshot["due"]), idempotency_key)
         artifact, digest = context.store.put(output, "encoders", version)
         encoder = {
@@ -127,7 +129,7 @@ def pretrain(
             "idempotency_key": idempotency_key,
             "base_model": base_model,
             "base_revision": result.pop("base_revision"),
-            "config": settled.to_json(),
+            "config": pretrain_config.to_json(),
             "code_version": __version__,
             "normaliser_version": NORMALISER_VERSION,
             "artifact": artifact,
@@ -135,7 +137,7 @@ def pretrain(
             "training": {**result, "snapshot": {**snapshot, "digest": recorded["digest"]}},
             "trained_at": now(),
         }
-        with database.writing(context.engine) as connection:
+        with context.writing() as connection:
             version = encoders.register(connection, encoder)
         shutil.rmtree(folder)
     return {"encoder": version}

@@ -1,6 +1,4 @@
-"""A corpus to a registered model: the task of ``retrain_sentiment`` that trains."""
-
-from __future__ import annotations
+"""Fine-tunes a model on a corpus and registers it: a task of ``retrain_sentiment``."""
 
 import logging
 import shutil
@@ -12,7 +10,6 @@ from senti_tasks.config import TrainConfig
 from senti_tasks.jobs.base_models import starting_point
 from senti_tasks.jobs.context import load_context, now, version_of
 from senti_tasks.text import NORMALISER_VERSION
-from senti_tasks.warehouse import database
 from senti_tasks.warehouse.models import corpora, registry
 
 log = logging.getLogger(__name__)
@@ -25,31 +22,32 @@ def train(
     config: dict[str, Any] | None = None,
     report: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
-    """Fine-tunes ``base_model`` on a corpus and registers the model; returns its version.
+    """Fine-tunes ``base_model`` on a corpus and registers the model; returns model (its version).
 
-    ``pretrained:newest`` is the encoder that the corpus snapshot was made for, also when there is a newer one.
-    A killed training continues from its last checkpoint on the same machine. Of two attempts at once the second waits,
-    and then returns the model of the first.
+    ``config`` overrides fields of ``TrainConfig``. ``pretrained:newest`` is the encoder that the corpus snapshot was
+    made for, also when there is a newer one. After a kill, the next call on the same machine continues from the last
+    checkpoint. Of two calls at once, the second waits and returns the model of the first. ``report`` is called with the
+    metrics of each epoch.
     """
-    context = load_context()  # before the hub's client is imported, which looks at HF_ENDPOINT then
+    context = load_context()  # first, because the hub's client reads HF_ENDPOINT when it is imported
     from senti_tasks.corpus.snapshot import label_set
-    from senti_tasks.training import fine_tuning
+    from senti_tasks.training import fine_tuning, variants
 
-    with database.reading(context.engine) as connection:
+    with context.reading() as connection:
         recorded = corpora.corpus(connection, corpus)
     start = starting_point(context, base_model, recorded["summary"].get("base_model", ""))
-    settled = TrainConfig.for_base_model(start.recipe, config)
-    with context.resumable_folder("training", corpus, start.base_model, settled.to_json()) as folder:
-        with database.reading(context.engine) as connection:
+    train_config = TrainConfig.for_base_model(start.recipe, config)
+    with context.resumable_folder("training", corpus, start.base_model, train_config.to_json()) as folder:
+        with context.reading() as connection:
             if (known := registry.model_by_key(connection, idempotency_key)) is not None:
-                log.info("%s trained %s before: it is used", idempotency_key, known["version"])
+                log.info("%s trained %s before; it is returned", idempotency_key, known["version"])
                 return {"model": known["version"]}
         data = context.store.fetch(recorded["artifact"], recorded["digest"])
-        names = label_set(data).names  # now: an erasure may move the corpus while this computes
+        names = label_set(data).names  # before the training, during which an erasure may replace this folder
         checkpoints, output = folder / "checkpoints", folder / "model"
         device, report_to = context.settings.device, context.settings.report_to
         result = fine_tuning.train(
-            data, start.base_model, settled, checkpoints, output, report, device, report_to, start.folder
+            data, start.base_model, train_config, checkpoints, output, report, device, report_to, start.folder
         )
         version = version_of(recorded["due"], idempotency_key)
         artifact, digest = context.store.put(output, "models", version)
@@ -67,26 +65,18 @@ def train(
             "training": result,
             "trained_at": now(),
         }
-        with database.writing(context.engine) as connection:
-            variant = _fp32_variant(artifact, digest)
+        variant = {
+            "variant": "fp32",
+            "verdict": "proven",
+            "reason": "the model as it was trained",
+            "artifact": artifact,
+            "digest": digest,
+            "library": variants.library("fp32"),
+            "agreement": 1.0,
+            "temperature": 1.0,
+            "serves": True,
+        }
+        with context.writing() as connection:
             version = registry.register(connection, model, label_names=names, variant=variant)
         shutil.rmtree(folder)
     return {"model": version}
-
-
-def _fp32_variant(artifact: str, digest: str) -> dict[str, Any]:
-    import torch
-
-    return {
-        "variant": "fp32",
-        "verdict": "proven",
-        "reason": "the model as it was trained",
-        "artifact": artifact,
-        "digest": digest,
-        "library": f"torch {torch.__version__}",
-        "agreement": 1.0,
-        "reviews_compared": None,
-        "reviews_per_second": None,
-        "temperature": 1.0,
-        "serves": True,
-    }

@@ -1,6 +1,4 @@
-"""The warehouse itself: migrate it, fill its source side, say how it is."""
-
-from __future__ import annotations
+"""Jobs on the warehouse itself: migrate it, import reviews into it, report its state, freeze publishing."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
@@ -13,14 +11,14 @@ from senti_tasks.errors import ConfigError
 from senti_tasks.intake import Columns, Refusal, Row
 from senti_tasks.jobs.context import JobContext, load_context, now
 from senti_tasks.labels import Spellings
-from senti_tasks.warehouse import database, importing, migrations, overview
-from senti_tasks.warehouse.importing import ImportCounts, Incoming
+from senti_tasks.warehouse import importing, migrations, overview
+from senti_tasks.warehouse.importing import ImportCounts, ImportedRow
 from senti_tasks.warehouse.scoring import publication_lock, runs
-from senti_tasks.warehouse.types import review_id_of_row, review_id_value
+from senti_tasks.warehouse.types import parse_review_id, review_id_of_row
 
 
 def migrate() -> dict[str, Any]:
-    """Brings the warehouse to the newest schema; safe to repeat. Returns the revisions before and after."""
+    """Brings the warehouse to the newest schema; safe to repeat. Returns before and after (revisions) and views."""
     context = load_context(migrated=False)
     return migrations.migrate(
         context.engine,
@@ -38,15 +36,14 @@ def import_reviews(
     file_format: str | None = None,
     label_map: str | None = None,
 ) -> dict[str, Any]:
-    """Imports a file in one transaction: all of its good rows, or, when it cannot be read to its end, none.
+    """Imports a file in one transaction: all rows that are not refused, or none if the file cannot be read to its end.
 
-    ``source`` names the file for good (default: its name): with the row's number it is a row's key where there is no id
-    column. ``columns`` names those of text, label, product, id and created_at; ``None`` looks for usual names.
-    ``label_map`` says what the values of the label column mean, as ``LabelSet.mapped`` takes it. Returns the counts of
-    ``ImportCounts``, with the first refused rows. Raises ``InputFileError``.
+    ``columns`` are the fields of ``intake.Columns``. ``source`` (default: the file's name) identifies the file in later
+    imports: without an id column, the key of a row is made of ``source`` and the row's number. ``label_map`` gives the
+    meaning of the values in the label column, as ``LabelSet.mapped`` reads it. Returns source and the fields of
+    ``ImportCounts``. Raises ``InputFileError``.
     """
-    context = load_context()
-    named = intake.Columns(**columns)
+    context, named = load_context(), Columns(**columns)
     spellings = _spellings(context, named, label_map)
     rows = intake.read(path, named, file_format, timezone=context.settings.zone, spellings=spellings)
     return _import(context, rows, source or path.name, has_ids=named.id is not None)
@@ -55,22 +52,22 @@ def import_reviews(
 def import_dataset(
     name: str,
     columns: dict[str, str | None],
-    *,
     config: str | None = None,
     split: str = "train",
     revision: str | None = None,
+    *,
     source: str | None = None,
     label_map: str | None = None,
 ) -> dict[str, Any]:
-    """Imports a split of the data set ``name`` (OWNER/NAME) on the Hugging Face Hub, as ``import_reviews`` does a file.
+    """Imports a split of the data set ``name`` (OWNER/NAME) on the Hugging Face Hub; otherwise as ``import_reviews``.
 
-    Its source is named after data set, configuration and split. The commit that ``revision`` is at (default: main) is
-    recorded and stands in the answer as ``revision``. Raises ``HubError`` and ``InputFileError``.
+    The default of ``source`` is made of data set, configuration and split. ``revision`` is a branch, tag or commit
+    (default: main); its commit is recorded, and returned as revision. Raises ``HubError`` and ``InputFileError``.
     """
-    context = load_context()  # before the hub's client is imported, which looks at HF_ENDPOINT then
+    context, named = load_context(), Columns(**columns)
+    # Imported after load_context, because the hub's client reads HF_ENDPOINT when it is imported.
     from senti_tasks.intake import hub_datasets
 
-    named = Columns(**columns)
     spellings = _spellings(context, named, label_map)
     found = hub_datasets.fetch(name, config, split, revision)
     rows = hub_datasets.read(found, named, context.settings.zone, spellings)
@@ -82,15 +79,15 @@ def _spellings(context: JobContext, columns: Columns, label_map: str | None) -> 
     if label_map is None:
         return context.settings.label_set.spellings
     if columns.label is None:
-        raise ConfigError("--label-map needs --label-column: name the column whose values it is about")
+        raise ConfigError("--label-map needs --label-column: name the column whose values it maps")
     return context.settings.label_set.mapped(label_map)
 
 
 def _import(
     context: JobContext, rows: Iterable[Row | Refusal], source: str, *, has_ids: bool, revision: str | None = None
 ) -> dict[str, Any]:
-    counts = importing.ImportCounts()
-    with database.writing(context.engine) as connection:
+    counts = ImportCounts()
+    with context.writing() as connection:
         migrations.check_settings(connection, labels=str(context.settings.label_set))
         importing.require_own_table(connection)
         id_type = migrations.recorded_setting(connection, "review_id_type")
@@ -103,8 +100,8 @@ def _import(
 
 
 def search_datasets(text: str, limit: int = 20) -> list[dict[str, Any]]:
-    """Data sets on the Hugging Face Hub that have to do with ``text``, the most downloaded first."""
-    settings.load()  # before the hub's client is imported, which looks at HF_ENDPOINT then
+    """Up to ``limit`` data sets that the Hugging Face Hub finds for ``text``: see ``hub.search_datasets``."""
+    settings.load()  # first, because the hub's client reads HF_ENDPOINT when it is imported
     from senti_tasks import hub
 
     return hub.search_datasets(text, limit)
@@ -112,8 +109,8 @@ def search_datasets(text: str, limit: int = 20) -> list[dict[str, Any]]:
 
 def _incoming(
     rows: Iterable[Row | Refusal], counts: ImportCounts, id_type: str, source_id: int, source: str
-) -> Iterator[Incoming]:
-    """The good rows with their keys; the others are counted as refused."""
+) -> Iterator[ImportedRow]:
+    """The rows that are not refused, with their keys. Counts all rows, and the refused ones with their reasons."""
     for row in rows:
         counts.rows += 1
         if isinstance(row, Refusal):
@@ -123,43 +120,27 @@ def _incoming(
             if row.id is None:
                 key = review_id_of_row(source_id, source, row.number, id_type)
             else:
-                key = review_id_value(row.id, id_type)
+                key = parse_review_id(row.id, id_type)
         except ValueError as error:
             counts.refuse(row.line, str(error))
             continue
-        yield Incoming(row.line, key, row.text, row.label, row.product, row.created_at)
+        yield ImportedRow(row.line, key, row.text, row.label, row.product, row.created_at)
 
 
 def status() -> dict[str, Any]:
-    """Reviews, annotated, pending, champion, model in service, the freeze in force and the last runs."""
+    """Numbers of reviews, annotated and pending, champion, model in service, the freeze in force, and the last runs."""
     context = load_context()
-    with database.reading(context.engine) as connection:
+    with context.reading() as connection:
         return overview.status(connection, overlap=timedelta(hours=context.settings.overlap_hours))
 
 
 def freeze(reason: str, actor: str) -> dict[str, Any]:
-    """Freezes publishing; returns since when, by whom and why. A freeze in force stays as it is."""
-    context = load_context()
-    with database.writing(context.engine) as connection:
+    """Freezes publishing. Returns when, by whom and why it was frozen; an existing freeze is not changed."""
+    with load_context().writing() as connection:
         return publication_lock.freeze(connection, by=actor, reason=reason, now=now())
 
 
 def unfreeze() -> dict[str, Any]:
-    """Ends the freeze; returns whether there was one, and the runs that are audited and wait."""
-    context = load_context()
-    with database.writing(context.engine) as connection:
-        return {"was_frozen": publication_lock.unfreeze(connection), "waiting": runs.waiting(connection)}
-
-
-def holds_source(source: str) -> bool:
-    """Whether a file was imported under this name."""
-    context = load_context()
-    with database.reading(context.engine) as connection:
-        return importing.knows_source(connection, source)
-
-
-def ask(query: str) -> tuple[str, list[dict[str, Any]]]:
-    """The statement of one of ``sql/queries`` and its rows."""
-    context = load_context()
-    with database.reading(context.engine) as connection:
-        return overview.ask(connection, query)
+    """Ends the freeze. Returns was_frozen, and waiting: the audited runs that are not published."""
+    with load_context().writing() as connection:
+        return {"was_frozen": publication_lock.unfreeze(connection), "waiting": runs.audited_runs(connection)}

@@ -1,8 +1,8 @@
-"""The connection to the warehouse: how it is opened, and the two kinds of transaction."""
+"""Opens connections and transactions to the warehouse, and reads and writes rows where the two databases differ."""
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 from senti_tasks.errors import LockedError, WarehouseError
 
 BUSY_TIMEOUT_MS = 120_000
-"""How long a transaction waits for SQLite's write lock: longer than somebody who writes by hand may take."""
+"""How long a transaction waits for SQLite's write lock, in milliseconds: somebody who writes by hand may hold it."""
 
 
 def connect(url: str) -> Engine:
-    """An engine for the warehouse at ``url``; nothing is opened yet. Raises ``WarehouseError`` on an unusable URL.
+    """Returns an engine for the warehouse at ``url`` and opens no connection. Raises ``WarehouseError`` on a bad URL.
 
-    No connection outlives its transaction: a job holds none while a model computes, and pooling is PgBouncer's work.
+    Connections are not pooled: each is closed with its transaction, so that a job holds none while a model computes.
+    On PostgreSQL, PgBouncer can pool them.
     """
     try:
         parsed = sa.make_url(url)
@@ -40,25 +41,17 @@ def connect(url: str) -> Engine:
     return engine
 
 
-def _sqlite_file(engine: Engine) -> Path | None:
-    """The file of a SQLite warehouse; ``None`` for one in memory, and for PostgreSQL."""
-    name = engine.url.database
-    if engine.dialect.name != "sqlite" or name in (None, "", ":memory:"):
-        return None
-    return Path(str(name))
-
-
 def _open_existing(_dialect: object, _record: object, arguments: list[Any], options: dict[str, Any]) -> None:
-    # SQLite would create a file for a mistyped name; ``make_room`` alone may.
+    # By default SQLite creates a missing file, also for a mistyped name. Only ``create_file`` may create one.
     if arguments[0] != ":memory:":
         arguments[0] = f"{Path(arguments[0]).absolute().as_uri()}?mode=rw"
         options["uri"] = True
 
 
 def _configure_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # sqlite3 would begin transactions on its own, and too late
-    # SQLite keeps any bytes as text. Decoded strictly, one such review would end the statement and the run; decoded
-    # like this, it gets a reason from ``text.defect``.
+    connection.isolation_level = None  # sqlite3 must not begin transactions: ``_begin_sqlite`` does
+    # SQLite accepts any bytes as text. Strict decoding would fail the statement, and the run, at the first review that
+    # is not UTF-8. With surrogateescape such a review gets an error reason from ``text.defect``.
     connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
     for pragma in (
         f"busy_timeout = {BUSY_TIMEOUT_MS}",
@@ -70,8 +63,8 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # A transaction that reads first and writes later fails at once when another one wrote in between; one that takes
-    # the write lock at its start waits instead.
+    # With a plain BEGIN, a transaction that reads first and writes later fails at once if another one wrote in between.
+    # BEGIN IMMEDIATE takes the write lock at the start, and waits for it.
     options = connection.get_execution_options()
     if options.get("foreign_keys") is False:
         connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
@@ -81,33 +74,39 @@ def _begin_sqlite(connection: Connection) -> None:
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """A read-only transaction: one consistent view of the warehouse on SQLite, of each statement on PostgreSQL."""
-    with _translated(engine), engine.execution_options(postgresql_readonly=True).begin() as connection:
+    """A read-only transaction. On SQLite all its statements see one snapshot; on PostgreSQL each sees its own."""
+    with _translated_errors(engine), engine.execution_options(postgresql_readonly=True).begin() as connection:
         yield connection
 
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
-    """A transaction that commits when the block ends and leaves nothing behind when it raises."""
-    with _translated(engine), engine.begin() as connection:
+    """A transaction that commits when the block ends and rolls back when it raises."""
+    with _translated_errors(engine), engine.begin() as connection:
         yield connection
 
 
 @contextmanager
 def migrating(engine: Engine) -> Iterator[Connection]:
-    """A writing transaction in which SQLite lets a table be made anew that others refer to, as it must be to change a
-    constraint (https://sqlite.org/lang_altertable.html, 7); at its end every reference holds, or nothing was changed.
+    """A writing transaction for migrations; SQLite checks foreign keys only at its end.
+
+    To change a constraint, SQLite must recreate the table, also one that others refer to
+    (https://sqlite.org/lang_altertable.html, section 7). Raises ``WarehouseError`` if a foreign key is broken.
     """
-    with _translated(engine), engine.execution_options(foreign_keys=False).begin() as connection:
+    with _translated_errors(engine), engine.execution_options(foreign_keys=False).begin() as connection:
         yield connection
         if engine.dialect.name == "sqlite" and (broken := connection.exec_driver_sql("PRAGMA foreign_key_check").all()):
-            raise WarehouseError(f"the migration would leave references to nothing: {broken[:5]}; nothing was changed")
+            raise WarehouseError(
+                f"the migration would leave rows with foreign keys to missing rows: {broken[:5]}. Nothing was changed: "
+                "correct these rows, then run `senti migrate` again"
+            )
 
 
-def tidy(engine: Engine, tables: Iterable[str]) -> None:
-    """Gives back the room of deleted rows in ``tables`` and counts rows anew for the planner, beside whoever reads."""
-    with _translated(engine), closing(engine.raw_connection()) as connection:
-        cursor = connection.cursor()  # outside of any transaction, which SQLAlchemy would begin
+def vacuum(engine: Engine, tables: Iterable[str]) -> None:
+    """Frees the space of deleted rows and updates the planner's statistics, without blocking readers: of ``tables`` on
+    PostgreSQL, of the whole file on SQLite."""
+    with _translated_errors(engine), closing(engine.raw_connection()) as connection:
+        cursor = connection.cursor()  # VACUUM must run outside a transaction, and SQLAlchemy would begin one
         if engine.dialect.name == "sqlite":
             cursor.execute("PRAGMA optimize")
             cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -119,22 +118,22 @@ def tidy(engine: Engine, tables: Iterable[str]) -> None:
 
 
 @contextmanager
-def _translated(engine: Engine) -> Iterator[None]:
-    """Database failures that a person can mend become a ``WarehouseError`` that says how; the others are bugs."""
+def _translated_errors(engine: Engine) -> Iterator[None]:
+    """Turns database errors that a person can fix into a ``WarehouseError`` with the next step. Other errors pass."""
     try:
         yield
     except sa.exc.DatabaseError as error:
-        if (mendable := _mendable(engine, error)) is None:
+        if (translated := _translate(engine, error)) is None:
             raise
-        raise mendable from error
+        raise translated from error
 
 
-def _mendable(engine: Engine, error: sa.exc.DatabaseError) -> WarehouseError | None:
+def _translate(engine: Engine, error: sa.exc.DatabaseError) -> WarehouseError | None:
     where = engine.url.render_as_string(hide_password=True)
     cause = (str(error.orig).strip() or type(error.orig).__name__).splitlines()[0]
-    state = getattr(error.orig, "sqlstate", None)  # of PostgreSQL, whose messages may be in any language
+    state = getattr(error.orig, "sqlstate", None)  # PostgreSQL's messages may be in any language, its states are not
     extended_code = getattr(error.orig, "sqlite_errorcode", None) or 0
-    code = extended_code & 0xFF  # the primary one
+    code = extended_code & 0xFF  # the primary result code
     if state == "42P01" or "no such table" in cause:
         return WarehouseError(f"the warehouse at {where} is not migrated ({cause}): run `senti migrate`")
     if code == sqlite3.SQLITE_CANTOPEN and not os.path.lexists(str(engine.url.database)):
@@ -159,25 +158,22 @@ def _mendable(engine: Engine, error: sa.exc.DatabaseError) -> WarehouseError | N
             f"there is no room left on the disk of the warehouse at {where} ({cause}): nothing of this transaction was "
             "kept; make room there and run this again"
         )
-    if error.connection_invalidated or _is_unreachable(error, code):
+    # An error without a statement happened while connecting, or at COMMIT. Of the latter, integrity errors are excluded
+    # by their class: they are not about the connection.
+    while_connecting = isinstance(error, sa.exc.OperationalError) and error.statement is None
+    if error.connection_invalidated or code == sqlite3.SQLITE_NOTADB or while_connecting:
         return WarehouseError(
             f"cannot reach the warehouse at {where} ({cause}): is SENTI_DATABASE_URL right, and the server running?"
         )
     return None
 
 
-def _is_unreachable(error: sa.exc.DatabaseError, code: int) -> bool:
-    # A failed COMMIT has no statement either, but an integrity error is not about the connection.
-    return code == sqlite3.SQLITE_NOTADB or (isinstance(error, sa.exc.OperationalError) and error.statement is None)
-
-
-def make_room(engine: Engine) -> None:
-    """Creates an empty SQLite file and its folder unless they are there: only ``senti migrate`` may.
-
-    Raises ``WarehouseError`` where they cannot be made.
-    """
-    if (file := _sqlite_file(engine)) is None:
+def create_file(engine: Engine) -> None:
+    """Creates an empty SQLite file and its folder unless they exist; does nothing for PostgreSQL and ``:memory:``.
+    Only ``senti migrate`` calls it. Raises ``WarehouseError`` if they cannot be created."""
+    if engine.dialect.name != "sqlite" or engine.url.database in (None, "", ":memory:"):
         return
+    file = Path(str(engine.url.database))
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         if not file.exists():
@@ -189,6 +185,37 @@ def make_room(engine: Engine) -> None:
         ) from error
 
 
+def fetch_all(connection: Connection, statement: sa.Executable) -> list[dict[str, Any]]:
+    """The rows of ``statement`` in its order, each as a dictionary by column name."""
+    return [dict(row) for row in connection.execute(statement).mappings()]
+
+
+def fetch_one(connection: Connection, statement: sa.Executable) -> dict[str, Any] | None:
+    """The only row of ``statement`` by column name; ``None`` if there is no row. Raises if there are several."""
+    row = connection.execute(statement).mappings().one_or_none()
+    return None if row is None else dict(row)
+
+
+def count_rows(connection: Connection, rows: sa.FromClause) -> int:
+    """How many rows a table or subquery has."""
+    return connection.scalar(sa.select(sa.func.count()).select_from(rows)) or 0
+
+
 def insert(connection: Connection, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
-    """``INSERT`` of the connected dialect, which knows ``ON CONFLICT``; both spell it the same."""
+    """The ``INSERT`` of the connected database, which has ``ON CONFLICT``; SQLAlchemy's general one has not."""
     return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+def insert_missing(
+    connection: Connection, table: sa.Table, rows: Mapping[str, Any] | Sequence[Mapping[str, Any]]
+) -> None:
+    """Inserts ``rows``, one or several, by column name. A row whose key exists already stays as it is."""
+    if rows:
+        connection.execute(insert(connection, table).on_conflict_do_nothing(), rows)
+
+
+def upsert(connection: Connection, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
+    """An ``INSERT`` that replaces every other column of a row whose primary key exists already."""
+    statement = insert(connection, table)
+    others = {column.name: statement.excluded[column.name] for column in table.c if not column.primary_key}
+    return statement.on_conflict_do_update(index_elements=table.primary_key.columns.keys(), set_=others)

@@ -1,6 +1,6 @@
-"""Puts reviews and their labels into the source side, for people who have no table of their own yet."""
+"""Writes imported reviews and their labels into ``reviews`` and ``review_annotations``."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -21,8 +21,8 @@ REFUSALS_SHOWN = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Incoming:
-    """A review on its way in. ``line`` is where it stands in its file."""
+class ImportedRow:
+    """A review as read from a file, at line ``line``, with its key."""
 
     line: int
     review_id: int | str
@@ -34,7 +34,7 @@ class Incoming:
 
 @dataclass
 class ImportCounts:
-    """What became of a file's rows: each row is in exactly one of imported, already there, updated and refused."""
+    """Counts of a file's rows. Each row counts as exactly one of imported, already there, updated and refused."""
 
     rows: int = 0
     imported: int = 0
@@ -42,9 +42,9 @@ class ImportCounts:
     updated: int = 0
     refused: int = 0
     labelled: int = 0
-    """Annotations written; not a fifth kind of row."""
+    """Annotations written, in addition to the four counts."""
     refusals: list[dict[str, Any]] = field(default_factory=list)
-    """The first ``REFUSALS_SHOWN`` refused rows: line and reason."""
+    """Line and reason of the first ``REFUSALS_SHOWN`` refused rows."""
 
     def refuse(self, line: int, reason: str) -> None:
         self.refused += 1
@@ -53,10 +53,8 @@ class ImportCounts:
 
 
 def source_id(connection: Connection, name: str) -> int:
-    """The number of the source ``name``: the one it got when it was first imported, or the next.
-
-    Its row stays locked until the transaction ends, so that two imports of one source follow one another.
-    """
+    """The number of the source ``name``; a new source gets the next number. Its row stays locked until the transaction
+    ends, so that two imports of one source run one after the other."""
     table = import_sources
     statement = insert(connection, table).values(name=name)
     held = statement.on_conflict_do_update(index_elements=["name"], set_={"name": statement.excluded.name})
@@ -65,19 +63,18 @@ def source_id(connection: Connection, name: str) -> int:
 
 
 def record_revision(connection: Connection, number: int, revision: str) -> None:
-    """Notes at which commit the rows of source ``number`` were read last."""
-    table = import_sources
-    connection.execute(sa.update(table).where(table.c.source_id == number).values(revision=revision))
+    """Records the commit at which the rows of source ``number`` were read last."""
+    changed = sa.update(import_sources).where(import_sources.c.source_id == number)
+    connection.execute(changed.values(revision=revision))
 
 
-def knows_source(connection: Connection, name: str) -> bool:
+def has_source(connection: Connection, name: str) -> bool:
     """Whether something was imported under ``name``."""
-    named = sa.select(import_sources.c.source_id).where(import_sources.c.name == name)
-    return connection.execute(named).first() is not None
+    return connection.scalar(sa.select(import_sources.c.source_id).where(import_sources.c.name == name)) is not None
 
 
 def require_own_table(connection: Connection) -> None:
-    """Raises ``WarehouseError`` when the rows of ``reviews`` are somebody else's: a view, or a table found there."""
+    """Raises ``WarehouseError`` when ``reviews`` is a view, or a table that ``senti migrate`` did not create."""
     is_view = "reviews" in sa.inspect(connection).get_view_names()
     if is_view or recorded_setting(connection, "reviews_made_by") != "senti":
         raise WarehouseError(
@@ -87,14 +84,20 @@ def require_own_table(connection: Connection) -> None:
 
 
 def store(
-    connection: Connection, rows: Iterable[Incoming], counts: ImportCounts, *, source: str, has_ids: bool, now: datetime
+    connection: Connection,
+    rows: Iterable[ImportedRow],
+    counts: ImportCounts,
+    *,
+    source: str,
+    has_ids: bool,
+    now: datetime,
 ) -> None:
-    """Stores ``rows`` as of ``now`` and counts them in ``counts``. Storing them again changes nothing.
+    """Writes ``rows`` as of ``now`` and counts them in ``counts``. Storing the same rows again changes nothing.
 
-    With an id column (``has_ids``) a row whose text or product differs from the stored one is an edit and updates it;
-    ``updated_at`` is when the text changed, and stays when only the product did.
-    Without one the key is the row's number, and other text under a known number means another file, or one with rows
-    put in between: overwriting would lose reviews, so that raises ``InputFileError``.
+    With an id column (``has_ids``), a row whose text or product differs from the stored one updates it. ``updated_at``
+    changes only if the text does.
+    Without one, the key is the row's number. Another text under a stored number means another file, or a file into
+    which rows were inserted: overwriting would lose reviews, so ``InputFileError`` is raised.
     """
     seen: dict[int | str, int | None] = {}
     iterator = iter(rows)
@@ -102,17 +105,20 @@ def store(
         stored = _stored(connection, batch)
         new: list[dict[str, Any]] = []
         edited: list[dict[str, Any]] = []
-        annotated: list[Incoming] = []
-        for row in _not_erased(connection, batch, counts):
+        annotated: list[ImportedRow] = []
+        erased = {_key(key) for key in erased_among(connection, [row.review_id for row in batch])}
+        for row in batch:
+            if row.review_id in erased:
+                counts.refuse(row.line, f"id {row.review_id} was erased on request (`senti erase`)")
+                continue
             values = {"review_text": row.text, "product": row.product}
             known = stored.get(row.review_id)
             if row.review_id in seen:
-                if known != values:
-                    counts.refuse(row.line, f"id {row.review_id} stands in an earlier line with another text")
-                elif row.label != seen[row.review_id]:
-                    counts.refuse(row.line, f"id {row.review_id} stands in an earlier line with another label")
-                else:
+                if known == values and row.label == seen[row.review_id]:
                     counts.already_there += 1
+                else:
+                    other = "label" if known == values else "text"
+                    counts.refuse(row.line, f"id {row.review_id} stands in an earlier line with another {other}")
                 continue
             seen[row.review_id] = row.label
             if known is None:
@@ -137,17 +143,7 @@ def store(
         counts.labelled += _annotate(connection, annotated, annotator=f"import:{source}", now=now)
 
 
-def _not_erased(connection: Connection, batch: list[Incoming], counts: ImportCounts) -> Iterator[Incoming]:
-    """The rows that may come in; the others are refused."""
-    erased = {_key(key) for key in erased_among(connection, [row.review_id for row in batch])}
-    for row in batch:
-        if row.review_id in erased:
-            counts.refuse(row.line, f"id {row.review_id} was erased on request (`senti erase`)")
-        else:
-            yield row
-
-
-def _stored(connection: Connection, batch: list[Incoming]) -> dict[int | str, dict[str, Any]]:
+def _stored(connection: Connection, batch: list[ImportedRow]) -> dict[int | str, dict[str, Any]]:
     keys = [row.review_id for row in batch]
     found = connection.execute(
         sa.select(reviews.c.review_id, reviews.c.review_text, reviews.c.product).where(reviews.c.review_id.in_(keys))
@@ -156,7 +152,7 @@ def _stored(connection: Connection, batch: list[Incoming]) -> dict[int | str, di
 
 
 def _key(value: Any) -> int | str:
-    return value if isinstance(value, int) else str(value)  # psycopg answers with uuid.UUID
+    return value if isinstance(value, int) else str(value)  # psycopg returns uuid.UUID
 
 
 def _write(connection: Connection, new: list[dict[str, Any]], edited: list[dict[str, Any]]) -> None:
@@ -173,26 +169,19 @@ def _write(connection: Connection, new: list[dict[str, Any]], edited: list[dict[
         connection.execute(sa.update(reviews).where(reviews.c.review_id == sa.bindparam("key")).values(changes), edited)
 
 
-def _annotate(connection: Connection, rows: list[Incoming], *, annotator: str, now: datetime) -> int:
-    """Writes the labels that say something new: another label, or the same one of another text."""
+def _annotate(connection: Connection, rows: list[ImportedRow], *, annotator: str, now: datetime) -> int:
+    """Writes the annotations whose label or text differs from this annotator's newest one; returns their number."""
     table = review_annotations
-    newest: dict[int | str, tuple[int, str]] = {}
     by_this_annotator = sa.select(table.c.review_id, table.c.label, table.c.text_hash).where(
         table.c.annotator == annotator, table.c.review_id.in_([row.review_id for row in rows])
     )
-    for found in connection.execute(by_this_annotator.order_by(table.c.annotated_at)):
-        newest[_key(found.review_id)] = (found.label, found.text_hash)
-    fresh = [
-        {
-            "review_id": row.review_id,
-            "annotator": annotator,
-            "annotated_at": now,
-            "label": row.label,
-            "text_hash": text,
-        }
+    stored = connection.execute(by_this_annotator.order_by(table.c.annotated_at))
+    newest = {_key(found.review_id): (found.label, found.text_hash) for found in stored}
+    values = [
+        {"review_id": row.review_id, "annotator": annotator, "annotated_at": now, "label": row.label, "text_hash": text}
         for row in rows
         if newest.get(row.review_id) != (row.label, text := text_hash(row.text))
     ]
-    if fresh:
-        connection.execute(sa.insert(table), fresh)
-    return len(fresh)
+    if values:
+        connection.execute(sa.insert(table), values)
+    return len(values)

@@ -1,4 +1,4 @@
-"""The column types that SQLite and PostgreSQL do not share."""
+"""Column types that differ between SQLite and PostgreSQL, and the keys of reviews."""
 
 import re
 import uuid
@@ -13,17 +13,15 @@ from senti_tasks.errors import ConfigError
 
 
 class UTCDateTime(TypeDecorator[datetime]):
-    """A timestamp. Aware in Python always; ``timestamptz`` on PostgreSQL, ISO text in UTC on SQLite, which sorts."""
+    """A timestamp, timezone-aware in Python: ``timestamptz`` on PostgreSQL, on SQLite ISO text in UTC, which sorts."""
 
     impl = sa.DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError(f"expected a time with a zone, found {value!r}")
-        return value.astimezone(UTC)
+        if value is not None and value.tzinfo is None:
+            raise ValueError(f"expected a timestamp with a time zone, found {value!r}")
+        return None if value is None else value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         if value is None:
@@ -32,7 +30,7 @@ class UTCDateTime(TypeDecorator[datetime]):
 
 
 class ReviewText(TypeDecorator[str]):
-    """A review's text, also where a program wrote its bytes (SQLite keeps them as a BLOB in a column of texts)."""
+    """A review's text. A program may have stored bytes, which SQLite keeps as a BLOB in a text column: decoded here."""
 
     impl = sa.Text
     cache_ok = True
@@ -42,31 +40,28 @@ class ReviewText(TypeDecorator[str]):
 
 
 class ReviewId(TypeDecorator[Any]):
-    """A review's key, passed through as it is: the column's real type was fixed by the first migration."""
+    """A review's key, not converted: the first migration chose the column's type by ``SENTI_REVIEW_ID_TYPE``."""
 
     impl = sa.types.NullType
     cache_ok = True
 
 
 def review_id_column_type(name: str) -> TypeEngine[Any]:
-    """The type a migration gives to ``review_id`` columns for ``SENTI_REVIEW_ID_TYPE``."""
+    """The column type for ``review_id`` where ``SENTI_REVIEW_ID_TYPE`` is ``name``; migrations use it."""
     types: dict[str, TypeEngine[Any]] = {
-        "bigint": sa.BigInteger().with_variant(sa.Integer(), "sqlite"),  # INTEGER is SQLite's row id
+        "bigint": sa.BigInteger().with_variant(sa.Integer(), "sqlite"),  # only INTEGER uses SQLite's row id
         "text": sa.Text(),
         "uuid": sa.Uuid().with_variant(sa.Text(), "sqlite"),
     }
     return types[name]
 
 
-def review_id_value(spelling: str, name: str) -> int | str:
-    """``spelling`` as a key of the type ``name``. Raises ``ValueError`` with what was expected."""
+def parse_review_id(spelling: str, name: str) -> int | str:
+    """Converts ``spelling`` to a key of the type ``name``. Raises ``ValueError`` if it is no such key."""
     if name == "bigint":
-        if not re.fullmatch(r"[+-]?[0-9]{1,19}", spelling):
+        if not re.fullmatch(r"[+-]?[0-9]{1,19}", spelling) or not -(2**63) <= int(spelling) < 2**63:
             raise ValueError(f"id {spelling[:40]!r} is not a whole number of 64 bits (SENTI_REVIEW_ID_TYPE is bigint)")
-        number = int(spelling)
-        if not -(2**63) <= number < 2**63:
-            raise ValueError(f"id {spelling[:40]!r} does not fit into 64 bits (SENTI_REVIEW_ID_TYPE is bigint)")
-        return number
+        return int(spelling)
     if name == "uuid":
         try:
             return str(uuid.UUID(spelling))
@@ -81,9 +76,9 @@ ROWS_PER_SOURCE = 1_000_000_000
 
 
 def review_id_of_row(source_id: int, source: str, number: int, name: str) -> int | str:
-    """The key of row ``number`` of a file without an id column: (source, row number) in the type ``name``.
+    """The key of row ``number`` of a file without an id column, made of source and row number, in the type ``name``.
 
-    bigint: 3000000042 is row 42 of source 3; text: ``train.tsv:42``; uuid: version 5 of that text.
+    bigint: 3000000042 is row 42 of source 3; text: ``train.tsv:42``; uuid: version 5 of ``senti:train.tsv:42``.
     """
     if name == "bigint":
         return source_id * ROWS_PER_SOURCE + number

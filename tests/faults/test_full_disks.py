@@ -51,7 +51,7 @@ def warehouse_url(disk: Disk, dialect: str, request: pytest.FixtureRequest) -> I
 
 def migrated(url: str) -> str:
     engine = database.connect(url)
-    database.make_room(engine)
+    database.create_file(engine)
     migrations.migrate(engine, review_id_type="bigint", reviews_table="reviews")
     return url
 

@@ -62,7 +62,7 @@ def test_a_killed_scoring_is_finished_by_the_next_call(
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert not ended.value.code
-    assert "going on with run" in capsys.readouterr().err
+    assert "continuing run" in capsys.readouterr().err
     (run,) = rows(engine, scoring_runs)
     assert (run["state"], run["planned"], run["labelled"], run["failed"]) == ("published", REVIEWS, REVIEWS, 0)
     (shard,) = rows(engine, run_shards)
@@ -170,7 +170,7 @@ def test_a_run_of_a_model_that_no_longer_serves_is_abandoned_and_the_next_call_g
     assert scoring.unfinished_run("new", "senti score new") == stuck
     row = deploy(engine, model_folder, home, "2026-11-09-next")
     with database.writing(engine) as connection:
-        waiting = promotions.incoming(connection)
+        waiting = promotions.awaiting_service(connection)
         assert waiting is not None
         promotions.start_service(connection, waiting["seq"], now=WEDNESDAY)
         next_model = add_model(connection, "2026-11-16-after")

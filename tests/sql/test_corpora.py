@@ -91,7 +91,7 @@ def test_more_keys_than_a_chunk_are_found(engine: Engine) -> None:
     with database.writing(engine) as connection:
         record(connection, splits)
         assert corpora.splits_of(connection, list(splits)) == splits
-        assert corpora.ledger_rows(connection) == len(splits)
+        assert corpora.count_ledger(connection) == len(splits)
 
 
 def test_an_idempotency_key_has_one_corpus(engine: Engine) -> None:
@@ -114,7 +114,7 @@ def test_an_idempotency_key_has_one_corpus(engine: Engine) -> None:
 
 def test_a_review_whose_text_or_time_was_lost_breaks_no_corpus(bare_home: Path, empty_url: str) -> None:
     engine = database.connect(empty_url)
-    database.make_room(engine)
+    database.create_file(engine)
     time_type = "TIMESTAMPTZ" if engine.dialect.name == "postgresql" else "TIMESTAMP"
     with database.writing(engine) as connection:
         connection.exec_driver_sql(

@@ -64,7 +64,7 @@ def test_every_text_comes_once_in_chunks_the_newest_first(engine: Engine, monkey
         add_reviews(connection, {2**40: "最新"})
     with database.reading(engine) as connection:
         chunks = []
-        for chunk in texts.chunks(connection):
+        for chunk in texts.read_chunks(connection):
             corpora.splits_of(connection, ["a" * 64])  # as a selection asks between two chunks
             chunks.append([text for _, text in chunk])
     assert chunks == [["最新", "第4条", "第3条"], ["第2条", "第1条", "第0条"], ["第-1条", "第-2条"]]
@@ -72,4 +72,4 @@ def test_every_text_comes_once_in_chunks_the_newest_first(engine: Engine, monkey
 
 def test_no_reviews_no_chunks(engine: Engine) -> None:
     with database.reading(engine) as connection:
-        assert list(texts.chunks(connection)) == []
+        assert list(texts.read_chunks(connection)) == []

@@ -221,7 +221,7 @@ def text_snapshot(shop: Engine) -> dict[str, Any]:
 def texts_of(engine: Engine, home: Path, idempotency_key: str = "monthly") -> set[str]:
     """The texts of the snapshot that the warehouse has on record."""
     with database.reading(engine) as connection:
-        row = texts.by_key(connection, idempotency_key)
+        row = texts.snapshot_by_key(connection, idempotency_key)
     assert row is not None
     folder = ArtifactStore(str(home / "var/artifacts"), home / "var/work").fetch(row["artifact"], row["digest"])
     assert row["counts"] == unlabelled.counts(folder)
@@ -335,7 +335,7 @@ def test_an_erased_review_that_stands_in_a_table_of_the_team_is_not_learnt_from(
         annotate(connection, 4, 1, "不错")
         assert [row["review_id"] for row in corpora.labelled_reviews(connection, due=WEDNESDAY)] == ["1", "2"]
         assert corpora.unlabelled_texts(connection, limit=10) == ["再来", " "]
-        (chunk,) = texts.chunks(connection)
+        (chunk,) = texts.read_chunks(connection)
         assert [key for key, _ in chunk] == ["6", "3", "2", "1"]
 
 

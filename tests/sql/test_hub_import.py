@@ -188,7 +188,7 @@ def test_labels_mean_what_their_names_say_whatever_their_numbers(
         ("owner/gated", {}, "'owner/gated' is gated, and this token may not read it"),
         ("owner/two", {}, "owner/two has several configurations: pass --config with one of hotels, books"),
         ("owner/two", {"config": "food"}, "no configuration 'food': pass --config with one of hotels, books"),
-        ("owner/script", {}, "is a script, and nothing of a data set is run as code here"),
+        ("owner/script", {}, "is a script, and no code of a data set is run here"),
         ("owner/pickles", {}, "holds no file of reviews: expected parquet, csv, json, text, arrow"),
         ("owner/pages", {}, "holds data of the kind xml: expected reviews as parquet"),
         ("owner/broken", {}, "cannot be read: "),

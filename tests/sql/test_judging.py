@@ -220,7 +220,7 @@ def test_a_champion_that_is_less_accurate_than_at_its_promotion_raises_an_alarm(
     assert check["alarm"]
     with pytest.raises(
         ChampionAlarmError,
-        match=r"m1 has .* accuracy at promotion was 99.0 % \(upper bound .* -.*\): look at the newest",
+        match=r"m1 has .* accuracy at promotion was 99.0 % \(upper bound .* -.*\)\. Look at the newest",
     ):
         job.alarm(check)
 

@@ -76,7 +76,7 @@ def make(
         time_type = types.get("time_type") or ("TEXT" if on_sqlite else "TIMESTAMPTZ")
         key = types.get("key") or ("TEXT" if on_sqlite and id_type == "uuid" else id_type)
         shop = Shop(engine, f"{schema}comments", f"{schema}senti_reviews", KEYS[id_type])
-        database.make_room(engine)
+        database.create_file(engine)
         shop.execute(
             *([] if on_sqlite else ["CREATE SCHEMA shop"]),
             f"CREATE TABLE {shop.table} (id {key} PRIMARY KEY, body TEXT, item TEXT, posted {time_type}, "
@@ -136,7 +136,7 @@ def test_a_view_with_other_names_goes_through_runs_edits_and_an_erasure(
     assert complete_run("third", scope="all")["labelled"] == 2
     assert set(labelled(shop)) == {str(first), str(second)}
     with database.reading(shop.engine) as connection:
-        assert {key for chunk in texts.chunks(connection) for key, _ in chunk} == {str(first), str(second)}
+        assert {key for chunk in texts.read_chunks(connection) for key, _ in chunk} == {str(first), str(second)}
         assert connection.scalar(sa.text(f"SELECT COUNT(*) FROM {shop.table}")) == 3, "it is not ours to delete"
 
 
@@ -262,7 +262,7 @@ def test_a_trigger_sees_to_the_time(make: Callable[..., Shop]) -> None:
 
 
 def finding(name: str = "reviews") -> tuple[Any, str]:
-    (row,) = (row for row in checkup.examine() if row["name"] == name)
+    (row,) = (row for row in checkup.run_checks() if row["name"] == name)
     return row["ok"], row["finding"]
 
 
@@ -285,7 +285,7 @@ def test_a_view_without_an_index_on_the_time_is_told_apart(make: Callable[..., S
     make()
     ok, said = finding()
     assert ok is False
-    assert "0, all of which each run reads to find what is new, as no index serves their updated_at: docs/own-t" in said
+    assert "no index serves updated_at, so each run reads all 0 reviews: docs/own-tables.md" in said
 
 
 def test_a_view_that_casts_the_key_is_told_apart(dialect: str, make: Callable[..., Shop]) -> None:
@@ -295,7 +295,7 @@ def test_a_view_that_casts_the_key_is_told_apart(dialect: str, make: Callable[..
         shop.write(key, "很好")
     ok, said = finding()
     assert ok is False
-    assert "3, all of which each chunk of a run reads, as no index serves their review_id: docs/own-tables.md" in said
+    assert "no index serves review_id, so each chunk of a run reads all 3 reviews: docs/own-tables.md" in said
     shop.execute(f"CREATE INDEX by_cast ON {shop.table} ((CAST(id AS TEXT)))")
     assert finding()[0] is True
     assert complete_run("first")["labelled"] == 3
@@ -310,7 +310,7 @@ ZONED = selected(
 @on_postgresql
 def test_times_without_a_zone_get_one_in_the_view_and_an_index_of_their_own(make: Callable[..., Shop]) -> None:
     shop = make(select=ZONED, time_type="TIMESTAMP", further=("CREATE INDEX plain ON shop.comments (changed)",))
-    assert "as no index serves their updated_at" in finding()[1]
+    assert "no index serves updated_at" in finding()[1]
     shop.execute("CREATE INDEX zoned ON shop.comments ((changed AT TIME ZONE 'Asia/Shanghai'))")
     assert finding()[0] is True
     shop.write(7, TEXTS[0], "2026-11-02 00:30:00")

@@ -41,12 +41,12 @@ def test_the_first_model_serves_at_once_and_the_second_waits_for_its_labels(with
         first, second = promote(connection, "m1"), promote(connection, "m2")
         assert (first["serving_since"], second["serving_since"]) == (MONDAY, None)
         assert in_use(connection) == ("m2", "m1")
-        waiting = promotions.incoming(connection)
+        waiting = promotions.awaiting_service(connection)
         assert waiting is not None
         assert waiting["model_version"] == "m2"
         assert promotions.start_service(connection, second["seq"], now=TUESDAY)
         assert in_use(connection) == ("m2", "m2")
-        assert promotions.incoming(connection) is None
+        assert promotions.awaiting_service(connection) is None
 
 
 def test_service_starts_once(with_models: Engine) -> None:

@@ -54,7 +54,7 @@ def shop(engine: Engine, home: Path) -> Engine:
 
 def expendable(engine: Engine, keep: int) -> list[str]:
     with database.reading(engine) as connection:
-        return retention.expendable(connection, keep=keep)
+        return retention.unneeded_versions(connection, keep=keep)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_analysts_read_on_while_the_history_of_a_model_is_deleted(shop: Engine) 
 def test_a_reader_who_stays_keeps_the_partition_and_nothing_is_lost(
     shop: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(partitions, "PATIENCE_MS", 50)
+    monkeypatch.setattr(partitions, "LOCK_TIMEOUT_MS", 50)
     with database.reading(shop) as analyst:
         analyst.execute(sa.select(review_labels.c.label)).all()
         with pytest.raises(LockedError), database.writing(shop) as connection:

@@ -243,7 +243,7 @@ def test_an_attempt_whose_last_chunk_a_crash_took_back_does_not_go_on_as_if_it_w
         after = shards.stage(connection, before, judged(chunk), cursor=3)
         raise RuntimeError("lost")
     assert after.cursor == 3
-    with pytest.raises(ShardTakenError, match="took back its last chunk"), database.writing(shop) as connection:
+    with pytest.raises(ShardTakenError, match="lost its last chunk"), database.writing(shop) as connection:
         shards.stage(connection, after, judged([]), cursor=7)
     with pytest.raises(ShardTakenError), database.writing(shop) as connection:
         shards.accept(connection, after)

@@ -45,7 +45,7 @@ def test_what_is_staged_comes_back(empty_url: str, id_type: str, labels: list[in
     )
     staged = answers(keys, labels)
     with database.writing(engine) as connection:
-        partitions.make(connection, staged_labels, 3)
+        partitions.create(connection, staged_labels, 3)
         staging.append(connection, 3, 2, 1, staged)
     found = {row["review_id"]: row for row in rows(engine, staged_labels)}
     assert len(found) == 3

@@ -12,7 +12,7 @@ from senti_tasks.errors import CorpusError
 from senti_tasks.jobs import corpora as freezing
 from senti_tasks.jobs import suspects as jobs
 from senti_tasks.warehouse import database, migrations, schema
-from senti_tasks.warehouse.models import annotation_suspects, corpora
+from senti_tasks.warehouse.models import corpora
 from tests.made_up_reviews import made_up_reviews
 from tests.situations import TUESDAY, WEDNESDAY, add_model, add_reviews, annotate, edit, promote, rows
 
@@ -34,7 +34,7 @@ def write_corpus(engine: Engine, corpus: str, *suspects: object, now: datetime =
     ]
     with database.writing(engine) as connection:
         corpora.record_corpus(connection, {**values, "digest": "0" * 64, "summary": {}, "created_at": now})
-        annotation_suspects.record(connection, corpus, found)
+        corpora.replace_suspects(connection, corpus, found)
 
 
 @pytest.fixture

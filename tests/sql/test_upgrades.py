@@ -100,11 +100,11 @@ def old(
 ) -> Iterator[Engine]:
     """A warehouse of an earlier schema than that of the present release, with the rows of that time."""
     engine = database.connect(empty_url)
-    database.make_room(engine)
+    database.create_file(engine)
     with database.writing(engine) as connection:
         upgrade(connection, FIRST)
         for table, key in ((review_labels, "m"), (run_items, 2), (staged_labels, 2)):
-            partitions.make(connection, table, key)
+            partitions.create(connection, table, key)
         for statement in AT_THE_FIRST_REVISION:
             connection.exec_driver_sql(statement)
         if engine.dialect.name == "postgresql":

@@ -117,7 +117,7 @@ def test_fp32_serves_when_no_other_variant_agrees(
     refused = variants(engine)["bf16"]
     assert refused["verdict"] == "refused"
     assert refused["agreement"] < 0.2
-    assert refused["reason"].endswith("of 60 reviews, and 99% is asked for")
+    assert refused["reason"].endswith("of 60 reviews, and 99% is required")
 
 
 @on_sqlite

@@ -205,7 +205,7 @@ def test_the_overview_says_where_things_stand(shop: Engine) -> None:
     with database.writing(shop) as connection:
         add_reviews(connection, {5: "新来的"}, now=WEDNESDAY)
         found = overview.status(connection)
-        newest = overview.view(connection, "sentiment_latest", order_by="review_id", limit=2)
+        newest = overview.read_view(connection, "sentiment_latest", order_by="review_id", limit=2)
     assert {key: found[key] for key in ("reviews", "annotated", "pending", "champion", "in_service")} == {
         "reviews": 5,
         "annotated": 0,

@@ -167,17 +167,17 @@ def test_a_half_written_upload_is_completed_by_the_next_attempt(tmp_path: Path, 
 # What nobody recorded
 
 
-def test_everything_of_a_kind_is_listed_recorded_or_not(store: ArtifactStore, model: Path) -> None:
+def test_everything_of_a_kind_is_listed_recorded_or_not(store: ArtifactStore, model: Path, tmp_path: Path) -> None:
     artifact, digest = store.put(model, "models", "m")
     store.fetch(artifact, digest)
     (store.root / "models" / ".m-half").mkdir(parents=True)
     (store.root / "models" / ".m-half" / "config.json").write_bytes(b"{}")
-    (store.work / "fetched/models/gone").mkdir(parents=True)
+    (tmp_path / "work/fetched/models/gone").mkdir(parents=True)
     assert store.names("models") == ["models/.m-half", "models/gone", artifact]
     assert store.names("corpora") == []
-    assert contents(store.unchecked(artifact)) == contents(model)
-    assert contents(store.unchecked("models/.m-half")) == {"config.json": b"{}"}
-    assert store.unchecked("models/gone") == store.work / "fetched/models/gone"
+    assert contents(store.fetch_unchecked(artifact)) == contents(model)
+    assert contents(store.fetch_unchecked("models/.m-half")) == {"config.json": b"{}"}
+    assert store.fetch_unchecked("models/gone") == tmp_path / "work/fetched/models/gone"
     for name in store.names("models"):
         store.remove(name)
     assert store.names("models") == []

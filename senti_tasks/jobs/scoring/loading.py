@@ -1,4 +1,4 @@
-"""Registered models to scorers: checked, loaded once per process, kept for the next call."""
+"""Loads registered models as scorers. Each is checked, loaded once per process and cached."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from senti_tasks.errors import RegistryError
 from senti_tasks.jobs.context import JobContext
 from senti_tasks.text import NORMALISER_VERSION
-from senti_tasks.warehouse import database
 from senti_tasks.warehouse.models import registry
 
 if TYPE_CHECKING:
@@ -21,31 +20,36 @@ log = logging.getLogger(__name__)
 
 
 def scorer_of(context: JobContext, version: str) -> Scorer:
-    """The scorer of the variant of ``version`` that serves, after checking every byte of it; kept for the next call."""
-    with database.reading(context.engine) as connection:
+    """The scorer of the variant of ``version`` that serves, from the cache if it was loaded before.
+
+    Its files are checked against their digest. Raises ``RegistryError`` if the model was trained with another version
+    of ``text.normalise`` than the present one.
+    """
+    with context.reading() as connection:
         variant, trained = registry.serving_variant(connection, version), registry.model(connection, version)
     if trained["normaliser_version"] != NORMALISER_VERSION:
         raise RegistryError(
-            f"{version} was trained on texts cleaned by rule {trained['normaliser_version']}, and this code has rule "
-            f"{NORMALISER_VERSION}: retrain, or run the code of {trained['code_version']}"
+            f"{version} was trained on texts of normaliser version {trained['normaliser_version']}, and this code has "
+            f"version {NORMALISER_VERSION}: retrain, or run senti_tasks {trained['code_version']}"
         )
     return load_variant(context, variant)
 
 
 def load_variant(context: JobContext, variant: dict[str, Any]) -> Scorer:
-    """The scorer of a registered variant, after checking every byte of it; kept for the next call."""
+    """The scorer of a row of ``model_variants``, cached. Its files are checked against their digest."""
     folder = context.store.fetch(variant["artifact"], variant["digest"])
     device = device_for(context, variant["variant"])
     return _load(folder, variant["variant"], device, variant["temperature"], context.settings.work_folder)
 
 
 def device_for(context: JobContext, variant: str) -> str:
-    """Where ``variant`` runs: SENTI_DEVICE, but int8 on the CPU, also of a GPU worker, which builds and judges it."""
+    """The device that ``variant`` runs on: SENTI_DEVICE, except that int8 always runs on the CPU. A GPU worker, too,
+    builds and evaluates int8 on its CPU."""
     device = context.settings.device
     if variant != "int8" or device != "cuda":
         return device
     log.warning(
-        "int8 runs on the CPU of this GPU worker: SENTI_VARIANT=bf16 gives the next model a variant for the GPU"
+        "int8 runs on the CPU of this GPU worker: set SENTI_VARIANT=bf16 to give the next model a variant for the GPU"
     )
     return "cpu"
 
@@ -55,7 +59,7 @@ def _load(folder: Path, variant: str, device: str, temperature: float, work: Pat
     from senti_tasks.scoring import loading
 
     scorer = loading.load(folder, variant, device, temperature=temperature, probe_file=work / "token_budgets.json")
-    # torch and a model are 250,000 objects that never become garbage; scanning them cost 4 % of a run.
+    # torch and the model are 250,000 objects that never become garbage. Scanning them took 4 % of a run's time.
     gc.collect()
     gc.freeze()
     return scorer

@@ -1,6 +1,4 @@
-"""Labels every review with a newly promoted model, range by range, until it can serve."""
-
-from __future__ import annotations
+"""Labels every review with a newly promoted model, range by range, until that model can serve."""
 
 import logging
 from typing import Any
@@ -10,10 +8,8 @@ from sqlalchemy import Connection
 from senti_tasks.config import PlanConfig
 from senti_tasks.errors import NoChampionError
 from senti_tasks.jobs.context import load_context, now, parse_timestamp
-from senti_tasks.jobs.scoring.publication import audit, publish
-from senti_tasks.jobs.scoring.runs import plan
+from senti_tasks.jobs.scoring.runs import audit, plan, publish
 from senti_tasks.jobs.scoring.shards import score_shard
-from senti_tasks.warehouse import database
 from senti_tasks.warehouse.models import promotions, registry
 from senti_tasks.warehouse.scoring import pending, runs, watermarks
 
@@ -21,22 +17,24 @@ log = logging.getLogger(__name__)
 
 
 def has_incoming() -> bool:
-    """Whether a promoted model waits for its labels before it may serve."""
-    context = load_context()
-    with database.reading(context.engine) as connection:
-        waiting = promotions.incoming(connection)
-    log.info("waiting for its labels: %s", waiting["model_version"] if waiting else "no model")
+    """Whether there is an incoming model: promoted, but not in service before all reviews have its labels."""
+    with load_context().reading() as connection:
+        waiting = promotions.awaiting_service(connection)
+    log.info("incoming model: %s", waiting["model_version"] if waiting else "none")
     return waiting is not None
 
 
 def open_ranges(idempotency_key: str, due: str) -> list[int]:
-    """Opens runs of scope ``rescore``, each of a range of keys that the incoming model has not answered, or finds those
-    that ``idempotency_key`` opened before; at least one. Raises ``NoChampionError`` when no promoted model waits."""
-    context, config = load_context(), PlanConfig()
-    with database.writing(context.engine) as connection:
+    """Opens runs of scope ``rescore`` and returns their run_ids, at least one.
+
+    Each covers a range of review keys that the incoming model has not answered. A repeated call with the same
+    ``idempotency_key`` returns the same runs. Raises ``NoChampionError`` without an incoming model.
+    """
+    config = PlanConfig()
+    with load_context().writing() as connection:
         if opened := runs.ranges_by_key(connection, idempotency_key):
             return opened
-        waiting = promotions.incoming(connection)
+        waiting = promotions.awaiting_service(connection)
         if waiting is None:
             raise NoChampionError("no promoted model waits for its labels: there is nothing to re-score")
         model = waiting["model_version"]
@@ -53,7 +51,7 @@ def open_ranges(idempotency_key: str, due: str) -> list[int]:
 
 
 def score_range(run: int) -> dict[str, Any]:
-    """A run from its plan to its publication: what is done of a re-scoring stays done, range by range."""
+    """Plans, scores, audits and publishes one run; returns its counts. A later failure does not undo this range."""
     for shard in plan(run, 1):
         score_shard(run, shard)
     audit(run)
@@ -61,10 +59,9 @@ def score_range(run: int) -> dict[str, Any]:
 
 
 def is_covered(run_ids: list[int]) -> bool:
-    """Whether the model of these runs waits to serve and has answered every review as it stood at their due time."""
-    context = load_context()
-    with database.reading(context.engine) as connection:
-        if _awaited(connection, run_ids) is None:
+    """Whether the model of these runs is the incoming one and has answered every review as of their due time."""
+    with load_context().reading() as connection:
+        if _incoming_promotion(connection, run_ids) is None:
             return False
         found = runs.run(connection, run_ids[0])
         missing = pending.count(connection, found["model_version"], due=found["due"])
@@ -73,18 +70,17 @@ def is_covered(run_ids: list[int]) -> bool:
 
 
 def start_service(run_ids: list[int]) -> dict[str, Any]:
-    """Lets the model that the runs completed serve, unless it was superseded; returns the model in service."""
-    context = load_context()
-    with database.writing(context.engine) as connection:
-        if (promotion := _awaited(connection, run_ids)) is not None:
+    """Puts the model of the runs into service if it is still the incoming one; returns model (the one in service)."""
+    with load_context().writing() as connection:
+        if (promotion := _incoming_promotion(connection, run_ids)) is not None:
             first = runs.run(connection, run_ids[0])
             watermarks.advance(connection, promotion["model_version"], min(first["due"], first["opened_at"]))
             promotions.start_service(connection, promotion["seq"], now=now())
         return {"model": promotions.in_service(connection)}
 
 
-def _awaited(connection: Connection, run_ids: list[int]) -> dict[str, Any] | None:
-    """The promotion that waits for the labels of the runs' model, if there is one."""
-    waiting = promotions.incoming(connection)
+def _incoming_promotion(connection: Connection, run_ids: list[int]) -> dict[str, Any] | None:
+    """The promotion of the runs' model, if that is the incoming model; otherwise ``None``."""
+    waiting = promotions.awaiting_service(connection)
     model = runs.run(connection, run_ids[0])["model_version"]
     return waiting if waiting is not None and waiting["model_version"] == model else None

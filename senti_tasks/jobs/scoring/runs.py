@@ -1,53 +1,52 @@
-"""Scoring runs: opened once, planned once, resumed or given up."""
-
-from __future__ import annotations
+"""Opens, plans, audits, publishes and abandons scoring runs."""
 
 import logging
 from datetime import timedelta
+from typing import Any
 
 from senti_tasks.config import PlanConfig
-from senti_tasks.errors import ConfigError
+from senti_tasks.errors import ConfigError, LockedError
 from senti_tasks.jobs.context import load_context, now, parse_timestamp
-from senti_tasks.warehouse import database
 from senti_tasks.warehouse.models import promotions, registry
-from senti_tasks.warehouse.scoring import runs
+from senti_tasks.warehouse.scoring import publication, runs
 
 log = logging.getLogger(__name__)
 
 
 def open_run(idempotency_key: str, due: str, scope: str = "new") -> int:
-    """Opens the run of ``idempotency_key``, or finds the one it opened before; returns its run_id.
+    """Opens a run for the model in service and returns its run_id. A repeated call with the same ``idempotency_key``
+    returns the same run.
 
-    Scope ``new`` answers what the model in service has not answered of what changed since its watermark, ``reconcile``
-    the same of all reviews, whenever they changed, ``all`` every review again. Raises ``NoChampionError`` when no model
-    is in service.
+    Scope ``new``: reviews changed since the model's watermark that it has not answered yet. ``reconcile``: all reviews
+    that it has not answered yet, whenever they changed. ``all``: every review, again. Raises ``NoChampionError`` if no
+    model is in service.
     """
     if scope not in ("new", "all", "reconcile"):
         raise ConfigError(f"scope must be new, all or reconcile (or rescore, for the incoming model), found {scope!r}")
-    context = load_context()
-    with database.writing(context.engine) as connection:
+    with load_context().writing() as connection:
         if (opened := runs.run_by_key(connection, idempotency_key)) is not None:
             return opened
         model = promotions.in_service(connection)
-        variant = registry.serving_variant(connection, model)["variant"]
         run = runs.open_run(
             connection,
             idempotency_key=idempotency_key,
             scope=scope,
             model_version=model,
-            variant=variant,
+            variant=registry.serving_variant(connection, model)["variant"],
             due=parse_timestamp(due),
             now=now(),
         )
-    run_id: int = run["run_id"]
-    return run_id
+        return int(run["run_id"])
 
 
 def plan(run: int, shards: int | None = None) -> list[int]:
-    """Freezes what the run answers; returns its shards, at least one. A planned run keeps its plan."""
+    """Records the reviews that the run answers, in ``shards`` shards (``None``: as many as ``PlanConfig`` gives).
+
+    Returns the shard numbers, at least one. A planned run keeps its plan.
+    """
     context, config = load_context(), PlanConfig()
     config.check_shards(shards)
-    with database.writing(context.engine) as connection:
+    with context.writing() as connection:
         return runs.plan(
             connection,
             run,
@@ -58,43 +57,55 @@ def plan(run: int, shards: int | None = None) -> list[int]:
         )
 
 
-def planned(run: int) -> int:
-    """How many reviews the run planned."""
-    context = load_context()
-    with database.reading(context.engine) as connection:
-        rows: int = runs.run(connection, run)["planned"]
-    return rows
+def counts(run: int) -> dict[str, int]:
+    """How many reviews the run planned, and how many of them are answered or superseded already."""
+    with load_context().reading() as connection:
+        return {"planned": runs.run(connection, run)["planned"], "answered": runs.count_answered(connection, run)}
 
 
-def answered(run: int) -> int:
-    """How many reviews of the run's plan earlier attempts have answered or passed."""
+def audit(run: int, anyway: str | None = None, actor: str | None = None) -> dict[str, Any]:
+    """Runs the checks of ``sql/checks`` on the labels that the run staged. Raises ``AuditError`` with the offenders.
+
+    ``anyway`` is the reason why ``actor`` overrules the checks that compare the run with earlier ones.
+    """
+    with load_context().writing() as connection:
+        return publication.audit(connection, run, anyway=anyway, actor=actor)
+
+
+def publish(run: int) -> dict[str, Any]:
+    """Publishes an audited run in one transaction and returns its counts. A repeated call changes nothing."""
     context = load_context()
-    with database.reading(context.engine) as connection:
-        return runs.answered(connection, run)
+    with context.writing() as connection:
+        published = publication.publish(connection, run, now=now())
+    try:
+        with context.writing() as connection:
+            publication.sweep(connection)
+    except LockedError as error:  # somebody reads staged rows
+        log.info("staged rows stay until the next publication deletes them: %s", error)
+    names = ("run_id", "model_version", "publish_seq", "planned", "labelled", "failed", "superseded", "truncated")
+    return {name: published[name] for name in names}
 
 
 def unfinished_run(scope: str, key_prefix: str, restart: bool = False) -> int | None:
-    """The oldest run that was opened under ``key_prefix`` and not published: what a killed call left behind.
+    """The oldest unpublished run of ``scope`` whose idempotency key begins with ``key_prefix``: a killed call left it.
 
-    Runs of a model that neither serves nor is about to are abandoned, and with ``restart`` every such run is.
+    ``None`` if there is none. Abandons such runs of models that are neither champion nor in service; with ``restart``
+    abandons all of them.
     """
-    context = load_context()
-    with database.writing(context.engine) as connection:
+    with load_context().writing() as connection:
         wanted = {promotions.champion(connection)}
         if None not in wanted:
             wanted.add(promotions.in_service(connection))
         while (found := runs.unfinished_run(connection, scope=scope, key_prefix=key_prefix)) is not None:
             if found["model_version"] in wanted and not restart:
-                run_id: int = found["run_id"]
-                return run_id
+                return int(found["run_id"])
             log.info("run %d of %s is abandoned", found["run_id"], found["model_version"])
             runs.abandon(connection, found["run_id"])
     return None
 
 
 def abandon(run: int) -> None:
-    """Gives up a run, whoever opened it, unless it is published. Raises ``RunStateError`` when there is no such run."""
-    context = load_context()
-    with database.writing(context.engine) as connection:
+    """Abandons a run unless it is published, whoever opened it. Raises ``RunStateError`` if there is no such run."""
+    with load_context().writing() as connection:
         runs.run(connection, run)
         runs.abandon(connection, run)

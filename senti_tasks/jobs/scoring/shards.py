@@ -1,6 +1,4 @@
-"""Scores one shard of a run: reads it chunk by chunk, and stages the labels."""
-
-from __future__ import annotations
+"""Scores one shard of a run: reads it chunk by chunk and stages the labels."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -9,28 +7,26 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
-from sqlalchemy import Engine
 
 from senti_tasks import text
-from senti_tasks.jobs.context import load_context, now
+from senti_tasks.jobs.context import JobContext, load_context, now
 from senti_tasks.jobs.scoring.loading import scorer_of
 from senti_tasks.scoring.pipeline import ahead, behind
 from senti_tasks.scoring.predictions import Predictions
-from senti_tasks.warehouse import database
 from senti_tasks.warehouse.scoring import runs, shards
 from senti_tasks.warehouse.scoring.shards import Claim, Item
 from senti_tasks.warehouse.scoring.staging import Answers
 
 
 def score_shard(run: int, shard: int, progress: Callable[[int], None] | None = None) -> dict[str, Any]:
-    """Labels one shard chunk by chunk, from where an earlier attempt stopped; a finished shard is left as it is.
+    """Labels one shard chunk by chunk, from the cursor of the earlier attempt. A finished shard is not changed.
 
-    While a chunk is scored, the next one is read and the one before is staged. ``progress`` is called with the number
-    of reviews in each, once it is staged. Returns shard and rows answered by this attempt. Raises ``ShardTakenError``
-    when a later attempt claimed the shard meanwhile.
+    While a chunk is scored, the next one is read and the previous one is staged. ``progress`` is called with the number
+    of reviews of each staged chunk. Returns shard and answered (reviews, by this attempt). Raises ``ShardTakenError``
+    if a later attempt has claimed the shard meanwhile.
     """
     context = load_context()
-    with database.writing(context.engine) as connection:
+    with context.writing() as connection:
         opened = runs.run(connection, run)
         claim = shards.claim(connection, run, shard)
     if claim is None:
@@ -41,7 +37,7 @@ def score_shard(run: int, shard: int, progress: Callable[[int], None] | None = N
         nonlocal answered, held
         chunk, predictions = scored
         answers = _answers(chunk, predictions, context.settings.zone)
-        with database.writing(context.engine) as connection:
+        with context.writing() as connection:
             held = shards.stage(connection, held, answers, cursor=chunk.cursor)
         answered += chunk.reviews
         if progress is not None:
@@ -49,14 +45,14 @@ def score_shard(run: int, shard: int, progress: Callable[[int], None] | None = N
 
     if claim.planned:
         scorer = scorer_of(context, opened["model_version"])
-        # Close the generator here. If garbage collection closed it, that could happen in the thread that it joins, and
-        # deadlock.
-        with closing(ahead(_chunks(context.engine, opened, claim, scorer.chunk_rows))) as chunks:
+        # Close the generators here. If garbage collection closed one, that could happen in the thread that it joins,
+        # and deadlock.
+        with closing(ahead(_chunks(context, opened, claim, scorer.chunk_rows))) as chunks:
             texts = ((chunk, chunk.unknown) for chunk in chunks)
             with closing(scorer.stream(texts, claim.planned)) as answers, behind(stage) as put:
                 for scored in answers:
                     put(scored)
-    with database.writing(context.engine) as connection:
+    with context.writing() as connection:
         shards.accept(connection, held)
     return {"shard": shard, "answered": answered}
 
@@ -67,26 +63,26 @@ class _Chunk:
 
     reviews: int
     cursor: Any
-    """The last review_id."""
+    """The last review_id of the chunk."""
     present: list[Item]
-    """The reviews that are still what was planned."""
+    """The reviews that were neither edited nor deleted since the plan."""
     hashes: list[str]
-    """The hash of the text of each."""
+    """The text hash of each of ``present``."""
     known: dict[str, dict[str, Any]]
-    """Labels that the model gave before, by text hash."""
+    """Labels of the same model and variant from earlier runs, by text hash."""
 
     @property
     def unknown(self) -> list[str | None]:
-        """The texts to score."""
+        """The texts of ``present`` without a known label, in order."""
         pairs = zip(self.present, self.hashes, strict=True)
         return [item.text for item, key in pairs if key not in self.known]
 
 
-def _chunks(engine: Engine, opened: dict[str, Any], claim: Claim, rows: int) -> Iterator[_Chunk]:
-    """What is left of a shard. The scope ``all`` asks for every review again, whatever is known."""
+def _chunks(context: JobContext, opened: dict[str, Any], claim: Claim, rows: int) -> Iterator[_Chunk]:
+    """The chunks of a shard after the cursor, in key order. Runs of scope ``all`` use no known labels."""
     cursor = claim.cursor
     while True:
-        with database.reading(engine) as connection:
+        with context.reading() as connection:
             chunk = shards.read_chunk(connection, claim.run_id, claim.shard, after=cursor, limit=rows)
             present = [item for item in chunk if not item.superseded]
             hashes = [text.text_hash(item.text or "") for item in present]
@@ -99,7 +95,10 @@ def _chunks(engine: Engine, opened: dict[str, Any], claim: Claim, rows: int) -> 
 
 
 def _answers(chunk: _Chunk, predictions: Predictions, zone: ZoneInfo) -> Answers:
-    """A label or a reason for each review of a chunk: a known label of the same text, or the new prediction."""
+    """An answer for each of ``chunk.present``: the known label of the same text, or else the new prediction.
+
+    ``predictions`` are those of ``chunk.unknown``. An answer is a label, or the reason why the text has none.
+    """
     scored_at, n = now(), len(chunk.present)
     before = [chunk.known.get(key) for key in chunk.hashes]
     new = np.array([answer is None for answer in before], dtype=bool)

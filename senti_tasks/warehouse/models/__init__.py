@@ -1,1 +1,1 @@
-"""What models are trained from, the registry of them, and which of them is in use."""
+"""The data that models are trained on, the registry of models, and which of them are in use."""

@@ -1,4 +1,4 @@
-"""Labelled reviews, the ledger that decides each text's split once, and the corpus snapshots made of them."""
+"""Labelled reviews, the ledger of each text's split, corpus snapshots, and the suspect labels found in them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -11,31 +11,36 @@ from sqlalchemy import Connection
 
 from senti_tasks.errors import CorpusError
 from senti_tasks.text import text_hash
-from senti_tasks.warehouse.database import insert
-from senti_tasks.warehouse.schema import corpora, erased_reviews, review_annotations, reviews, text_splits
+from senti_tasks.warehouse.database import count_rows, fetch_all, fetch_one, insert_missing
+from senti_tasks.warehouse.erasure import is_erased
+from senti_tasks.warehouse.migrations import recorded_setting
+from senti_tasks.warehouse.schema import annotation_suspects, corpora, review_annotations, reviews, text_splits
+from senti_tasks.warehouse.types import parse_review_id
 
 CHUNK_ROWS = 5_000
+SUSPECTS_KEPT = 3
+"""Suspects of so many newest corpora are kept. A wrong label that nobody corrected is found again in each corpus."""
 
 
 def labelled_reviews(connection: Connection, *, due: datetime) -> Iterator[dict[str, Any]]:
-    """Each review that was annotated as of ``due``, in order of review_id, with the label for its present text.
+    """Each review that was annotated up to ``due``, in order of review_id, with the label of its present text.
 
-    The newest annotation whose hash fits the text is the label: one made of an earlier text says nothing of this one,
-    and where there are only such, the label is ``None``. Erased reviews are passed over. Yields review_id (as
-    text), text, label, product and created_at; constant memory.
+    The label is that of the newest annotation whose text hash is that of the present text; ``None`` if all annotations
+    are of earlier texts. Erased reviews are left out. Yields review_id (as text), text, label, product and created_at;
+    constant memory.
     """
     annotation = review_annotations
     rows = connection.execute(
         sa.select(
             reviews.c.review_id,
             reviews.c.review_text,
-            sa.cast(reviews.c.product, sa.Text).label("product"),  # a number in some team's table
+            sa.cast(reviews.c.product, sa.Text).label("product"),  # may be a number in a team's table
             sa.func.coalesce(reviews.c.created_at, annotation.c.annotated_at).label("created_at"),
             annotation.c.label,
             annotation.c.text_hash,
         )
         .join(annotation, annotation.c.review_id == reviews.c.review_id)
-        .where(annotation.c.annotated_at <= due, reviews.c.review_text.is_not(None), ~_erased())
+        .where(annotation.c.annotated_at <= due, reviews.c.review_text.is_not(None), ~is_erased(reviews.c.review_id))
         .order_by(reviews.c.review_id, annotation.c.annotated_at.desc(), annotation.c.annotator),
         execution_options={"yield_per": CHUNK_ROWS},
     )
@@ -53,43 +58,40 @@ def labelled_reviews(connection: Connection, *, due: datetime) -> Iterator[dict[
 
 
 def unlabelled_texts(connection: Connection, *, limit: int) -> list[str]:
-    """Texts of reviews that were neither annotated nor erased, those with the highest keys first; ``limit`` at most."""
+    """Texts of at most ``limit`` reviews that were neither annotated nor erased, in descending order of their keys."""
     annotated = sa.exists().where(review_annotations.c.review_id == reviews.c.review_id)
-    texts = sa.select(reviews.c.review_text).where(reviews.c.review_text.is_not(None), ~annotated, ~_erased())
+    texts = sa.select(reviews.c.review_text).where(
+        reviews.c.review_text.is_not(None), ~annotated, ~is_erased(reviews.c.review_id)
+    )
     return list(connection.execute(texts.order_by(reviews.c.review_id.desc()).limit(limit)).scalars())
 
 
-def _erased() -> sa.ColumnElement[bool]:
-    return sa.exists().where(erased_reviews.c.review_id == reviews.c.review_id)
+def _chunks(keys: Sequence[str]) -> Iterator[sa.ColumnElement[bool]]:
+    """Conditions that select the rows of ``keys`` in the ledger, ``CHUNK_ROWS`` of them each."""
+    for start in range(0, len(keys), CHUNK_ROWS):
+        yield text_splits.c.content_hash.in_(keys[start : start + CHUNK_ROWS])
 
 
 def splits_of(connection: Connection, keys: Sequence[str]) -> dict[str, str]:
-    """The split of each of ``keys`` that the ledger knows."""
-    known: dict[str, str] = {}
-    for start in range(0, len(keys), CHUNK_ROWS):
-        chunk = text_splits.c.content_hash.in_(keys[start : start + CHUNK_ROWS])
-        known.update(
-            (row.content_hash, row.split)
-            for row in connection.execute(sa.select(text_splits.c.content_hash, text_splits.c.split).where(chunk))
-        )
-    return known
+    """The split of each content hash of ``keys`` that is in the ledger."""
+    known = sa.select(text_splits.c.content_hash, text_splits.c.split)
+    return {key: split for chunk in _chunks(keys) for key, split in connection.execute(known.where(chunk))}
 
 
-def ledger(connection: Connection) -> Iterator[tuple[str, bytes]]:
-    """Split and shingles of each text in the ledger that near-duplicates can be compared with; constant memory."""
-    known = sa.select(text_splits.c.split, text_splits.c.shingles)
-    comparable = known.where(text_splits.c.split != "set_aside")
+def read_ledger(connection: Connection) -> Iterator[tuple[str, bytes]]:
+    """Split and shingles of each text in the ledger except those set aside, in no order; constant memory."""
+    comparable = sa.select(text_splits.c.split, text_splits.c.shingles).where(text_splits.c.split != "set_aside")
     for row in connection.execute(comparable, execution_options={"yield_per": CHUNK_ROWS}):
         yield row.split, row.shingles
 
 
-def ledger_rows(connection: Connection) -> int:
-    """How many texts the ledger holds: as it is append-only, an equal number is an equal ledger."""
-    return connection.scalar(sa.select(sa.func.count()).select_from(text_splits)) or 0
+def count_ledger(connection: Connection) -> int:
+    """How many texts the ledger has. The ledger is append-only, so an equal number means an equal ledger."""
+    return count_rows(connection, text_splits)
 
 
-def hold_ledger(connection: Connection) -> None:
-    """Keeps others from adding to the ledger until the transaction ends; on SQLite every writing transaction does."""
+def lock_ledger(connection: Connection) -> None:
+    """Prevents others from adding to the ledger until the transaction ends. On SQLite BEGIN IMMEDIATE has done so."""
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql("LOCK TABLE text_splits IN SHARE ROW EXCLUSIVE MODE")
 
@@ -97,68 +99,71 @@ def hold_ledger(connection: Connection) -> None:
 def record_splits(
     connection: Connection, splits: Mapping[str, str], *, shingles: Mapping[str, bytes], now: datetime
 ) -> None:
-    """Adds ``splits`` (content hash to split) to the ledger. A key it knows keeps its split: nothing ever moves."""
+    """Adds ``splits`` (content hash to split) to the ledger. A content hash that is already there keeps its split."""
     rows = [
         {"content_hash": key, "split": split, "shingles": shingles[key], "first_seen": now}
         for key, split in splits.items()
     ]
-    for start in range(0, len(rows), CHUNK_ROWS):
-        statement = insert(connection, text_splits).on_conflict_do_nothing(index_elements=["content_hash"])
-        connection.execute(statement, rows[start : start + CHUNK_ROWS])
+    insert_missing(connection, text_splits, rows)
 
 
 def judgements_of(connection: Connection, keys: Sequence[str]) -> list[int]:
-    """How many models each of ``keys`` has judged, as far as the ledger knows them; in no order."""
-    counts: list[int] = []
-    for start in range(0, len(keys), CHUNK_ROWS):
-        chunk = text_splits.c.content_hash.in_(keys[start : start + CHUNK_ROWS])
-        counts += connection.execute(sa.select(text_splits.c.judgements).where(chunk)).scalars()
-    return counts
+    """How many models were judged with each text of ``keys`` (content hashes) that is in the ledger; in no order."""
+    judgements = sa.select(text_splits.c.judgements)
+    return [number for chunk in _chunks(keys) for number in connection.execute(judgements.where(chunk)).scalars()]
 
 
 def count_judgement(connection: Connection, keys: Sequence[str]) -> None:
-    """One more model was judged by the texts ``keys``."""
-    hold_ledger(connection)  # two that count the same rows in another order would wait for each other
-    once_more = sa.update(text_splits).values(judgements=text_splits.c.judgements + 1)
-    for start in range(0, len(keys), CHUNK_ROWS):
-        connection.execute(once_more.where(text_splits.c.content_hash.in_(keys[start : start + CHUNK_ROWS])))
+    """Adds one to the number of models judged with each text of ``keys`` (content hashes)."""
+    lock_ledger(connection)  # without the lock, two transactions that update the same rows in another order deadlock
+    increased = sa.update(text_splits).values(judgements=text_splits.c.judgements + 1)
+    for chunk in _chunks(keys):
+        connection.execute(increased.where(chunk))
 
 
 def corpus_by_key(connection: Connection, idempotency_key: str) -> dict[str, Any] | None:
-    """The corpus with this ``idempotency_key``, so that a retried task returns the same one."""
-    row = (
-        connection.execute(sa.select(corpora).where(corpora.c.idempotency_key == idempotency_key))
-        .mappings()
-        .one_or_none()
-    )
-    return None if row is None else dict(row)
+    """The corpus with this ``idempotency_key``; ``None`` if there is none. A retried task finds its corpus by it."""
+    return fetch_one(connection, sa.select(corpora).where(corpora.c.idempotency_key == idempotency_key))
 
 
 def corpus(connection: Connection, name: str) -> dict[str, Any]:
-    """The corpus ``name``. Raises ``CorpusError`` naming the newest ones when there is no such corpus."""
-    row = connection.execute(sa.select(corpora).where(corpora.c.corpus == name)).mappings().one_or_none()
-    if row is None:
-        newest = connection.execute(
-            sa.select(corpora.c.corpus).order_by(corpora.c.created_at.desc()).limit(3)
-        ).scalars()
-        known = ", ".join(newest)
+    """The corpus ``name``. Raises ``CorpusError`` with the newest names when there is no such corpus."""
+    found = fetch_one(connection, sa.select(corpora).where(corpora.c.corpus == name))
+    if found is None:
+        newest = sa.select(corpora.c.corpus).order_by(corpora.c.created_at.desc()).limit(3)
+        names = ", ".join(connection.execute(newest).scalars())
         raise CorpusError(
-            f"there is no corpus {name!r}; " + (f"the newest are {known}" if known else "there is none yet")
+            f"there is no corpus {name!r}; " + (f"the newest are {names}" if names else "there is none yet")
         )
-    return dict(row)
+    return found
 
 
 def record_corpus(connection: Connection, values: dict[str, Any]) -> None:
     """Records a corpus snapshot; recording the same one again changes nothing."""
-    connection.execute(insert(connection, corpora).values(values).on_conflict_do_nothing())
+    insert_missing(connection, corpora, values)
 
 
-def every_corpus(connection: Connection) -> list[dict[str, Any]]:
+def all_corpora(connection: Connection) -> list[dict[str, Any]]:
     """Every corpus, oldest first."""
-    return [dict(row) for row in connection.execute(sa.select(corpora).order_by(corpora.c.created_at)).mappings()]
+    return fetch_all(connection, sa.select(corpora).order_by(corpora.c.created_at))
 
 
 def replace_artifact(connection: Connection, name: str, *, artifact: str, digest: str, summary: dict[str, Any]) -> None:
-    """Points the corpus ``name`` to what is left of it after an erasure."""
+    """Changes the artifact of the corpus ``name`` to the one without the erased reviews."""
     changed = sa.update(corpora).where(corpora.c.corpus == name)
     connection.execute(changed.values(artifact=artifact, digest=digest, summary=summary))
+
+
+def replace_suspects(connection: Connection, corpus: str, suspects: Sequence[dict[str, Any]]) -> None:
+    """Replaces the suspects of ``corpus``, its labels that are probably wrong, and deletes those of old corpora.
+
+    ``suspects`` have the table's columns except corpus, and review_id as text. For an old corpus none are stored.
+    """
+    table = annotation_suspects
+    id_type = recorded_setting(connection, "review_id_type")
+    newest = sa.select(corpora.c.corpus).order_by(corpora.c.created_at.desc(), corpora.c.corpus.desc())
+    kept = connection.execute(newest.limit(SUSPECTS_KEPT)).scalars().all()
+    connection.execute(sa.delete(table).where((table.c.corpus == corpus) | table.c.corpus.not_in(kept)))
+    if suspects and corpus in kept:
+        rows = [{**row, "corpus": corpus, "review_id": parse_review_id(row["review_id"], id_type)} for row in suspects]
+        connection.execute(sa.insert(table), rows)

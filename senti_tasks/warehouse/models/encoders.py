@@ -1,4 +1,4 @@
-"""The encoders that were pretrained on the reviews: what each was trained from, and where it lies."""
+"""The registry of encoders that were pretrained on the reviews."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -8,17 +8,17 @@ from sqlalchemy import Connection
 
 from senti_tasks.config import PRETRAINED
 from senti_tasks.errors import RegistryError
-from senti_tasks.warehouse.database import insert
+from senti_tasks.warehouse.database import fetch_one, insert_missing
 from senti_tasks.warehouse.schema import encoders, models
 
 
 def register(connection: Connection, encoder: Mapping[str, Any]) -> str:
-    """Registers a pretrained encoder; returns its version.
+    """Registers a pretrained encoder, given by column name; returns its version.
 
-    An encoder with the same idempotency key stays as it is, and its version is returned: of two attempts of one
-    training, the first to arrive wins.
+    If an encoder has the same idempotency key, it stays as it is and its version is returned: of two attempts of one
+    training, the first to finish counts. Raises ``RegistryError`` if another training registered this version.
     """
-    connection.execute(insert(connection, encoders).values(encoder).on_conflict_do_nothing())
+    insert_missing(connection, encoders, encoder)
     registered = encoder_by_key(connection, encoder["idempotency_key"])
     if registered is None:
         raise RegistryError(f"version {encoder['version']} was registered by another training: run this one again")
@@ -27,46 +27,36 @@ def register(connection: Connection, encoder: Mapping[str, Any]) -> str:
 
 
 def encoder_by_key(connection: Connection, idempotency_key: str) -> dict[str, Any] | None:
-    """The encoder with this ``idempotency_key``, so that a retried task returns the same one."""
-    row = (
-        connection.execute(sa.select(encoders).where(encoders.c.idempotency_key == idempotency_key))
-        .mappings()
-        .one_or_none()
-    )
-    return None if row is None else dict(row)
+    """The encoder with this ``idempotency_key``; ``None`` if there is none. A retried task finds its encoder by it."""
+    return fetch_one(connection, sa.select(encoders).where(encoders.c.idempotency_key == idempotency_key))
 
 
 def trained_on(connection: Connection, idempotency_keys: Collection[str]) -> list[str]:
-    """The versions pretrained on the texts of these ``idempotency_keys``: each key has one encoder, or
-    none yet."""
-    found = (
-        sa.select(encoders.c.version)
-        .where(encoders.c.idempotency_key.in_(idempotency_keys))
-        .order_by(encoders.c.version)
-    )
-    return list(connection.execute(found).scalars())
+    """The versions, in order, of the encoders with these ``idempotency_keys``; a key may have none yet."""
+    pretrained = encoders.c.idempotency_key.in_(idempotency_keys)
+    return list(connection.execute(sa.select(encoders.c.version).where(pretrained).order_by("version")).scalars())
 
 
 def fine_tuned(connection: Connection, versions: Collection[str]) -> list[str]:
-    """The models whose training started from one of the encoders ``versions``."""
+    """The versions, in order, of the models whose training started from one of the encoders ``versions``."""
     started = models.c.base_model.in_([PRETRAINED + version for version in versions])
-    return list(connection.execute(sa.select(models.c.version).where(started).order_by(models.c.version)).scalars())
+    return list(connection.execute(sa.select(models.c.version).where(started).order_by("version")).scalars())
 
 
 def newest(connection: Connection) -> dict[str, Any]:
     """The encoder that was trained last. Raises ``RegistryError`` when there is none."""
-    ordered = sa.select(encoders).order_by(encoders.c.trained_at.desc(), encoders.c.version.desc()).limit(1)
-    row = connection.execute(ordered).mappings().one_or_none()
-    if row is None:
+    ordered = sa.select(encoders).order_by(encoders.c.trained_at.desc(), encoders.c.version.desc())
+    found = fetch_one(connection, ordered.limit(1))
+    if found is None:
         raise RegistryError(
             "no encoder was pretrained yet: run the pretrain_encoder DAG, or `senti pretrain --base-model NAME`"
         )
-    return dict(row)
+    return found
 
 
 def encoder(connection: Connection, version: str) -> dict[str, Any]:
-    """The encoder ``version``. Raises ``RegistryError`` naming the newest when there is no such encoder."""
-    row = connection.execute(sa.select(encoders).where(encoders.c.version == version)).mappings().one_or_none()
-    if row is None:
+    """The encoder ``version``. Raises ``RegistryError`` with the newest version when there is no such encoder."""
+    found = fetch_one(connection, sa.select(encoders).where(encoders.c.version == version))
+    if found is None:
         raise RegistryError(f"there is no encoder {version!r}; the newest is {newest(connection)['version']}")
-    return dict(row)
+    return found

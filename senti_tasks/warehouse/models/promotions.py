@@ -1,7 +1,7 @@
-"""Which model is in use: an append-only history, in which two promotions at once cannot both win.
+"""The append-only history of promotions. Of two promotions at the same time, only one succeeds.
 
-The *champion* is the model promoted last: what a candidate must measure up to. The model *in service* is the one whose
-labels analysts see: the champion, or its predecessor while the champion's re-scoring is under way.
+The *champion* is the model promoted last; candidates are compared with it. The model *in service* is the one whose
+labels analysts see: the champion, or its predecessor while the champion's re-scoring is running.
 """
 
 from datetime import datetime
@@ -11,47 +11,37 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from senti_tasks.errors import NoChampionError, RegistryError
+from senti_tasks.warehouse.database import fetch_all, fetch_one
 from senti_tasks.warehouse.models.registry import model
 from senti_tasks.warehouse.schema import promotions
 from senti_tasks.warehouse.scoring import watermarks
 
 NO_CHAMPION = "no model has been promoted yet: run the retrain_sentiment DAG, or `senti retrain`"
+_SERVING = promotions.c.serving_since.is_not(None)
 
 
-def _newest(connection: Connection, *, serving: bool) -> dict[str, Any] | None:
-    newest = sa.select(promotions).order_by(promotions.c.seq.desc()).limit(1)
-    if serving:
-        newest = newest.where(promotions.c.serving_since.is_not(None))
-    row = connection.execute(newest).mappings().one_or_none()
-    return None if row is None else dict(row)
+def _newest(connection: Connection, *conditions: sa.ColumnElement[bool]) -> dict[str, Any] | None:
+    return fetch_one(connection, sa.select(promotions).where(*conditions).order_by(promotions.c.seq.desc()).limit(1))
 
 
-def champion(connection: Connection) -> str | None:
-    """The version promoted last: what a candidate must measure up to. It may still wait for its labels to serve."""
-    newest = _newest(connection, serving=False)
+def champion(connection: Connection, *, at: datetime | None = None) -> str | None:
+    """The version promoted last, now or as of ``at``; ``None`` if there is none. It may not be in service yet."""
+    newest = _newest(connection) if at is None else _newest(connection, promotions.c.at <= at)
     return None if newest is None else newest["model_version"]
 
 
-def champion_at(connection: Connection, time: datetime) -> str | None:
-    """The version that was the champion at ``time``; ``None`` if there was none."""
-    before = sa.select(promotions.c.model_version).where(promotions.c.at <= time)
-    found: str | None = connection.scalar(before.order_by(promotions.c.seq.desc()).limit(1))
-    return found
-
-
 def in_service(connection: Connection) -> str:
-    """The version whose labels analysts see, and that scheduled runs score with. Raises ``NoChampionError`` without
-    one."""
-    newest = _newest(connection, serving=True)
+    """The version whose labels analysts see and that scheduled runs use. Raises ``NoChampionError`` without one."""
+    newest = _newest(connection, _SERVING)
     if newest is None:
         raise NoChampionError(NO_CHAMPION)
     version: str = newest["model_version"]
     return version
 
 
-def incoming(connection: Connection) -> dict[str, Any] | None:
-    """The promotion that waits for its re-scoring to be complete, if there is one."""
-    newest = _newest(connection, serving=False)
+def awaiting_service(connection: Connection) -> dict[str, Any] | None:
+    """The newest promotion, if it waits for its re-scoring to be complete; else ``None``."""
+    newest = _newest(connection)
     return newest if newest is not None and newest["serving_since"] is None else None
 
 
@@ -66,15 +56,15 @@ def promote(
     now: datetime,
     anchors: bool = False,
 ) -> dict[str, Any]:
-    """Appends a promotion of ``version``; returns the row. ``anchors``: later candidates are compared with it too.
+    """Appends a promotion of ``version``; returns the row. If ``anchors``, later candidates are also compared with it.
 
-    It serves at once where nothing served before, and after a rollback to a model that still has its labels; otherwise
+    The model serves at once if none served before, or on a rollback if it still has its labels. Otherwise it serves
     when its re-scoring is complete.
     Raises ``RegistryError`` when the champion is no longer ``compared_with``, when ``version`` is the champion already,
-    or when another promotion was appended meanwhile.
+    or when another promotion was appended at the same time.
     """
     model(connection, version)
-    newest = _newest(connection, serving=False)
+    newest = _newest(connection)
     present = None if newest is None else newest["model_version"]
     if present == version:
         raise RegistryError(f"{version} is the champion already")
@@ -84,8 +74,8 @@ def promote(
             "judge it again before promoting it"
         )
     previous = 0 if newest is None else newest["seq"]
-    kept = kind == "rollback" and watermarks.of(connection, version) is not None
-    serves = kept or _newest(connection, serving=True) is None
+    has_labels = kind == "rollback" and watermarks.of(connection, version) is not None
+    serves = has_labels or _newest(connection, _SERVING) is None
     row = {
         "seq": previous + 1,
         "previous_seq": previous,
@@ -108,31 +98,31 @@ def promote(
 
 
 def previous_champion(connection: Connection) -> str:
-    """The version that served before the champion: where a rollback goes. Raises ``RegistryError`` without one."""
-    newest = _newest(connection, serving=False)
-    if newest is None:
+    """The version that served before the champion, to which a rollback returns.
+
+    Promotions that were rolled back do not count. Raises ``RegistryError`` if there is none, and ``NoChampionError``
+    without a champion.
+    """
+    if not (line := _lineage(connection)):
         raise NoChampionError(NO_CHAMPION)
-    served = [
-        row["model_version"]
-        for row in _line(connection)
-        if row["serving_since"] is not None or row["model_version"] == newest["model_version"]
-    ]
+    champion = line[-1]["model_version"]
+    served = [row["model_version"] for row in line if row["serving_since"] or row["model_version"] == champion]
     if len(served) < 2:
-        raise RegistryError(f"nothing served before {newest['model_version']}: there is no model to roll back to")
+        raise RegistryError(f"nothing served before {champion}: there is no model to roll back to")
     version: str = served[-2]
     return version
 
 
 def anchor(connection: Connection) -> str | None:
-    """The last version promoted because it was significantly better, or by a person, and not rolled back since.
+    """The last version that was significantly better, or promoted by a person, and was not rolled back; else ``None``.
 
-    Candidates are compared with it as well as with the champion, which may be a hair worse than its predecessor every
-    week, and would slide without it.
+    Candidates are compared with it as well as with the champion. Without it, a loss each week that is too small to be
+    significant would add up.
     """
-    return next((row["model_version"] for row in reversed(_line(connection)) if row["anchors"]), None)
+    return next((row["model_version"] for row in reversed(_lineage(connection)) if row["anchors"]), None)
 
 
-def _line(connection: Connection) -> list[dict[str, Any]]:
+def _lineage(connection: Connection) -> list[dict[str, Any]]:
     """The promotions that led to the champion, oldest first, without those that were rolled back."""
     line: list[dict[str, Any]] = []
     for row in reversed(history(connection)):
@@ -145,14 +135,14 @@ def _line(connection: Connection) -> list[dict[str, Any]]:
 
 
 def was_promoted(connection: Connection, version: str, *, kind: str) -> bool:
-    """Whether a promotion of ``version`` of this kind is on record, whatever became of it since."""
-    such = sa.and_(promotions.c.model_version == version, promotions.c.kind == kind)
-    return connection.execute(sa.select(promotions.c.seq).where(such)).first() is not None
+    """Whether ``version`` was ever promoted with this ``kind``, even if it was rolled back."""
+    same = sa.and_(promotions.c.model_version == version, promotions.c.kind == kind)
+    return connection.scalar(sa.select(promotions.c.seq).where(same)) is not None
 
 
 def start_service(connection: Connection, seq: int, *, now: datetime) -> bool:
-    """Lets promotion ``seq`` serve, unless a later promotion was appended or it serves already; returns whether it
-    did."""
+    """Puts the model of promotion ``seq`` in service; returns ``True``. Does nothing and returns ``False`` if it is in
+    service already, or if a later promotion was appended."""
     later = sa.select(promotions.c.seq).where(promotions.c.seq > seq).exists()
     updated = connection.execute(
         sa.update(promotions)
@@ -164,4 +154,4 @@ def start_service(connection: Connection, seq: int, *, now: datetime) -> bool:
 
 def history(connection: Connection) -> list[dict[str, Any]]:
     """Every promotion, newest first."""
-    return [dict(row) for row in connection.execute(sa.select(promotions).order_by(promotions.c.seq.desc())).mappings()]
+    return fetch_all(connection, sa.select(promotions).order_by(promotions.c.seq.desc()))

@@ -1,4 +1,6 @@
-"""Which models keep their labels: those in use, the one to roll back to, and the last ones that served."""
+"""Removes labels of old models. Models in use, the rollback target and the last ones in service keep theirs."""
+
+from contextlib import suppress
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -12,40 +14,34 @@ from senti_tasks.warehouse.schema import (
     review_labels,
     scoring_errors,
     scoring_runs,
+    scoring_watermarks,
 )
-from senti_tasks.warehouse.scoring import publication_lock, watermarks
+from senti_tasks.warehouse.scoring import publication_lock
 
 
-def expendable(connection: Connection, *, keep: int) -> list[str]:
-    """Versions that have labels and need not: neither in use, nor where a rollback goes, nor of the last ``keep``."""
-    needed = {promotions.champion(connection), *_served(connection)[:keep]}
-    for wanted in (promotions.in_service, promotions.previous_champion):
-        try:
-            needed.add(wanted(connection))
-        except (NoChampionError, RegistryError):
-            continue  # there is none to keep
+def unneeded_versions(connection: Connection, *, keep: int) -> list[str]:
+    """The versions, in order, whose labels can be removed: they are not in use, a rollback does not return to them, and
+    they are not among the last ``keep`` that were in service."""
+    served = [row["model_version"] for row in promotions.history(connection) if row["serving_since"] is not None]
+    needed = {promotions.champion(connection), *list(dict.fromkeys(served))[:keep]}
+    for find in (promotions.in_service, promotions.previous_champion):
+        with suppress(NoChampionError, RegistryError):
+            needed.add(find(connection))
     with_labels = set(connection.execute(sa.select(label_rollups.c.model_version).distinct()).scalars())
     return sorted(with_labels - needed)
 
 
-def _served(connection: Connection) -> list[str]:
-    """Versions that ever served, each once, the last one first."""
-    served = [row["model_version"] for row in promotions.history(connection) if row["serving_since"] is not None]
-    return list(dict.fromkeys(served))
-
-
 def drop_labels(connection: Connection, version: str) -> None:
-    """Removes the labels of a model, its history and errors. A rollback to it then takes a re-scoring.
+    """Removes the labels, label history, errors and watermark of a model. A rollback to it then needs a re-scoring.
 
-    Its runs that were not published are abandoned: one that was published later would set a watermark with only a few
-    labels behind it. On PostgreSQL the labels are a partition, which goes at once. Raises ``LockedError`` when a reader
-    holds it too long.
+    Its unpublished runs are abandoned: if one were published later, the watermark would claim labels that were removed.
+    On PostgreSQL the labels are a partition, which is dropped. Raises ``LockedError`` when a reader holds its lock for
+    too long.
     """
     publication_lock.take(connection)
-    of_it = sa.and_(scoring_runs.c.model_version == version, scoring_runs.c.state != "published")
-    connection.execute(sa.update(scoring_runs).where(of_it).values(state="abandoned"))
-    for table in (review_label_history, scoring_errors, label_rollups):
+    unpublished = sa.and_(scoring_runs.c.model_version == version, scoring_runs.c.state != "published")
+    connection.execute(sa.update(scoring_runs).where(unpublished).values(state="abandoned"))
+    for table in (review_label_history, scoring_errors, label_rollups, scoring_watermarks):
         connection.execute(sa.delete(table).where(table.c.model_version == version))
-    watermarks.remove(connection, version)
-    partitions.drop(connection, review_labels, version)  # last: nobody can read any model's labels from here on
-    partitions.make(connection, review_labels, version)  # it may be promoted again
+    partitions.drop(connection, review_labels, version)  # last: its lock blocks readers of every model's labels
+    partitions.create(connection, review_labels, version)  # the model may be promoted again

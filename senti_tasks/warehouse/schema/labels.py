@@ -1,4 +1,4 @@
-"""Published labels, their history and sums, and reviews that were erased."""
+"""Published labels, their history and sums, scoring errors, and erased reviews."""
 
 import sqlalchemy as sa
 from sqlalchemy import Column, Index, Table
@@ -33,14 +33,14 @@ review_labels = Table(
     postgresql_partition_by="LIST (model_version)",
 )
 
-review_label_history = Table(  # labels of texts that were edited since
+review_label_history = Table(  # labels of texts that were edited afterwards
     "review_label_history",
     metadata,
     Column("model_version", sa.Text, primary_key=True),
     Column("review_id", ReviewId, primary_key=True),
     *_label_columns(),
     Column("publish_seq", Counter, primary_key=True),
-    Column("replaced_by", Counter, nullable=False),  # the publish_seq that replaced it
+    Column("replaced_by", Counter, nullable=False),  # the publish_seq of the label that replaced it
 )
 
 scoring_errors = Table(
@@ -55,7 +55,7 @@ scoring_errors = Table(
     Column("failed_at", UTCDateTime, nullable=False),
 )
 
-label_rollups = Table(  # sums over review_labels, kept with every publication, so that a month is thirty rows
+label_rollups = Table(  # sums over review_labels, updated with every publication: views read one row a day
     "label_rollups",
     metadata,
     Column("model_version", sa.Text, primary_key=True),

@@ -6,16 +6,30 @@ from sqlalchemy import CheckConstraint, Column, ForeignKey, Table
 from senti_tasks.warehouse.schema.metadata import Counter, metadata
 from senti_tasks.warehouse.types import ReviewId, UTCDateTime
 
+
+def _training_columns() -> list[Column[object]]:
+    return [
+        Column("base_model", sa.Text, nullable=False),
+        Column("base_revision", sa.Text),
+        Column("config", sa.JSON, nullable=False),
+        Column("code_version", sa.Text, nullable=False),
+        Column("normaliser_version", sa.SmallInteger, nullable=False),
+        Column("artifact", sa.Text, nullable=False),
+        Column("digest", sa.String(64), nullable=False),
+        Column("training", sa.JSON, nullable=False),  # counts, steps, loss history
+        Column("trained_at", UTCDateTime, nullable=False),
+    ]
+
+
 text_splits = Table(  # append-only: a text's split is decided once and never moves
     "text_splits",
     metadata,
     Column("content_hash", sa.String(64), primary_key=True),
     Column("split", sa.Text, nullable=False),  # set_aside: it resembles texts of several splits
     Column("first_seen", UTCDateTime, nullable=False),
-    Column(
-        "shingles", sa.LargeBinary, nullable=False
-    ),  # what near-duplicates are recognised by, also when the review is gone
-    Column("judgements", sa.Integer, nullable=False, server_default="0"),  # of models that its label has judged
+    # Near-duplicates are found by their shingles, also after the review was deleted.
+    Column("shingles", sa.LargeBinary, nullable=False),
+    Column("judgements", sa.Integer, nullable=False, server_default="0"),  # number of models judged with this text
     CheckConstraint("split IN ('train', 'validation', 'test', 'set_aside')", name="split"),
 )
 
@@ -37,55 +51,39 @@ models = Table(
     Column("version", sa.Text, primary_key=True),
     Column("idempotency_key", sa.Text, nullable=False, unique=True),
     Column("corpus", sa.Text, ForeignKey("corpora.corpus"), nullable=False),
-    Column("base_model", sa.Text, nullable=False),
-    Column("base_revision", sa.Text),
-    Column("config", sa.JSON, nullable=False),
-    Column("code_version", sa.Text, nullable=False),
-    Column("normaliser_version", sa.SmallInteger, nullable=False),
-    Column("artifact", sa.Text, nullable=False),
-    Column("digest", sa.String(64), nullable=False),
-    Column("training", sa.JSON, nullable=False),  # seconds, steps, loss history
+    *_training_columns(),
     Column("verdict", sa.Text, CheckConstraint("verdict IN ('promote', 'refuse')", name="verdict")),
-    Column("trained_at", UTCDateTime, nullable=False),
 )
 
-encoders = Table(  # pretrained on the unlabelled reviews: what a training can start from
+encoders = Table(  # pretrained on reviews without labels; a training can start from one
     "encoders",
     metadata,
     Column("version", sa.Text, primary_key=True),
     Column("idempotency_key", sa.Text, nullable=False, unique=True),
-    Column("base_model", sa.Text, nullable=False),
-    Column("base_revision", sa.Text),
-    Column("config", sa.JSON, nullable=False),
-    Column("code_version", sa.Text, nullable=False),
-    Column("normaliser_version", sa.SmallInteger, nullable=False),
-    Column("artifact", sa.Text, nullable=False),
-    Column("digest", sa.String(64), nullable=False),
-    Column("training", sa.JSON, nullable=False),  # texts, left out, steps, loss history
-    Column("trained_at", UTCDateTime, nullable=False),
+    *_training_columns(),
 )
 
-text_snapshots = Table(  # what an encoder is pretrained on; erased reviews are taken out of it
+text_snapshots = Table(  # the texts for a pretraining; erased reviews are removed from them
     "text_snapshots",
     metadata,
     Column("idempotency_key", sa.Text, primary_key=True),  # a retried task finds its snapshot
-    Column("texts", sa.Text, nullable=False),  # the first name of the artifact: encoders refer to it
+    Column("texts", sa.Text, nullable=False),  # the artifact's first name: encoders refer to it
     Column("due", UTCDateTime, nullable=False),
     Column("base_model", sa.Text, nullable=False),
-    Column("artifact", sa.Text, nullable=False),  # what is left of it
+    Column("artifact", sa.Text, nullable=False),  # the artifact now, after erasures
     Column("digest", sa.String(64), nullable=False),
     Column("counts", sa.JSON, nullable=False),
     Column("created_at", UTCDateTime, nullable=False),
 )
 
-annotation_suspects = Table(  # labels by people that are probably wrong, as the other reviews of the corpus suggest
+annotation_suspects = Table(  # labels by people that are probably wrong, judged by the other reviews of the corpus
     "annotation_suspects",
     metadata,
     Column("corpus", sa.Text, ForeignKey("corpora.corpus"), primary_key=True),
     Column("review_id", ReviewId, primary_key=True),
     Column("label", sa.SmallInteger, nullable=False),
     Column("suggested_label", sa.SmallInteger, nullable=False),
-    Column("label_probability", sa.Double, nullable=False),  # out of fold
+    Column("label_probability", sa.Double, nullable=False),  # both by models trained without this review
     Column("suggested_probability", sa.Double, nullable=False),
 )
 
@@ -97,7 +95,7 @@ model_labels = Table(
     Column("label_name", sa.Text, nullable=False),
 )
 
-model_variants = Table(  # what can serve: fp32, bf16, int8, each a folder of its own; and what was refused, and why
+model_variants = Table(  # fp32, bf16 and int8, each in a folder: those that can serve, and those refused
     "model_variants",
     metadata,
     Column("model_version", sa.Text, ForeignKey("models.version"), primary_key=True),
@@ -109,7 +107,7 @@ model_variants = Table(  # what can serve: fp32, bf16, int8, each a folder of it
     Column("library", sa.Text, nullable=False),
     Column("agreement", sa.Double),  # share of labels equal to fp32's
     Column("reviews_compared", Counter),
-    Column("reviews_per_second", sa.Double),  # in that comparison, on the machine that made it
+    Column("reviews_per_second", sa.Double),  # measured in that comparison, on the machine that built it
     Column("temperature", sa.Double, nullable=False),
     Column("serves", sa.Boolean, nullable=False),
     CheckConstraint("(verdict = 'proven') = (digest IS NOT NULL)", name="kept"),
@@ -120,7 +118,7 @@ model_metrics = Table(
     "model_metrics",
     metadata,
     Column("model_version", sa.Text, ForeignKey("models.version"), primary_key=True),  # the candidate being judged
-    Column("subject", sa.Text, primary_key=True),  # candidate, champion or baseline; or a variant of the candidate
+    Column("subject", sa.Text, primary_key=True),  # candidate, champion, baseline, or a variant of the candidate
     Column("split", sa.Text, primary_key=True),
     Column("metric", sa.Text, primary_key=True),
     Column("value", sa.Double, nullable=False),
@@ -133,17 +131,17 @@ gate_results = Table(
     Column("position", sa.SmallInteger, primary_key=True),
     Column("rule", sa.Text, nullable=False),
     Column("reference", sa.Text),
-    Column("reference_version", sa.Text, ForeignKey("models.version")),  # which model the champion was then
-    Column("slice", sa.Text),  # empty: all test rows
+    Column("reference_version", sa.Text, ForeignKey("models.version")),  # if the reference is a model
+    Column("slice", sa.Text),  # NULL: all test rows
     Column("rows", Counter),
     Column("figure", sa.Double),
-    Column("bound", sa.Double),  # one-sided confidence bound of the figure, where the rule looks at one
+    Column("bound", sa.Double),  # one-sided confidence bound of the figure, if the rule uses one
     Column("threshold", sa.Double),
     Column("passed", sa.Boolean, nullable=False),
     Column("reason", sa.Text, nullable=False),
 )
 
-promotions = Table(  # append-only, but for serving_since, which is set once
+promotions = Table(  # append-only, except serving_since, which is set once
     "promotions",
     metadata,
     Column("seq", sa.Integer, primary_key=True, autoincrement=False),
@@ -154,23 +152,23 @@ promotions = Table(  # append-only, but for serving_since, which is set once
     Column("actor", sa.Text, nullable=False),
     Column("reason", sa.Text, nullable=False),
     Column("at", UTCDateTime, nullable=False),
-    Column("serving_since", UTCDateTime),  # empty: waiting until every review has its label
-    Column("anchors", sa.Boolean, nullable=False),  # later candidates are compared with it too
+    Column("serving_since", UTCDateTime),  # NULL: waits until every review has its label
+    Column("anchors", sa.Boolean, nullable=False),  # later candidates are also compared with it
     CheckConstraint("seq = previous_seq + 1", name="chain"),
     CheckConstraint("kind IN ('gate', 'person', 'overruling', 'rollback')", name="kind"),
 )
 
-champion_checks = Table(  # the champion on labels that arrived since its corpus: rows that judged nothing before
+champion_checks = Table(  # the champion's accuracy on labels newer than its corpus, which judged no model before
     "champion_checks",
     metadata,
     Column("model_version", sa.Text, ForeignKey("models.version"), primary_key=True),
-    Column("corpus", sa.Text, ForeignKey("corpora.corpus"), primary_key=True),  # that holds these labels
+    Column("corpus", sa.Text, ForeignKey("corpora.corpus"), primary_key=True),  # the corpus that has these labels
     Column("rows", Counter, nullable=False),
     Column("accuracy", sa.Double),
     Column("macro_f1", sa.Double),
     Column("lower_bound", sa.Double),  # of the accuracy
     Column("upper_bound", sa.Double),
-    Column("accuracy_at_promotion", sa.Double),  # on its test split, when it was judged
+    Column("accuracy_at_promotion", sa.Double),  # on the test split
     Column("alarm", sa.Boolean, nullable=False),
     Column("reason", sa.Text, nullable=False),
     Column("checked_at", UTCDateTime, nullable=False),

@@ -1,4 +1,4 @@
-"""Scoring runs: plans, shards and staged labels."""
+"""Scoring runs: plans, shards, staged labels and the publication lock."""
 
 import sqlalchemy as sa
 from sqlalchemy import CheckConstraint, Column, ForeignKey, Table
@@ -10,7 +10,7 @@ scoring_runs = Table(
     "scoring_runs",
     metadata,
     Column("run_id", Counter, primary_key=True),
-    Column("idempotency_key", sa.Text, nullable=False, unique=True),  # makes opening a run idempotent
+    Column("idempotency_key", sa.Text, nullable=False, unique=True),  # a retried task finds its run
     Column("scope", sa.Text, nullable=False),
     Column("model_version", sa.Text, ForeignKey("models.version"), nullable=False),
     Column("variant", sa.Text, nullable=False),
@@ -24,11 +24,11 @@ scoring_runs = Table(
     Column("failed", Counter),
     Column("superseded", Counter),
     Column("truncated", Counter),
-    Column("after_id", ReviewId),  # of a run over a range of keys: those above this one
-    Column("through_id", ReviewId),  # ... up to this one
-    Column("late", Counter),  # of a reconciliation: planned reviews that no nightly run could have seen
+    Column("after_id", ReviewId),  # a run over a range of keys has those above after_id
+    Column("through_id", ReviewId),  # up to and including through_id
+    Column("late", Counter),  # of scope reconcile: planned reviews that runs of scope new had missed
     Column("seconds", sa.Double),  # from opening to publication
-    Column("overruled", sa.Text),  # the checks that a person overruled, what they found, and why and by whom
+    Column("overruled", sa.Text),  # the checks that a person overruled, and what they found
     Column("overruled_by", sa.Text),
     Column("overruled_reason", sa.Text),
     CheckConstraint("scope IN ('new', 'all', 'rescore', 'reconcile')", name="scope"),
@@ -36,14 +36,14 @@ scoring_runs = Table(
     CheckConstraint("(state = 'published') = (publish_seq IS NOT NULL)", name="published"),
 )
 
-scoring_watermarks = Table(  # everything changed up to here was planned and published for the model
+scoring_watermarks = Table(  # every review that changed up to the watermark was planned and published
     "scoring_watermarks",
     metadata,
     Column("model_version", sa.Text, ForeignKey("models.version"), primary_key=True),
     Column("watermark", UTCDateTime, nullable=False),
 )
 
-run_summaries = Table(  # the label counts of a published run: later audits compare with them
+run_summaries = Table(  # label counts of a published run: audits of later runs compare with them
     "run_summaries",
     metadata,
     Column("run_id", Counter, ForeignKey("scoring_runs.run_id"), primary_key=True),
@@ -53,7 +53,7 @@ run_summaries = Table(  # the label counts of a published run: later audits comp
     Column("confidence_squares", sa.Double, nullable=False),
 )
 
-run_items = Table(  # the plan: which version of which review, in which shard (contiguous in review_id)
+run_items = Table(  # the plan: which version of which review is in which shard, a contiguous range of keys
     "run_items",
     metadata,
     Column("run_id", Counter, primary_key=True),
@@ -69,13 +69,13 @@ run_shards = Table(
     Column("run_id", Counter, ForeignKey("scoring_runs.run_id"), primary_key=True),
     Column("shard", sa.SmallInteger, primary_key=True),
     Column("planned", Counter, nullable=False),
-    Column("attempt", sa.Integer, nullable=False, server_default="0"),  # the fencing token: claiming raises it
-    Column("accepted_attempt", sa.Integer),  # set once, when every chunk is staged
-    Column("cursor", ReviewId),  # the last review_id answered: where the next attempt goes on
+    Column("attempt", sa.Integer, nullable=False, server_default="0"),  # the fencing token: each claim raises it
+    Column("accepted_attempt", sa.Integer),  # set once, when all chunks are staged
+    Column("cursor", ReviewId),  # the last review_id staged: the next attempt continues after it
     CheckConstraint("accepted_attempt <= attempt", name="accepted"),
 )
 
-staged_labels = Table(  # append-only and without an index, so that it takes rows as fast as the database can
+staged_labels = Table(  # append-only, and without an index, so that inserts are fast
     "staged_labels",
     metadata,
     Column("run_id", Counter, nullable=False),
@@ -89,7 +89,17 @@ staged_labels = Table(  # append-only and without an index, so that it takes row
     Column("truncated", sa.Boolean, nullable=False),
     Column("local_day", sa.Date, nullable=False),
     Column("scored_at", UTCDateTime, nullable=False),
-    Column("reason", sa.Text),  # why it could not be scored
+    Column("reason", sa.Text),  # why the review could not be scored
     CheckConstraint("(label IS NULL) = (reason IS NOT NULL)", name="answer"),
     postgresql_partition_by="LIST (run_id)",
+)
+
+publication_lock = Table(  # one row; its row lock makes publications run one after the other
+    "publication_lock",
+    metadata,
+    Column("id", sa.SmallInteger, CheckConstraint("id = 1", name="one_row"), primary_key=True),
+    Column("publish_seq", Counter, nullable=False),
+    Column("frozen_at", UTCDateTime),  # NULL: publishing is not frozen
+    Column("frozen_by", sa.Text),
+    Column("frozen_reason", sa.Text),
 )

@@ -1,7 +1,7 @@
-"""The source side: reviews and what people said of them.
+"""The source tables: reviews, the labels that people gave them, and the files they were imported from.
 
-The pipeline only reads ``reviews`` and ``review_annotations``. Nothing refers to them by a foreign key, since
-``reviews`` may be a view over the team's own table.
+The pipeline only reads ``reviews`` and ``review_annotations``. No foreign key refers to them, since ``reviews`` may be
+a view over the team's own table.
 """
 
 import sqlalchemy as sa
@@ -27,7 +27,7 @@ review_annotations = Table(
     Column("annotator", sa.Text, primary_key=True),
     Column("annotated_at", UTCDateTime, primary_key=True),
     Column("label", sa.SmallInteger, nullable=False),
-    Column("text_hash", TextHash, nullable=False),  # of the text that was judged
+    Column("text_hash", TextHash, nullable=False),  # of the text that was labelled
 )
 
 import_sources = Table(
@@ -35,5 +35,5 @@ import_sources = Table(
     metadata,
     Column("source_id", Counter, primary_key=True),
     Column("name", sa.Text, nullable=False, unique=True),
-    Column("revision", sa.Text),  # of a data set on the hub: the commit its rows were read at
+    Column("revision", sa.Text),  # the commit that was read, if it is a data set on the hub
 )

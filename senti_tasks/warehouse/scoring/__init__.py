@@ -1,1 +1,1 @@
-"""Scoring runs: what is pending, the plan, shards and their staged labels, and the publication."""
+"""Scoring runs: pending reviews, plans, shards, staged labels, and the publication of labels."""

@@ -1,4 +1,4 @@
-"""Audits a run's staged labels and publishes them in one transaction: analysts see all of a run, or none of it."""
+"""Audits a run's staged labels and publishes them in one transaction, so that analysts see all of a run or nothing."""
 
 from datetime import datetime
 from pathlib import Path
@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from senti_tasks.errors import AuditError, RunStateError
 from senti_tasks.warehouse import partitions
-from senti_tasks.warehouse.database import insert
+from senti_tasks.warehouse.database import fetch_all, insert, upsert
 from senti_tasks.warehouse.migrations import SQL
 from senti_tasks.warehouse.schema import (
     erased_reviews,
@@ -27,17 +27,20 @@ from senti_tasks.warehouse.scoring import publication_lock, rollups, watermarks
 from senti_tasks.warehouse.scoring.runs import run
 
 OFFENDERS_SHOWN = 5
+LABEL_COLUMNS = [column.name for column in review_labels.c if column.name != "publish_seq"]
 
 
 def audit(
     connection: Connection, run_id: int, *, anyway: str | None = None, actor: str | None = None
 ) -> dict[str, Any]:
-    """Runs every check of ``sql/checks`` on the run's staged labels, and marks the run as audited when all pass.
+    """Runs every check of ``sql/checks`` on the run's staged labels, and marks the run as audited if all pass.
 
-    Those in ``sql/checks/usual`` compare the run with the 28 before it. A person may overrule them: ``anyway`` says
-    why, ``actor`` who, and both are recorded with what the checks found, once and for good: a run that waited for a
-    freeze to end is not held up by them again. The others hold what publishing rests on.
-    Raises ``AuditError`` naming each failed check and its first offending rows. A published run is not audited again.
+    The checks in ``sql/checks/usual`` compare the run with the 28 before it. A person may overrule them: ``anyway`` is
+    the reason, ``actor`` the person. Both are recorded with what the checks found, and from then on these checks are
+    skipped for this run, e.g. when it waits for the end of a freeze. The other checks are conditions for publishing
+    and cannot be overruled.
+    Returns run_id and the names of the checks. Raises ``RunStateError`` for a run that is not planned or was abandoned,
+    and ``AuditError`` with each failed check and its first offending rows. A published run is not audited again.
     """
     found = run(connection, run_id)
     state = found["state"]
@@ -59,16 +62,16 @@ def audit(
                 "The staged rows are kept in staged_labels; each check is a query in sql/checks that returns "
                 f"offenders; {remedy}"
             )
-        waiting = sa.and_(scoring_runs.c.run_id == run_id, scoring_runs.c.state.in_(["planned", "audited"]))
-        overruled = {"overruled": " | ".join(unusual), "overruled_by": actor, "overruled_reason": anyway}
-        connection.execute(
-            sa.update(scoring_runs).where(waiting).values(state="audited", **overruled if unusual else {})
-        )
+        unpublished = sa.and_(scoring_runs.c.run_id == run_id, scoring_runs.c.state.in_(["planned", "audited"]))
+        values: dict[str, str | None] = {"state": "audited"}
+        if unusual:
+            values |= {"overruled": " | ".join(unusual), "overruled_by": actor, "overruled_reason": anyway}
+        connection.execute(sa.update(scoring_runs).where(unpublished).values(values))
     return {"run_id": run_id, "checks": [path.stem for path in (*strict, *usual)]}
 
 
 def _failures(connection: Connection, run_id: int, checks: list[Path]) -> list[str]:
-    """Each check that found offenders, with the first of them."""
+    """The name of each check that returned rows, with the first ``OFFENDERS_SHOWN`` of them."""
     failures = []
     for path in checks:
         offenders = connection.execute(sa.text(path.read_text("utf-8")), {"run_id": run_id})
@@ -82,20 +85,20 @@ def _failures(connection: Connection, run_id: int, checks: list[Path]) -> list[s
 def publish(connection: Connection, run_id: int, *, now: datetime) -> dict[str, Any]:
     """Merges the run's accepted labels into ``review_labels`` and records the run as published; returns its row.
 
-    A label of a newer text is never replaced by one of an older text. What is replaced because the text was edited
-    moves to ``review_label_history``. Publishing twice changes nothing. Raises ``RunStateError`` unless the run was
-    audited.
+    A label of an older text never replaces one of a newer text. A label that is replaced because the text was edited
+    moves to ``review_label_history``. Publishing twice changes nothing. Raises ``RunStateError`` if the run is not
+    audited, and ``FrozenError`` if publishing is frozen.
     """
-    held = publication_lock.take(connection)
+    lock = publication_lock.take(connection)
     found = run(connection, run_id)
     if found["state"] == "published":
         return found
     if found["state"] != "audited":
         raise RunStateError(f"run {run_id} is {found['state']}, and only an audited run can be published")
-    publication_lock.require_unfrozen(held, run_id)
-    seq = held["publish_seq"] + 1
+    publication_lock.require_unfrozen(lock, run_id)
+    seq = lock["publish_seq"] + 1
     again = found["scope"] == "all"
-    publishing = _gather(connection, _judged(_accepted(found), again=again))
+    publishing = _create_publishing(connection, _decide(_accepted(found), again=again))
     _keep_history(connection, publishing, seq)
     rollups.add(connection, publishing)
     _merge(connection, publishing, seq)
@@ -112,51 +115,45 @@ def publish(connection: Connection, run_id: int, *, now: datetime) -> dict[str, 
     }
     connection.execute(sa.update(scoring_runs).where(scoring_runs.c.run_id == run_id).values(published))
     publication_lock.advance(connection, seq)
-    if found["scope"] != "rescore":  # which answers a range of keys: the watermark moves when all ranges are covered
+    if found["scope"] != "rescore":  # a rescore is one range of keys: the watermark moves after all of them
         watermarks.advance(connection, found["model_version"], min(found["due"], found["opened_at"]))
     return run(connection, run_id)
 
 
 def _accepted(found: dict[str, Any]) -> sa.Subquery:
-    """The run's answers from accepted shards, each with the version of the text that was planned and read. Reviews that
-    were erased meanwhile are left out."""
-    staged, item, shard = staged_labels, run_items, run_shards
+    """The run's staged rows in accepted shards, each with the planned version of its text (``review_updated_at``).
+
+    Reviews that were erased after planning are left out.
+    """
+    staged, item, shard, erased = staged_labels.c, run_items.c, run_shards.c, erased_reviews.c
+    same_shard = sa.and_(shard.run_id == staged.run_id, shard.shard == staged.shard)
+    same_item = sa.and_(item.run_id == staged.run_id, item.shard == staged.shard, item.review_id == staged.review_id)
     return (
         sa.select(
             sa.literal(found["model_version"], sa.Text).label("model_version"),
             sa.literal(found["variant"], sa.Text).label("variant"),
-            item.c.review_updated_at,
-            *(column for column in staged.c if column.name not in ("shard", "attempt")),
+            item.review_updated_at,
+            *(column for column in staged if column.name not in ("shard", "attempt")),
         )
-        .join(
-            item,
-            sa.and_(
-                item.c.run_id == staged.c.run_id,
-                item.c.shard == staged.c.shard,
-                item.c.review_id == staged.c.review_id,
-            ),
-        )
-        .join(shard, sa.and_(shard.c.run_id == staged.c.run_id, shard.c.shard == staged.c.shard))
-        .outerjoin(erased_reviews, erased_reviews.c.review_id == staged.c.review_id)
-        .where(
-            staged.c.run_id == found["run_id"],
-            shard.c.accepted_attempt.is_not(None),
-            erased_reviews.c.review_id.is_(None),
-        )
+        .join_from(staged_labels, run_items, same_item)
+        .join(run_shards, same_shard)
+        .outerjoin(erased_reviews, erased.review_id == staged.review_id)
+        .where(staged.run_id == found["run_id"], shard.accepted_attempt.is_not(None), erased.review_id.is_(None))
         .subquery("answers")
     )
 
 
-def _judged(answers: sa.Subquery, *, again: bool) -> sa.Select[Any]:
-    """``answers``, and which of them are labels to publish: of reviews without a label, or with an older one.
+def _decide(answers: sa.Subquery, *, again: bool) -> sa.Select[Any]:
+    """Adds two columns to ``answers``: ``publishes`` (the label is to be published) and ``replaces`` (an older label).
 
+    A label is published if the review has no label or an older one.
     A label is older if its version is earlier than the answer's, or if it is not the version now in ``reviews``. The
     second case covers a restored backup, where versions go backwards. ``again`` also replaces a label of the same
     version. The publication lock is held, so the decision still holds when the labels are written.
     """
     old, answer = review_labels, answers.c
     other = answer.review_updated_at != old.c.review_updated_at
-    # Not joined: it is looked up for the few reviews that have a label of another version.
+    # A subquery instead of a join: it is computed only for the few reviews that have a label of another version.
     present = sa.select(reviews.c.updated_at).where(reviews.c.review_id == answer.review_id).scalar_subquery()
     newer = sa.or_(
         old.c.review_id.is_(None),
@@ -168,25 +165,22 @@ def _judged(answers: sa.Subquery, *, again: bool) -> sa.Select[Any]:
         sa.and_(other, answer.review_updated_at == present),
     )
     same_review = sa.and_(old.c.model_version == answer.model_version, old.c.review_id == answer.review_id)
-    stands = sa.and_(answer.label.is_not(None), sa.func.coalesce(newer, sa.false()))
+    publishes = sa.and_(answer.label.is_not(None), sa.func.coalesce(newer, sa.false()))
     return sa.select(
         *(answer[name] for name in LABEL_COLUMNS),
         answer.reason,
-        stands.label("stands"),
-        sa.and_(stands, old.c.review_id.is_not(None)).label("replaces"),
+        publishes.label("publishes"),
+        sa.and_(publishes, old.c.review_id.is_not(None)).label("replaces"),
     ).select_from(answers.outerjoin(old, same_review))
 
 
-LABEL_COLUMNS = [column.name for column in review_labels.c if column.name != "publish_seq"]
-
-
-def _gather(connection: Connection, judged: sa.Select[Any]) -> sa.Table:
-    """The answers in a temporary table: judged once, read by each statement of the publication."""
-    gathered = judged.into("publishing", temporary=True)
-    connection.execute(gathered)
+def _create_publishing(connection: Connection, decided: sa.Select[Any]) -> sa.Table:
+    """Stores ``decided`` in the temporary table ``publishing``, since several statements of a publication read it."""
+    creation = decided.into("publishing", temporary=True)
+    connection.execute(creation)
     if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("ANALYZE publishing (review_id, label, stands, replaces)")
-    return gathered.table
+        connection.exec_driver_sql("ANALYZE publishing (review_id, label, publishes, replaces)")
+    return creation.table
 
 
 def _keep_history(connection: Connection, publishing: sa.Table, seq: int) -> None:
@@ -196,50 +190,44 @@ def _keep_history(connection: Connection, publishing: sa.Table, seq: int) -> Non
         .join(publishing, sa.and_(new.model_version == old.c.model_version, new.review_id == old.c.review_id))
         .where(new.replaces, new.text_hash != old.c.text_hash)
     )
-    names = [*old.c.keys(), "replaced_by"]
-    connection.execute(sa.insert(review_label_history).from_select(names, replaced))
+    connection.execute(sa.insert(review_label_history).from_select([*old.c.keys(), "replaced_by"], replaced))
 
 
 def _merge(connection: Connection, publishing: sa.Table, seq: int) -> None:
-    keys = ["model_version", "review_id"]
     new = publishing.c
-    # In order of the key: rows that are neighbours in the index are written together.
+    # In order of the key, rows that are neighbours in the index are written together.
     labels = sa.select(*(new[name] for name in LABEL_COLUMNS), sa.literal(seq, sa.BigInteger)).order_by(new.review_id)
-    statement = insert(connection, review_labels)
-    changed = {column.name: statement.excluded[column.name] for column in review_labels.c if column.name not in keys}
-    replacing = statement.on_conflict_do_update(index_elements=keys, set_=changed)
-    # Most labels of a run are new. They are inserted apart: looking for rows to replace takes a fifth of the time.
-    for way, rows in ((statement, new.stands & ~new.replaces), (replacing, new.replaces)):
-        connection.execute(way.from_select([*LABEL_COLUMNS, "publish_seq"], labels.where(rows)))
+    names = [*LABEL_COLUMNS, "publish_seq"]
+    # Most labels of a run are new. A plain INSERT for these saves the search for conflicts: a fifth of the time.
+    connection.execute(sa.insert(review_labels).from_select(names, labels.where(new.publishes & ~new.replaces)))
+    connection.execute(upsert(connection, review_labels).from_select(names, labels.where(new.replaces)))
 
 
 def _record_errors(connection: Connection, publishing: sa.Table, now: datetime, *, again: bool) -> None:
+    new, old = publishing.c, scoring_errors.c
     names = ["model_version", "review_id", "review_updated_at", "text_hash", "reason", "run_id"]
-    failed = sa.select(*(publishing.c[name] for name in names), sa.literal(now, scoring_errors.c.failed_at.type)).where(
-        publishing.c.reason.is_not(None)
+    failed = sa.select(*(new[name] for name in names), sa.literal(now, old.failed_at.type))
+    errors = insert(connection, scoring_errors).from_select(
+        [*names, "failed_at"], failed.where(new.reason.is_not(None))
     )
-    connection.execute(
-        insert(connection, scoring_errors).from_select([*names, "failed_at"], failed).on_conflict_do_nothing()
-    )
-    new, old = publishing.c, scoring_errors.c  # a full run may label what could not be labelled before
-    now_labelled = sa.select(new.review_id).where(
-        new.stands,
-        new.model_version == old.model_version,
-        new.review_id == old.review_id,
-        new.review_updated_at == old.review_updated_at,
-    )
-    if again:
-        connection.execute(sa.delete(scoring_errors).where(now_labelled.exists()))
+    connection.execute(errors.on_conflict_do_nothing())
+    if again:  # a run of the scope ``all`` may label reviews that had an error before
+        same_text = sa.and_(*(new[name] == old[name] for name in ("model_version", "review_id", "review_updated_at")))
+        connection.execute(sa.delete(scoring_errors).where(sa.exists().where(new.publishes, same_text)))
 
 
 def _summarise(connection: Connection, run_id: int, publishing: sa.Table) -> dict[str, int]:
-    """Records the counts of the run per label: audits of later runs compare with them. Returns how
-    many reviews it labelled, could not score, and read the beginning and the end of."""
-    said, count, total = publishing.c, sa.func.count(), sa.func.sum
-    truncated = total(sa.case((said.truncated, 1), else_=0)).label("truncated")
-    sums = {"confidence_sum": total(said.confidence), "confidence_squares": total(said.confidence * said.confidence)}
-    labels = sa.select(said.label, count.label("labels"), *(of.label(name) for name, of in sums.items()), truncated)
-    rows = [dict(row) for row in connection.execute(labels.group_by(said.label)).mappings()]
+    """Records the counts of the run by label; audits of later runs compare with them. Returns how many reviews the run
+    labelled, how many failed, and of how many the text was truncated."""
+    answer, total = publishing.c, sa.func.sum
+    by_label = sa.select(
+        answer.label,
+        sa.func.count().label("labels"),
+        total(answer.confidence).label("confidence_sum"),
+        total(answer.confidence * answer.confidence).label("confidence_squares"),
+        total(sa.case((answer.truncated, 1), else_=0)).label("truncated"),
+    ).group_by(answer.label)
+    rows = fetch_all(connection, by_label)
     counts = {
         "labelled": sum(row["labels"] for row in rows if row["label"] is not None),
         "failed": sum(row["labels"] for row in rows if row["label"] is None),
@@ -251,9 +239,9 @@ def _summarise(connection: Connection, run_id: int, publishing: sa.Table) -> dic
 
 
 def sweep(connection: Connection) -> None:
-    """Drops plans and staged rows of runs that are over: what was published stands in ``review_labels``."""
-    over = sa.select(scoring_runs.c.run_id).where(scoring_runs.c.state.in_(["published", "abandoned"]))
+    """Deletes the plans and staged rows of runs that were published or abandoned: no later step reads them."""
+    finished = sa.select(scoring_runs.c.run_id).where(scoring_runs.c.state.in_(["published", "abandoned"]))
     for table in (staged_labels, run_items):
-        left = sorted(int(key) for key in partitions.keys(connection, table))
-        for run_id in connection.execute(over.where(scoring_runs.c.run_id.in_(left))).scalars().all():
+        stored = sorted(int(key) for key in partitions.keys(connection, table))
+        for run_id in connection.execute(finished.where(scoring_runs.c.run_id.in_(stored))).scalars().all():
             partitions.drop(connection, table, run_id)

@@ -1,4 +1,4 @@
-"""Scoring runs: opened once per idempotency key, planned once, then published or given up."""
+"""Scoring runs: each is opened once per idempotency key, planned once, then published or abandoned."""
 
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -9,9 +9,11 @@ from sqlalchemy import Connection
 
 from senti_tasks.errors import RunStateError
 from senti_tasks.warehouse import partitions
-from senti_tasks.warehouse.database import insert
+from senti_tasks.warehouse.database import count_rows, fetch_all, fetch_one, insert, insert_missing
 from senti_tasks.warehouse.schema import reviews, run_items, run_shards, scoring_runs, staged_labels
 from senti_tasks.warehouse.scoring import pending, publication_lock
+
+_UNFINISHED = scoring_runs.c.state.not_in(["published", "abandoned"])
 
 
 def open_run(
@@ -24,28 +26,16 @@ def open_run(
     due: datetime,
     now: datetime,
 ) -> dict[str, Any]:
-    """The run with this ``idempotency_key``, whatever its state; a new one for ``model_version`` if there is none."""
-    values = {
-        "idempotency_key": idempotency_key,
-        "scope": scope,
-        "model_version": model_version,
-        "variant": variant,
-        "due": due,
-        "state": "open",
-        "opened_at": now,
-    }
-    connection.execute(
-        insert(connection, scoring_runs).values(values).on_conflict_do_nothing(index_elements=["idempotency_key"])
-    )
-    return dict(
-        connection.execute(sa.select(scoring_runs).where(scoring_runs.c.idempotency_key == idempotency_key))
-        .mappings()
-        .one()
-    )
+    """The run with this ``idempotency_key`` in any state; if there is none, opens one with the other arguments."""
+    values = {"scope": scope, "model_version": model_version, "variant": variant, "due": due}
+    key = {"idempotency_key": idempotency_key}
+    insert_missing(connection, scoring_runs, {**key, **values, "state": "open", "opened_at": now})
+    (opened,) = fetch_all(connection, sa.select(scoring_runs).filter_by(**key))
+    return opened
 
 
 def run_by_key(connection: Connection, idempotency_key: str) -> int | None:
-    """The run with this ``idempotency_key``; ``None`` if there is none."""
+    """The run_id of the run with this ``idempotency_key``; ``None`` if there is none."""
     found: int | None = connection.scalar(
         sa.select(scoring_runs.c.run_id).where(scoring_runs.c.idempotency_key == idempotency_key)
     )
@@ -53,74 +43,60 @@ def run_by_key(connection: Connection, idempotency_key: str) -> int | None:
 
 
 def run(connection: Connection, run_id: int) -> dict[str, Any]:
-    """Raises ``RunStateError`` when there is no such run."""
-    row = connection.execute(sa.select(scoring_runs).where(scoring_runs.c.run_id == run_id)).mappings().one_or_none()
-    if row is None:
+    """The run ``run_id``. Raises ``RunStateError`` when there is no such run."""
+    found = fetch_one(connection, sa.select(scoring_runs).where(scoring_runs.c.run_id == run_id))
+    if found is None:
         raise RunStateError(f"there is no scoring run {run_id}: `senti status` lists the newest")
-    return dict(row)
+    return found
 
 
 def unfinished_run(connection: Connection, *, scope: str, key_prefix: str) -> dict[str, Any] | None:
-    """The oldest run of ``scope`` whose idempotency key begins with ``key_prefix`` and that was not published."""
-    oldest = (
-        sa.select(scoring_runs)
-        .where(
-            scoring_runs.c.scope == scope,
-            scoring_runs.c.idempotency_key.startswith(key_prefix, autoescape=True),
-            scoring_runs.c.state.not_in(["published", "abandoned"]),
-        )
-        .order_by(scoring_runs.c.run_id)
-        .limit(1)
-    )
-    row = connection.execute(oldest).mappings().one_or_none()
-    return None if row is None else dict(row)
+    """The oldest run of ``scope`` that was neither published nor abandoned, and whose idempotency key begins with
+    ``key_prefix``; ``None`` if there is none."""
+    of_task = scoring_runs.c.idempotency_key.startswith(key_prefix, autoescape=True)
+    found = sa.select(scoring_runs).where(scoring_runs.c.scope == scope, of_task, _UNFINISHED)
+    return fetch_one(connection, found.order_by(scoring_runs.c.run_id).limit(1))
 
 
-def waiting(connection: Connection) -> list[int]:
-    """The runs that are audited and not published."""
+def audited_runs(connection: Connection) -> list[int]:
+    """The run_ids, in order, of the runs that are audited and not published."""
     audited = sa.select(scoring_runs.c.run_id).where(scoring_runs.c.state == "audited")
     return list(connection.execute(audited.order_by(scoring_runs.c.run_id)).scalars())
 
 
 def abandon(connection: Connection, run_id: int) -> None:
-    """Gives up a run that was not published: it will not be, and what it staged is swept."""
-    publication_lock.take(
-        connection
-    )  # a publication of it that is under way ends first, and with its staged rows in place
+    """Marks a run as abandoned, unless it was published: it can no longer be, and a sweep deletes its staged rows."""
+    publication_lock.take(connection)  # if the run is being published, wait: it needs its staged rows
     unpublished = sa.and_(scoring_runs.c.run_id == run_id, scoring_runs.c.state != "published")
     connection.execute(sa.update(scoring_runs).where(unpublished).values(state="abandoned"))
 
 
 def abandon_overtaken(connection: Connection, *, before: datetime) -> list[int]:
-    """Gives up unpublished runs opened before ``before`` that a later one replaced: it planned their reviews, and was
-    published. Returns their run_ids. (Nobody resumes the run of an old DAG run; its staged rows would stay.)"""
+    """Abandons unpublished runs opened before ``before`` if a later run with the same reviews was published.
+
+    Returns their run_ids, in order. Such a run belongs to an old DAG run that nobody resumes; otherwise its staged rows
+    would stay for ever.
+    """
     later = scoring_runs.alias("later")
-    whole = ("new", "reconcile", "all")
     overtaken = sa.exists().where(
         later.c.model_version == scoring_runs.c.model_version,
-        later.c.scope.in_(whole),
+        later.c.scope.in_(("new", "reconcile", "all")),
         later.c.state == "published",
         later.c.opened_at > scoring_runs.c.opened_at,
     )
-    left = sa.select(scoring_runs.c.run_id).where(
-        scoring_runs.c.scope.in_(("new", "reconcile")),
-        scoring_runs.c.state.not_in(["published", "abandoned"]),
-        scoring_runs.c.opened_at < before,
-        overtaken,
-    )
-    found = list(connection.execute(left.order_by(scoring_runs.c.run_id)).scalars())
-    for run_id in found:
-        abandon(connection, run_id)
-    return found
+    old = sa.and_(scoring_runs.c.scope.in_(("new", "reconcile")), scoring_runs.c.opened_at < before)
+    publication_lock.take(connection)
+    abandoned = sa.update(scoring_runs).where(old, _UNFINISHED, overtaken).values(state="abandoned")
+    return sorted(connection.execute(abandoned.returning(scoring_runs.c.run_id)).scalars())
 
 
-def _scope(connection: Connection, found: dict[str, Any], overlap: timedelta) -> sa.Select[Any]:
+def _reviews_to_plan(connection: Connection, found: dict[str, Any], overlap: timedelta) -> sa.Select[Any]:
     model = found["model_version"]
     if found["scope"] == "all":
-        return pending.every_review()
+        return pending.scorable_reviews()
     if found["scope"] == "new":
-        return pending.reviews_of(model, since=pending.since(connection, model, overlap))
-    scope = pending.reviews_of(model)
+        return pending.pending_reviews(model, since=pending.scan_start(connection, model, overlap))
+    scope = pending.pending_reviews(model)
     if found["after_id"] is not None:
         scope = scope.where(reviews.c.review_id > found["after_id"])
     if found["through_id"] is not None:
@@ -139,41 +115,34 @@ def open_ranges(
     rows: int,
     most: int,
 ) -> list[int]:
-    """Runs of the scope ``rescore`` that split what ``model_version`` has not answered into ranges of review_id.
+    """Opens runs of the scope ``rescore``, which split the pending reviews of a model into ranges of review_id.
 
-    About ``rows`` reviews each, and ``most`` runs at most; at least one. Each is planned, scored and published by
-    itself, so that what is done stays done. Returns their run_ids, in order of their keys.
+    Each range has about ``rows`` reviews; there are at least one run and at most ``most``. Each run is planned, scored
+    and published separately, so that a failure loses one range only. Returns their run_ids, in order of their keys.
     """
-    waiting = pending.reviews_of(model_version).subquery()
-    position = sa.func.row_number().over(order_by=waiting.c.review_id).label("position")
-    numbered = sa.select(waiting.c.review_id, position, sa.func.count().over().label("total")).subquery()
+    reviews_left = pending.pending_reviews(model_version).subquery()
+    position = sa.func.row_number().over(order_by=reviews_left.c.review_id).label("position")
+    numbered = sa.select(reviews_left.c.review_id, position, sa.func.count().over().label("total")).subquery()
     size = sa.case((numbered.c.total > rows * most, numbered.c.total // most + 1), else_=rows)
     ends = sa.select(numbered.c.review_id).where(
         numbered.c.position % size == 0, numbered.c.position < numbered.c.total
     )
     bounds = [None, *connection.execute(ends.order_by(numbered.c.review_id)).scalars(), None]
-    values = {"scope": "rescore", "model_version": model_version, "variant": variant, "due": due, "opened_at": now}
+    values = {"scope": "rescore", "model_version": model_version, "variant": variant, "due": due}
+    values |= {"state": "open", "opened_at": now}
     ranges = [
-        {
-            **values,
-            "idempotency_key": f"{idempotency_key}#{number}",
-            "state": "open",
-            "after_id": after,
-            "through_id": through,
-        }
+        {**values, "idempotency_key": f"{idempotency_key}#{number}", "after_id": after, "through_id": through}
         for number, (after, through) in enumerate(pairwise(bounds))
     ]
-    first = (
-        insert(connection, scoring_runs).values(ranges[0]).on_conflict_do_nothing(index_elements=["idempotency_key"])
-    )
+    first = insert(connection, scoring_runs).values(ranges[0]).on_conflict_do_nothing()
     opened = connection.scalar(first.returning(scoring_runs.c.run_id))
-    if opened is not None and ranges[1:]:  # else another attempt has opened its own meanwhile
+    if opened is not None and ranges[1:]:  # None: another attempt has opened its ranges at the same time
         connection.execute(sa.insert(scoring_runs), ranges[1:])
     return ranges_by_key(connection, idempotency_key)
 
 
 def ranges_by_key(connection: Connection, idempotency_key: str) -> list[int]:
-    """The runs over ranges of review_id that were opened under ``idempotency_key``; empty if there are none."""
+    """The run_ids, in order, of the ranges that were opened under ``idempotency_key``; empty if there are none."""
     mine = scoring_runs.c.idempotency_key.startswith(f"{idempotency_key}#", autoescape=True)
     found = sa.select(scoring_runs.c.run_id).where(mine).order_by(scoring_runs.c.run_id)
     return list(connection.execute(found).scalars())
@@ -188,40 +157,40 @@ def plan(
     max_shards: int = 500,
     overlap: timedelta = pending.DAY,
 ) -> list[int]:
-    """Records which versions of which reviews the run answers, in ranges of review_id of like size: ``shards`` of them,
-    or as many as keep to ``shard_rows`` and ``max_shards``.
+    """Records which versions of which reviews the run scores, in shards: ranges of review_id of nearly equal size.
 
-    A run of the scope ``new`` looks at what changed since ``overlap`` before the model's watermark; ``reconcile`` looks
-    at everything, and counts as late what a run of the scope ``new`` would not have seen.
-    Returns the shards' numbers: at least one, which is empty when there is nothing to do. A planned run stays as it is.
+    There are ``shards`` of them; if that is ``None``, as many as are needed for ``shard_rows`` reviews each, at most
+    ``max_shards``.
+    A run of the scope ``new`` plans reviews that changed since ``overlap`` before the model's watermark. ``reconcile``
+    plans all pending reviews, and counts as late those that a run of the scope ``new`` would not have planned.
+    Returns the shards' numbers, in order: at least one, which is empty if no review is pending. If the run is already
+    planned, its plan stays as it is. Raises ``RunStateError`` if the run was abandoned.
     """
     found = run(connection, run_id)
     if found["state"] == "abandoned":
         raise RunStateError(f"run {run_id} was abandoned: open another one")
     opened = sa.and_(scoring_runs.c.run_id == run_id, scoring_runs.c.state == "open")
     if connection.execute(sa.update(scoring_runs).where(opened).values(state="planned")).rowcount == 1:
-        for table in (staged_labels, run_items):  # as a sweep takes them: else each would wait for the other
-            partitions.make(connection, table, run_id)
-        scope = _scope(connection, found, overlap).subquery()
+        for table in (
+            staged_labels,
+            run_items,
+        ):  # in the order in which a sweep locks them: another order could deadlock
+            partitions.create(connection, table, run_id)
+        scope = _reviews_to_plan(connection, found, overlap).subquery()
         total = sa.func.count().over()
+        most = max_shards if shards is None else shards
         wanted = total if shards is not None else (total + shard_rows - 1) // shard_rows
-        wanted = _least(wanted, max_shards if shards is None else shards)
+        wanted = sa.case((wanted > most, most), else_=wanted)
         shard = (sa.func.row_number().over(order_by=scope.c.review_id) - 1) * wanted // total
-        if shards == 1:  # nobody has to be counted
+        if shards == 1:  # saves the window functions
             shard = sa.literal(0)
         items = sa.select(sa.literal(run_id), sa.cast(shard, sa.SmallInteger), scope.c.review_id, scope.c.updated_at)
-        connection.execute(
-            sa.insert(run_items).from_select(
-                ["run_id", "shard", "review_id", "review_updated_at"], items.order_by(scope.c.review_id)
-            )
-        )
+        names = ["run_id", "shard", "review_id", "review_updated_at"]
+        connection.execute(sa.insert(run_items).from_select(names, items.order_by(scope.c.review_id)))
         partitions.analyze(connection, run_items, run_id)
-        sizes = connection.execute(
-            sa.select(run_items.c.shard, sa.func.count())
-            .where(run_items.c.run_id == run_id)
-            .group_by(run_items.c.shard)
-        ).all()
-        rows = [{"run_id": run_id, "shard": number, "planned": size} for number, size in sizes]
+        sizes = sa.select(run_items.c.run_id, run_items.c.shard, sa.func.count().label("planned"))
+        sizes = sizes.where(run_items.c.run_id == run_id).group_by(run_items.c.run_id, run_items.c.shard)
+        rows = fetch_all(connection, sizes)
         connection.execute(sa.insert(run_shards), rows or [{"run_id": run_id, "shard": 0, "planned": 0}])
         counts = {"planned": sum(row["planned"] for row in rows), "late": _late(connection, found, overlap)}
         connection.execute(sa.update(scoring_runs).where(scoring_runs.c.run_id == run_id).values(counts))
@@ -229,28 +198,23 @@ def plan(
     return list(connection.execute(numbers).scalars())
 
 
-def _least(number: sa.ColumnElement[int], most: int) -> sa.ColumnElement[int]:
-    return sa.case((number > most, most), else_=number)
-
-
 def _late(connection: Connection, found: dict[str, Any], overlap: timedelta) -> int | None:
-    """Of what a reconciliation planned, how many reviews changed before the time from which runs of the scope ``new``
-    look: they were committed after the run that should have seen them."""
+    """How many reviews a run of the scope ``reconcile`` planned that runs of the scope ``new`` would have missed.
+
+    They changed before the scan start: they were committed after the run that should have planned them. ``None`` for
+    other scopes.
+    """
     if found["scope"] != "reconcile":
         return None
-    if (seen := pending.since(connection, found["model_version"], overlap)) is None:
+    if (start := pending.scan_start(connection, found["model_version"], overlap)) is None:
         return 0
-    missed = sa.and_(run_items.c.run_id == found["run_id"], run_items.c.review_updated_at < seen)
-    return connection.scalar(sa.select(sa.func.count()).where(missed)) or 0
+    late = sa.and_(run_items.c.run_id == found["run_id"], run_items.c.review_updated_at < start)
+    return count_rows(connection, sa.select(run_items).where(late).subquery())
 
 
-def answered(connection: Connection, run_id: int) -> int:
-    """How many planned reviews lie at or before the cursors of their shards."""
-    shard = run_shards
-    mine = sa.and_(shard.c.run_id == run_items.c.run_id, shard.c.shard == run_items.c.shard)
-    passed = (
-        sa.select(sa.func.count())
-        .select_from(run_items.join(shard, mine))
-        .where(run_items.c.run_id == run_id, run_items.c.review_id <= shard.c.cursor)
-    )
-    return connection.scalar(passed) or 0
+def count_answered(connection: Connection, run_id: int) -> int:
+    """How many planned reviews are at or before the cursors of their shards."""
+    item, shard = run_items.c, run_shards.c
+    passed = sa.and_(shard.run_id == item.run_id, shard.shard == item.shard, item.review_id <= shard.cursor)
+    items = sa.select(item.review_id).join(run_shards, passed).where(item.run_id == run_id)
+    return count_rows(connection, items.subquery())

@@ -2,8 +2,8 @@
 
 Labels are staged exactly once. The shard's row holds the attempt that owns it and a cursor: the last review that was
 staged. Staging a chunk moves the cursor and appends the labels in one transaction, and only if the attempt still owns
-the shard and the cursor is where this attempt left it. An attempt that was presumed dead can therefore write nothing
-after another one has claimed the shard, and the new attempt continues at the cursor.
+the shard and the cursor is where this attempt left it. Therefore an old attempt that is still running can write nothing
+after another one has claimed the shard, and the new attempt continues after the cursor.
 """
 
 import json
@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from senti_tasks.errors import RunStateError, ShardTakenError
+from senti_tasks.warehouse.database import fetch_all
 from senti_tasks.warehouse.schema import TextHash, review_labels, reviews, run_items, run_shards, scoring_runs
 from senti_tasks.warehouse.scoring import staging
 from senti_tasks.warehouse.scoring.staging import Answers
@@ -23,48 +24,48 @@ from senti_tasks.warehouse.scoring.staging import Answers
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """An attempt's hold on a shard."""
+    """An attempt that owns a shard, and how far it has come."""
 
     run_id: int
     shard: int
     attempt: int
     cursor: Any
-    """The last review_id that was answered, by this attempt or earlier ones; ``None`` at the beginning."""
+    """The last review_id that this or an earlier attempt staged; ``None`` if none was staged yet."""
     planned: int
-    """Reviews in the shard."""
+    """How many reviews the shard has."""
 
 
 class Item(NamedTuple):
-    """A planned review as it stands now."""
+    """A planned review in its present state."""
 
     review_id: Any
     text: str | None
     created_at: datetime | None
     superseded: bool
-    """Edited or deleted since the plan: it has no text to read, and is pending again if it still exists."""
+    """Whether the review was edited or deleted after planning. Then ``text`` is ``None``; an edited one is pending."""
 
 
 def claim(connection: Connection, run_id: int, shard: int) -> Claim | None:
-    """Takes the shard from whatever attempt holds it; ``None`` when it is finished. Raises ``RunStateError`` where
-    there is none, or its run was abandoned."""
+    """Claims the shard for a new attempt, also if another one owns it; ``None`` when the shard is finished. Raises
+    ``RunStateError`` if there is no such shard, or if its run was abandoned."""
     row = connection.execute(
         sa.update(run_shards)
-        .where(_one_shard(run_id, shard), run_shards.c.accepted_attempt.is_(None), _wanted(run_id))
+        .where(_one_shard(run_id, shard), run_shards.c.accepted_attempt.is_(None), _not_abandoned(run_id))
         .values(attempt=run_shards.c.attempt + 1)
         .returning(run_shards.c.attempt, run_shards.c.cursor, run_shards.c.planned)
     ).one_or_none()
     if row is not None:
         return Claim(run_id, shard, row.attempt, row.cursor, row.planned)
-    _require_wanted(connection, run_id)
+    _require_not_abandoned(connection, run_id)
     if connection.execute(sa.select(run_shards.c.shard).where(_one_shard(run_id, shard))).one_or_none() is None:
         raise RunStateError(f"run {run_id} has no shard {shard}: plan it first")
     return None
 
 
 def read_chunk(connection: Connection, run_id: int, shard: int, *, after: Any, limit: int) -> list[Item]:
-    """The next ``limit`` planned reviews past ``after``, in order of review_id, each as it stands now."""
-    # By key alone, and the version compared afterwards: an import gives all of its rows one updated_at, and a planner
-    # that took its index would read them all for every review of the chunk.
+    """The next ``limit`` planned reviews after the key ``after``, in order of review_id, in their present state."""
+    # The join is by key only, and updated_at is compared in the columns. All rows of an import have one updated_at: if
+    # the planner chose its index, it would read all of them for each review of the chunk.
     wanted = (
         sa.select(run_items.c.review_id, run_items.c.review_updated_at)
         .where(run_items.c.run_id == run_id, run_items.c.shard == shard)
@@ -86,34 +87,27 @@ def read_chunk(connection: Connection, run_id: int, shard: int, *, after: Any, l
 def known_labels(
     connection: Connection, model_version: str, variant: str, text_hashes: Iterable[str]
 ) -> dict[str, dict[str, Any]]:
-    """Labels that this variant of the model published before, by text hash: label, score, confidence, truncated.
-
-    One probe of an index per text hash, however many reviews share it.
-    """
-    if not (different := sorted(set(text_hashes))):
+    """Published labels of this variant of the model by text hash: label, score, confidence, truncated. Text hashes
+    without a label are left out. Each text hash is one index lookup, also if many reviews have the text."""
+    if not (distinct := sorted(set(text_hashes))):
         return {}
-    asked = _listed(connection, different)
+    asked = _as_table(connection, distinct)
     same = sa.and_(review_labels.c.model_version == model_version, review_labels.c.variant == variant)
     other = review_labels.alias("other")
-    one = (
-        sa.select(other.c.review_id)
-        .where(
-            other.c.model_version == model_version, other.c.variant == variant, other.c.text_hash == asked.c.text_hash
-        )
-        .limit(1)
-        .scalar_subquery()
+    same_text = sa.and_(
+        other.c.model_version == model_version, other.c.variant == variant, other.c.text_hash == asked.c.text_hash
     )
+    one = sa.select(other.c.review_id).where(same_text).limit(1).scalar_subquery()
     names = ("label", "score", "confidence", "truncated")
     found = sa.select(asked.c.text_hash, *(review_labels.c[name] for name in names)).select_from(
         asked.join(review_labels, sa.and_(same, review_labels.c.review_id == one))
     )
-    rows = connection.execute(found).mappings()
-    return {row["text_hash"]: {name: row[name] for name in names} for row in rows}
+    return {row.pop("text_hash"): row for row in fetch_all(connection, found)}
 
 
-def _listed(connection: Connection, text_hashes: list[str]) -> sa.CTE:
-    """``text_hashes`` as a table of one column, in one parameter: four thousand parameters take longer to compile than
-    the database takes to answer."""
+def _as_table(connection: Connection, text_hashes: list[str]) -> sa.CTE:
+    """``text_hashes`` as a table of one column, sent as one parameter. A statement with 4,000 parameters takes
+    longer to compile than to execute."""
     if connection.dialect.name == "postgresql":
         parts = sa.func.unnest(sa.func.string_to_array(",".join(text_hashes), ","))
         listed = parts.table_valued(sa.column("text_hash", TextHash), name="listed").render_derived()
@@ -124,40 +118,39 @@ def _listed(connection: Connection, text_hashes: list[str]) -> sa.CTE:
 
 
 def stage(connection: Connection, claim: Claim, answers: Answers, *, cursor: Any) -> Claim:
-    """Appends the labels of one chunk and moves the shard's cursor to ``cursor``, its last review_id; returns the claim
-    for the next chunk.
+    """Appends the labels of a chunk and moves the shard's cursor to ``cursor``, the chunk's last review_id.
 
-    Raises ``ShardTakenError`` when another attempt has claimed the shard since, or the cursor is not where this one
-    left it: nothing is written then.
+    Returns the claim for the next chunk. Writes nothing and raises ``ShardTakenError`` if another attempt has claimed
+    the shard, or if the cursor is not where this attempt left it.
     """
     if connection.dialect.name == "postgresql":
         # The commit does not wait for the disk. If the server crashes, a chunk is lost together with its cursor, and an
         # attempt that continues with the old cursor is refused. Accepting the shard waits for all of its chunks.
         connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
-    _hold(connection, claim, cursor=cursor)
+    _update_owned_shard(connection, claim, cursor=cursor)
     staging.append(connection, claim.run_id, claim.shard, claim.attempt, answers)
     return replace(claim, cursor=cursor)
 
 
 def accept(connection: Connection, claim: Claim) -> None:
-    """Declares the shard finished by this attempt. Raises ``ShardTakenError`` as ``stage`` does."""
-    _hold(connection, claim, accepted_attempt=claim.attempt)
+    """Marks the shard as finished by this attempt. Raises ``ShardTakenError`` as ``stage`` does."""
+    _update_owned_shard(connection, claim, accepted_attempt=claim.attempt)
 
 
-def _hold(connection: Connection, claim: Claim, **values: Any) -> None:
+def _update_owned_shard(connection: Connection, claim: Claim, **values: Any) -> None:
     mine = sa.and_(
         _one_shard(claim.run_id, claim.shard),
         run_shards.c.attempt == claim.attempt,
         run_shards.c.accepted_attempt.is_(None),
         run_shards.c.cursor.is_not_distinct_from(claim.cursor),
-        _wanted(claim.run_id),
+        _not_abandoned(claim.run_id),
     )
     if connection.execute(sa.update(run_shards).where(mine).values(values)).rowcount != 1:
-        _require_wanted(connection, claim.run_id)
+        _require_not_abandoned(connection, claim.run_id)
         raise ShardTakenError(
             f"shard {claim.shard} of run {claim.run_id} was claimed again after attempt {claim.attempt}, or a crash of "
-            "the database took back its last chunk: this attempt stops here, and the next one goes on from the last "
-            "chunk that is staged"
+            "the database lost its last chunk: this attempt stops here, and the next one continues after the last "
+            "staged chunk"
         )
 
 
@@ -165,12 +158,12 @@ def _one_shard(run_id: int, shard: int) -> sa.ColumnElement[bool]:
     return sa.and_(run_shards.c.run_id == run_id, run_shards.c.shard == shard)
 
 
-def _wanted(run_id: int) -> sa.ColumnElement[bool]:
-    """That the run was not abandoned: what it staged may be swept already."""
+def _not_abandoned(run_id: int) -> sa.ColumnElement[bool]:
+    """The condition that the run was not abandoned. The staged rows of an abandoned run may be deleted at any time."""
     return sa.exists().where(scoring_runs.c.run_id == run_id, scoring_runs.c.state != "abandoned")
 
 
-def _require_wanted(connection: Connection, run_id: int) -> None:
+def _require_not_abandoned(connection: Connection, run_id: int) -> None:
     if connection.scalar(sa.select(scoring_runs.c.state).where(scoring_runs.c.run_id == run_id)) == "abandoned":
         raise RunStateError(
             f"run {run_id} was abandoned while it was scored: this attempt stops here; open another run"

@@ -1,29 +1,26 @@
-import logging
 import os
 from pathlib import Path
 
 import pytest
 
 from senti_tasks.corpus import snapshot
-from senti_tasks.corpus.leak_check import LeakCheck, check, keep_apart
+from senti_tasks.corpus.leak_check import keep_apart, leaking_rows
 from senti_tasks.corpus.near_duplicates import shingles
 from senti_tasks.corpus.splits import SET_ASIDE
+from senti_tasks.text import folded
 from tests.made_up_reviews import made_up_reviews, review
 
 STORY = "酒店的位置很好，离地铁站只有两分钟，房间也很干净，早餐的种类不少，就是隔音差了一点，晚上能听见走廊里的声音"
 
 
-def test_the_leak_check_tells_the_same_words_from_nearly_the_same() -> None:
+def test_the_leak_check_finds_equal_texts_and_near_duplicates() -> None:
     train = [STORY, "物流太慢", "屏幕很亮"]
     test = [f"{STORY}！！", STORY.replace("两分钟", "三分钟"), "物流很快", "早餐一般"]
-    found = check(train, test)
-    assert found == LeakCheck(rows=4, exact=1, near=1)
-    assert found.leaked == 2
+    assert leaking_rows(train, test) == {0, 1}
 
 
 def test_nothing_leaks_into_nothing() -> None:
-    assert check([], [STORY]) == LeakCheck(1, 0, 0)
-    assert check([STORY], []) == LeakCheck(0, 0, 0)
+    assert leaking_rows([], [STORY]) == leaking_rows([STORY], []) == set()
 
 
 def test_what_an_older_ledger_let_leak_is_left_out_of_train_and_what_was_set_aside_of_all() -> None:
@@ -45,7 +42,7 @@ def test_the_leak_check_finds_what_the_published_split_of_chnsenticorp_leaks() -
         [line.split("\t", 1)[1] for line in (folder / name).read_text("utf-8").strip().split("\n")[1:]]
         for name in ("train.tsv", "dev.tsv")
     )
-    found = check(train, test)
-    logging.getLogger(__name__).info("%s", found)
-    assert found.exact > 330
-    assert found.near > 0
+    leaking = leaking_rows(train, test)
+    known = {folded(text) for text in train}
+    equal = sum(folded(test[row]) in known for row in leaking)
+    assert 330 < equal < len(leaking), "the others are near-duplicates"

@@ -98,7 +98,7 @@ def test_newer_data_in_the_same_folder_is_what_the_next_load_sees(tmp_path: Path
 
 
 def test_no_labelled_reviews_is_an_error_that_says_how_to_get_some(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match=r"no review has a label yet, .*: senti import FILE"):
+    with pytest.raises(CorpusError, match=r"no review has a label yet, .*: import labels with senti import FILE"):
         write_corpus([], tmp_path)
 
 

@@ -19,9 +19,9 @@ def unlike(texts: list[str]) -> list[str]:
     """``texts`` without those that resemble an earlier one."""
     known = NearDuplicates()
     for one in texts:
-        if not known.of(shingles(one)):
+        if not known.matches(shingles(one)):
             known.add(one, shingles(one))
-    return [one for one in texts if known.of(shingles(one)) == [one]]
+    return [one for one in texts if known.matches(shingles(one)) == [one]]
 
 
 TEXTS = unlike([review.text for review in made_up_reviews(300)])

@@ -35,5 +35,5 @@ def test_a_balanced_training_may_give_up_rows_of_the_frequent_label() -> None:
     assert collapse_of(traded) is not None
     assert collapse_of(traded, balanced=True) is None
     assert collapse_of(figures([[5, 5], [45, 45]]), balanced=True) == (
-        "a mean share right per label of 0.5000 on the validation split, where one label for every row has 0.5000"
+        "a mean recall of 0.5000 on the validation split, where one label for every row has 0.5000"
     )

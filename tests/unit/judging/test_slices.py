@@ -14,7 +14,7 @@ def rows(products: list[str | None], lengths: list[int], days_ago: list[int]) ->
 
 def test_products_lengths_and_recent_reviews_are_slices() -> None:
     test_rows = rows(["手机", "手机", "酒店", "酒店", None], [30, 31, 100, 301, 5], [1, 89, 90, 200, 300])
-    found = slices(test_rows, at_least=2, recent_days=90)
+    found = slices(test_rows, min_rows=2, recent_days=90)
     assert {name: np.flatnonzero(mask).tolist() for name, mask in found.items()} == {
         "product 手机": [0, 1],
         "product 酒店": [2, 3],
@@ -26,5 +26,5 @@ def test_products_lengths_and_recent_reviews_are_slices() -> None:
 
 def test_a_slice_of_few_rows_or_of_all_of_them_is_none() -> None:
     test_rows = rows(["手机"] * 4, [10, 10, 10, 400], [1, 1, 1, 1])
-    assert list(slices(test_rows, at_least=2, recent_days=90)) == ["0 to 30 characters"]
-    assert slices(test_rows, at_least=4, recent_days=90) == {}
+    assert list(slices(test_rows, min_rows=2, recent_days=90)) == ["0 to 30 characters"]
+    assert slices(test_rows, min_rows=4, recent_days=90) == {}

@@ -155,8 +155,8 @@ def test_the_head_reads_the_hidden_tokens_alone_and_says_the_same(kind: str) -> 
     ids = torch.randint(5, 50, (3, 7))
     labels = torch.where(torch.arange(21).reshape(3, 7) % 4 == 0, ids, -100)
     batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": labels}
-    logits, asked = _predict(model, batch)
+    logits, targets = _predict(model, batch)
     whole = model(**batch)
-    assert torch.equal(asked, labels[labels != -100])
+    assert torch.equal(targets, labels[labels != -100])
     torch.testing.assert_close(logits, whole.logits[labels != -100])
-    torch.testing.assert_close(torch.nn.functional.cross_entropy(logits, asked), whole.loss)
+    torch.testing.assert_close(torch.nn.functional.cross_entropy(logits, targets), whole.loss)

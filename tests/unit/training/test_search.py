@@ -66,8 +66,8 @@ def test_another_rate_is_tried_while_the_time_of_the_slowest_fits(
     seconds: float, tried: int, trials: list[Trial]
 ) -> None:
     train, called = lasting(seconds)
-    over = search.try_rates(trials, 60, train)
-    assert over == trials[:tried]
+    finished = search.train_within_budget(trials, 60, train)
+    assert finished == trials[:tried]
     assert called == [5e-5, 2.5e-5, 1e-4][:tried]
 
 
@@ -76,7 +76,7 @@ def test_the_time_before_a_kill_counts_and_nothing_is_trained_twice(trials: list
     finish(trials[0])
     took(10, trials[1])
     train, called = lasting(5)
-    assert search.try_rates(trials, 60, train) == trials[:2]
+    assert search.train_within_budget(trials, 60, train) == trials[:2]
     assert called == [2.5e-5]
     assert trials[1].seconds == 15
 
@@ -86,7 +86,7 @@ def test_a_rate_under_way_goes_on_although_the_budget_is_spent(trials: list[Tria
     finish(trials[0])
     took(40, trials[1])
     train, called = lasting(5)
-    assert search.try_rates(trials, 60, train) == trials[:2]
+    assert search.train_within_budget(trials, 60, train) == trials[:2]
     assert called == [2.5e-5]
 
 
@@ -102,7 +102,7 @@ def test_the_best_has_the_highest_macro_f1_then_the_lowest_log_loss_then_comes_f
 
 def test_the_account_says_which_rates_were_left_out_for_want_of_time(trials: list[Trial]) -> None:
     train, _ = lasting(40)
-    first, second, third = search.account(trials, search.try_rates(trials, 60, train))
+    first, second, third = search.rate_rows(trials, search.train_within_budget(trials, 60, train))
     figures = {"macro_f1": 0.8, "log_loss": 0.4, "accuracy": 0.8}
     assert first == {"learning_rate": 5e-5, "tried": True, **figures, "seconds": 40.0}
     assert second == {"learning_rate": 2.5e-5, "tried": False, **dict.fromkeys(figures), "seconds": None}

@@ -9,7 +9,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from senti_tasks.errors import BaseModelError
 from senti_tasks.training.tokenizer.charsmap import compile_charsmap
-from senti_tasks.training.tokenizer.vocabulary import build_tokenizer, check_knows, fit_to_vocabulary
+from senti_tasks.training.tokenizer.vocabulary import build_tokenizer, check_coverage, fit_to_vocabulary
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "<S>"]
 BERT_TOKENS = [*SPECIAL, "很", "好", "，", ",", ".", '"', "-", "①", "wi", "##fi"]
@@ -104,4 +104,4 @@ def test_the_same_texts_build_the_same_tokenizer_in_any_order() -> None:
 
 def test_a_tokenizer_that_knows_nothing_is_refused() -> None:
     with pytest.raises(BaseModelError, match="the vocabulary of some/model does not know 4 of 4 tokens"):
-        check_knows(bert_like(["[PAD]", "[UNK]", "hotel"]), ["房间很好"], "some/model")
+        check_coverage(bert_like(["[PAD]", "[UNK]", "hotel"]), ["房间很好"], "some/model")
