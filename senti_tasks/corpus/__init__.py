@@ -1,4 +1,4 @@
-"""Labelled reviews in, a corpus snapshot out: splits, near-duplicates, the leak check, and unlabelled texts.
+"""Makes corpus snapshots of labelled reviews: splits, near-duplicates, the leak check; and selects unlabelled texts.
 
-Knows no SQL: jobs read the rows and hand them over.
+It sends no SQL: jobs pass the rows.
 """

@@ -1,4 +1,4 @@
-"""Rows of erased reviews in Parquet files that were written before the reviews were erased."""
+"""Erased reviews in Parquet files that were written before the erasure."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -10,22 +10,22 @@ import pyarrow.parquet as pq
 from senti_tasks.errors import CorpusError
 
 
-def rows_of(table: pa.Table, review_ids: Collection[str]) -> pa.Array:
-    """Which rows of ``table`` belong to ``review_ids``: a mask, one boolean per row."""
-    keys = table["review_id"].cast(pa.string()).combine_chunks()
-    return pc.is_in(keys, value_set=pa.array(sorted(review_ids), pa.string()))
+def rows_without(table: pa.Table, review_ids: Collection[str]) -> pa.Table:
+    """The rows of ``table`` whose ``review_id`` is none of ``review_ids``, in their order."""
+    keys = table["review_id"].cast(pa.string())
+    return table.filter(pc.invert(pc.is_in(keys, value_set=pa.array(sorted(review_ids), pa.string()))))
 
 
 def holds(folder: Path, review_ids: Collection[str]) -> bool:
     """Whether a Parquet file below ``folder`` has a row of one of ``review_ids``.
 
-    Raises ``CorpusError`` when a file cannot be read.
+    Raises ``CorpusError`` if a file cannot be read.
     """
     for path in sorted(folder.rglob("*.parquet")):
         try:
-            found = pc.any(rows_of(pq.read_table(path), review_ids)).as_py()
+            table = pq.read_table(path)
+            if rows_without(table, review_ids).num_rows < table.num_rows:
+                return True
         except (OSError, KeyError, pa.ArrowException) as error:
             raise CorpusError(f"{path} cannot be read ({error})") from error
-        if found:
-            return True
     return False

@@ -1,7 +1,6 @@
-"""What the tokenizer makes of a corpus: lengths in tokens, and characters that the vocabulary does not know."""
+"""Token figures of a corpus: lengths in tokens, and characters that are not in the vocabulary."""
 
 from collections import Counter
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,8 @@ _TEXTS_AT_ONCE = 5_000  # an encoding takes 14 KB
 
 
 def length_figures(texts: list[str], tokenizer: PreTrainedTokenizerFast, max_length: int) -> dict[str, Any]:
-    """How long ``texts`` are in tokens ([CLS] and [SEP] included), the share of [UNK], and the share longer than
-    ``max_length``."""
+    """Quantiles of the lengths of ``texts`` (tokens, [CLS] and [SEP] included), the share of [UNK] in all tokens, and
+    the share of texts longer than ``max_length``."""
     lengths, unknown = np.zeros(len(texts), dtype=np.int64), 0
     for start in range(0, len(texts), _TEXTS_AT_ONCE):
         encodings = tokenizer.backend_tokenizer.encode_batch_fast(texts[start : start + _TEXTS_AT_ONCE])
@@ -29,29 +28,24 @@ def length_figures(texts: list[str], tokenizer: PreTrainedTokenizerFast, max_len
 
 
 def unknown_figures(
-    texts: list[str], shipped: PreTrainedTokenizerFast, fitted: PreTrainedTokenizerFast
+    texts: list[str], published: PreTrainedTokenizerFast, fitted: PreTrainedTokenizerFast
 ) -> dict[str, Any]:
-    """What the vocabulary does not know, before and after the tokenizer was fitted to it, the most frequent first."""
+    """The characters of ``texts`` that become [UNK], ``before`` (published tokenizer) and ``after`` (fitted one).
+
+    share: of all characters that are not white space; characters: how many different ones; most_frequent: the shares
+    of the most frequent ones. A character that the tokenizer drops (a control character) does not count as unknown.
+    """
     counts = Counter(character for one in texts for character in one if not character.isspace())
-    total = sum(counts.values())
-    figures: dict[str, Any] = {}
-    for when, tokenizer in (("before", shipped), ("after", fitted)):
-        unknown = unknown_characters(tokenizer, counts)
-        ranked = sorted(unknown, key=lambda character: (-counts[character], character))
+    total, figures = counts.total(), {}
+    for when, tokenizer in (("before", published), ("after", fitted)):
+        # Twice in a row, so that a character is also checked within a word.
+        twice = [one + one for one in counts]
+        encodings = tokenizer.backend_tokenizer.encode_batch(twice, add_special_tokens=False)
+        unknown = [one for one, found in zip(counts, encodings, strict=True) if tokenizer.unk_token_id in found.ids]
+        unknown.sort(key=lambda character: (-counts[character], character))
         figures[when] = {
             "share": round(sum(counts[character] for character in unknown) / total, 6),
             "characters": len(unknown),
-            "most_frequent": {one: round(counts[one] / total, 6) for one in ranked[:_UNKNOWN_SHOWN]},
+            "most_frequent": {one: round(counts[one] / total, 6) for one in unknown[:_UNKNOWN_SHOWN]},
         }
     return figures
-
-
-def unknown_characters(tokenizer: PreTrainedTokenizerFast, characters: Iterable[str]) -> list[str]:
-    """Those of ``characters`` that ``tokenizer`` makes [UNK] of, alone or within a word; none where there is no [UNK].
-
-    One that it drops (a control character) is not unknown.
-    """
-    backend, unknown = tokenizer.backend_tokenizer, tokenizer.unk_token_id
-    asked = list(characters)
-    encodings = backend.encode_batch([one + one for one in asked], add_special_tokens=False)
-    return [one for one, encoding in zip(asked, encodings, strict=True) if unknown in encoding.ids]

@@ -1,4 +1,4 @@
-"""The texts that an encoder is pretrained on: reviews without their labels, and nothing that will judge a model."""
+"""Text snapshots for pretraining: reviews without labels, and without all texts that models are evaluated on."""
 
 import json
 from collections import Counter
@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from senti_tasks import text
@@ -26,38 +25,38 @@ _OUTCOMES = ("blank", "duplicate", "held out", "near-duplicate of held out", "ke
 @dataclass(frozen=True, slots=True)
 class UnlabelledText:
     review_id: str
-    """Of the first review that was offered with it."""
+    """The first offered review with this text."""
     text: str
     """Normalised by ``text.normalise``."""
     content_hash: str
 
 
 class Selection:
-    """Picks from chunks of reviews' texts those that may be learnt from, and counts what became of the others.
+    """Selects texts for pretraining from chunks of reviews, and counts the others by reason.
 
-    Left out are texts that cannot be scored ("blank"), all but the first of those that share a content hash
-    ("duplicate"), those that the ledger does not have in the train split or, where it does not know them, would not put
-    there ("held out"), and near-duplicates of those, be they in the ledger or among the texts offered, labelled or not.
+    Left out are texts that cannot be scored ("blank"); all but the first text with the same content hash ("duplicate");
+    texts that the ledger, or for texts not in it their hash, assigns to another split than train ("held out"); and
+    near-duplicates of held-out texts. These may be in the ledger or among the offered texts, labelled or not.
     """
 
-    def __init__(self, judging: NearDuplicates, limit: int) -> None:
-        """``judging`` are the ledger's validation and test texts; at most ``limit`` others are picked."""
-        self._judging = judging
+    def __init__(self, held_out: NearDuplicates, limit: int) -> None:
+        """``held_out`` are the ledger's validation and test texts. At most ``limit`` texts are selected."""
+        self._held_out = held_out
         self._limit = limit
         self._seen: set[bytes] = set()
         self._counts: Counter[str] = Counter()
-        self._picked: list[UnlabelledText] = []
+        self._selected: list[UnlabelledText] = []
 
     @property
     def is_full(self) -> bool:
-        return len(self._picked) >= self._limit
+        return len(self._selected) >= self._limit
 
     def offer(
         self, reviews: Sequence[tuple[str, str | None]], splits_of: Callable[[list[str]], Mapping[str, str]]
     ) -> None:
-        """Takes from ``reviews`` (review_id and text) what may be learnt from, up to the limit.
+        """Selects from ``reviews`` (review_id and text) up to the limit.
 
-        ``splits_of`` looks content hashes up in the ledger: key to split, for those that it knows.
+        ``splits_of`` looks up content hashes in the ledger; it returns hash to split, for the hashes in the ledger.
         """
         keys = [None if one is None or text.defect(one) else text.content_hash(one) for _, one in reviews]
         known = splits_of(sorted({key for key in keys if key is not None}))
@@ -70,34 +69,32 @@ class Selection:
                 self._counts["duplicate"] += 1
             else:
                 self._seen.add(bytes.fromhex(key))
-                self._assign(UnlabelledText(review_id, text.normalise(one), key), known.get(key, split_of(key)))
-
-    def _assign(self, one: UnlabelledText, split: str) -> None:
-        if split == "train":
-            self._picked.append(one)
-            return
-        self._counts["held out"] += 1
-        self._judging.add(f"offered {one.content_hash}", shingles(one.text))
+                offered = UnlabelledText(review_id, text.normalise(one), key)
+                if known.get(key, split_of(key)) == "train":
+                    self._selected.append(offered)
+                else:
+                    self._counts["held out"] += 1
+                    self._held_out.add(f"offered {key}", shingles(offered.text))
 
     def result(self) -> tuple[list[UnlabelledText], dict[str, int]]:
-        """What may be learnt from, in the order offered; and how many texts were read, and what became of them."""
-        kept = [one for one in self._picked if not self._judging.of(shingles(one.text))]
-        outcomes = self._counts | {"kept": len(kept), "near-duplicate of held out": len(self._picked) - len(kept)}
-        read = self._counts.total() + len(self._picked)
+        """The selected texts in the order offered, and counts: texts read, left out by reason, and kept."""
+        kept = [one for one in self._selected if not self._held_out.matches(shingles(one.text))]
+        outcomes = self._counts | {"kept": len(kept), "near-duplicate of held out": len(self._selected) - len(kept)}
+        read = self._counts.total() + len(self._selected)
         return kept, {"read": read, **{outcome: outcomes.get(outcome, 0) for outcome in _OUTCOMES}}
 
 
 def write(selection: Selection, folder: Path) -> dict[str, int]:
-    """Writes the texts that ``selection`` kept into ``folder``, and the counts, which it returns.
+    """Writes the texts of ``selection`` and the counts into ``folder``; returns the counts.
 
-    The same reviews give the same bytes.
-    Raises ``CorpusError`` when there are not two texts: one to learn from, one to show what was learnt.
+    The same reviews give the same bytes. Raises ``CorpusError`` for fewer than two texts, one to train on and one to
+    evaluate on.
     """
     kept, found = selection.result()
     if len(kept) < 2:
         raise CorpusError(
             f"an encoder needs 2 texts to learn from, and of {found['read']} reviews {len(kept)} may be used, as the "
-            "others are duplicates or judge models: import more with `senti import FILE`"
+            "others are duplicates or models are evaluated on them: import more with `senti import FILE`"
         )
     _write(folder, pa.Table.from_pylist([asdict(one) for one in kept], schema=_SCHEMA), found)
     return found
@@ -110,19 +107,20 @@ def _write(folder: Path, rows: pa.Table, found: dict[str, int]) -> None:
 
 
 def load(folder: Path, held_out_share: float) -> tuple[list[str], list[str]]:
-    """The texts in ``folder`` to train on, and those that show what was learnt: ``held_out_share`` of them, at least
-    one, by the last digits of their content hashes, as the first ones decide the split.
+    """The texts in ``folder`` to train on, and the texts to evaluate on: ``held_out_share`` of them, at least one.
 
-    Raises ``CorpusError`` when the folder does not hold a text snapshot, or when erasures have left fewer than two
-    texts.
+    The last digits of the content hash decide which (the first digits decide the split). Raises ``CorpusError`` if the
+    folder has no text snapshot, or if erasures have left fewer than two texts.
     """
     rows = _read(folder).to_pylist()
     if len(rows) < 2:
         raise CorpusError(f"{len(rows)} texts are left in {folder}, the others were erased: make a new snapshot")
     positions = [int(row["content_hash"][-13:], 16) / 16**13 for row in rows]  # in [0, 1)
-    below = max(held_out_share, min(positions))
-    train = [row["text"] for row, position in zip(rows, positions, strict=True) if position > below]
-    held_out = [row["text"] for row, position in zip(rows, positions, strict=True) if position <= below]
+    limit = max(held_out_share, min(positions))
+    train: list[str] = []
+    held_out: list[str] = []
+    for row, position in zip(rows, positions, strict=True):
+        (train if position > limit else held_out).append(row["text"])
     return train, held_out
 
 
@@ -134,22 +132,22 @@ def _read(folder: Path) -> pa.Table:
 
 
 def without(folder: Path, review_ids: Collection[str], target: Path) -> dict[str, int] | None:
-    """Writes the texts in ``folder`` without those of ``review_ids`` to ``target``, and returns the counts.
+    """Writes the texts in ``folder`` except those of ``review_ids`` to ``target``; returns the counts.
 
-    Returns ``None``, and writes nothing, when the folder holds none of them. ``kept`` is counted anew, and ``erased``
-    counts the texts that were taken out. A text that several reviews share goes with the review that it was taken from.
+    Returns ``None`` and writes nothing if the folder has none of these reviews. ``kept`` is counted again, and
+    ``erased`` counts all erased texts. A text of several reviews belongs to the review it was taken from.
     """
     rows = _read(folder)
-    kept = rows.filter(pc.invert(erasure.rows_of(rows, review_ids)))
+    kept = erasure.rows_without(rows, review_ids)
     if not (erased := rows.num_rows - kept.num_rows):
         return None
     before = counts(folder)
-    left = {**before, "kept": kept.num_rows, "erased": before.get("erased", 0) + erased}
-    _write(target, kept, left)
-    return left
+    after = {**before, "kept": kept.num_rows, "erased": before.get("erased", 0) + erased}
+    _write(target, kept, after)
+    return after
 
 
 def counts(folder: Path) -> dict[str, int]:
-    """How many texts were read for those in ``folder``, and what became of them."""
+    """The counts of the text snapshot in ``folder``: texts read, left out by reason, and kept."""
     found: dict[str, int] = json.loads((folder / _COUNTS).read_text(encoding="utf-8"))
     return found

@@ -1,6 +1,6 @@
-"""Reviews out of the files people have: CSV, TSV, JSON lines, Parquet and folders that ``datasets`` has saved.
+"""Reads reviews from files: CSV, TSV, JSON lines, Parquet, and folders saved by ``datasets``.
 
-It reads what is there, text untouched, and knows nothing of the database. Imports pyarrow, so it is slow to import.
+Texts are returned unchanged. Nothing is written to the database here. The package imports pyarrow, which is slow.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,10 +22,10 @@ FORMATS: dict[str, Callable[[Path, Columns], Iterator[rows.Record]]] = {
     "parquet": arrow.read_parquet,
     "dataset": arrow.read_dataset,
 }
-"""Format name to its reader, as ``--format`` takes it.
+"""Format name, for ``--format``, to reader.
 
-csv is RFC 4180. tsv knows no quotes: a quote is a character like any other, and no cell holds a tab or a line break.
-dataset is a folder that ``Dataset.save_to_disk`` wrote.
+csv is RFC 4180. tsv has no quoting: a quote is an ordinary character, and a cell cannot contain a tab or a line break.
+dataset is a folder written by ``Dataset.save_to_disk``.
 """
 
 _SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
@@ -35,35 +35,36 @@ _CHINA = ZoneInfo("Asia/Shanghai")
 def read(
     path: Path,
     columns: Columns,
-    format: str | None = None,  # noqa: A002 - named like the option it comes from
+    format: str | None = None,  # noqa: A002 - the name of the option
     timezone: ZoneInfo = _CHINA,
     spellings: labels.Spellings = labels.DEFAULT.spellings,
 ) -> Iterator[Row | Refusal]:
-    """Every row of ``path`` in the file's order, unusable ones as a ``Refusal``; memory does not grow with the file.
+    """Each row of ``path`` in its order, or a ``Refusal`` for a row that cannot be used. Memory use is constant.
 
-    ``format`` is one of ``FORMATS``, by default what the suffix says. Dates without a zone are in ``timezone``.
-    ``spellings`` say what the label column's cells mean. Empty lines are no rows. Raises ``InputFileError`` when the
-    file as a whole is not as expected; some faults show only after rows were yielded, so a caller keeps none of them
-    before the last one came.
+    ``format`` is a key of ``FORMATS``; by default the suffix decides. Dates without a time zone are in ``timezone``.
+    ``spellings`` gives the meaning of the cells in the label column. Empty lines are no rows. Raises ``InputFileError``
+    if the file as a whole is not as expected. Some such errors are found only after rows were yielded, so a caller must
+    not commit any rows before the end.
     """
     reader = FORMATS[_format_of(path, format)]
-    needs_id = columns.id is not None
-    records = reader(path, columns)
-    yield from rows.build_all(records, path, needs_id=needs_id, timezone=timezone, spellings=spellings)
+    yield from rows.build_all(
+        reader(path, columns), path, needs_id=columns.id is not None, timezone=timezone, spellings=spellings
+    )
 
 
 def _format_of(path: Path, named: str | None) -> str:
     if named is not None and named not in FORMATS:
         raise InputFileError(f"there is no format {named!r}: --format takes one of {', '.join(FORMATS)}")
-    if not (path.is_file() or path.is_dir()):  # a pipe cannot be read twice: once for its encoding, once for its rows
+    is_folder = path.is_dir()
+    if not (path.is_file() or is_folder):  # also for a pipe: a file is read twice, for its encoding and for its rows
         raise InputFileError(f"{path} is no file and no folder: expected a file of reviews, or a folder of datasets")
-    found = named or ("dataset" if path.is_dir() else _SUFFIXES.get(path.suffix.lower()))
+    found = named or ("dataset" if is_folder else _SUFFIXES.get(path.suffix.lower()))
     if found is None:
         raise InputFileError(
             f"{path} has no known suffix (known are: {', '.join(_SUFFIXES)}): "
             f"pass --format with one of {', '.join(FORMATS)}"
         )
-    if path.is_dir() != (found == "dataset"):
-        kind, expected = ("a folder", "a file") if path.is_dir() else ("a file", "a folder that datasets has saved")
+    if is_folder != (found == "dataset"):
+        kind, expected = ("a folder", "a file") if is_folder else ("a file", "a folder that datasets has saved")
         raise InputFileError(f"{path} is {kind}, but the format {found} is {expected}: pass another --format or path")
     return found

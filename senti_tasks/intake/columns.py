@@ -1,4 +1,4 @@
-"""Which columns of a file hold what."""
+"""Finds the columns of a file: text, label, product, id and date."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +13,11 @@ _USUAL: dict[str, tuple[str, ...]] = {
     "id": (),  # never guessed: an "id" that is not unique would lose reviews
     "created_at": ("created_at", "date", "time", "时间"),
 }
-_ROLES = tuple(_USUAL)
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Names in the file. ``None``: look for the usual names, except for ``id``, which is never guessed."""
+    """The names of the columns in the file. ``None``: find it by its usual names; for ``id``: there is none."""
 
     text: str | None = None
     label: str | None = None
@@ -26,33 +25,36 @@ class Columns:
     id: str | None = None
     created_at: str | None = None
 
-    def find(self, header: Sequence[str], path: Path | str, *, may_grow: bool = False) -> tuple[int | None, ...]:
-        """The place in ``header`` of text, label, product, id and created_at, in that order; ``None`` where absent.
+    def find(self, header: Sequence[str], path: Path | str) -> tuple[int | None, ...]:
+        """The positions in ``header`` of text, label, product, id and created_at, in that order; ``None`` if absent.
 
-        Names match with blanks around them stripped, usual names in any case. With ``may_grow`` more names may come
-        later: of the named columns only the text must be there. Raises ``InputFileError`` naming the option to pass.
+        White space around names is ignored, and so is the case of usual names. ``path`` is for error messages. Raises
+        ``InputFileError``, which names the option to pass, if a named column or the text is missing, or if a column is
+        ambiguous.
         """
         names = [name.strip() for name in header]
-        taken = {name.strip() for role in _ROLES if (name := getattr(self, role)) is not None}
-        places = []
+        chosen = {role: name.strip() for role in _USUAL if (name := getattr(self, role)) is not None}
+        positions = []
         for role, usual in _USUAL.items():
-            wanted = getattr(self, role)
-            if wanted is None:
-                found = [i for i, name in enumerate(names) if name.casefold() in usual and name not in taken]
+            if role in chosen:
+                found = [i for i, name in enumerate(names) if name == chosen[role]]
             else:
-                found = [i for i, name in enumerate(names) if name == wanted.strip()]
-            required = role == "text" or (wanted is not None and not may_grow)
-            if len(found) > 1 or (required and not found):
-                raise InputFileError(_complaint(role, wanted, [names[i] for i in found], header, path))
-            places.append(found[0] if found else None)
-        return tuple(places)
+                found = [i for i, name in enumerate(names) if name.casefold() in usual and name not in chosen.values()]
+            if len(found) > 1 or (not found and (role == "text" or role in chosen)):
+                raise InputFileError(_message(role, getattr(self, role), [names[i] for i in found], header, path))
+            positions.append(found[0] if found else None)
+        return tuple(positions)
+
+    def names(self, header: Sequence[str], path: Path | str) -> tuple[str | None, ...]:
+        """As ``find``, with the names in ``header`` in place of the positions."""
+        return tuple(None if position is None else header[position] for position in self.find(header, path))
 
 
-def _complaint(role: str, wanted: str | None, found: list[str], header: Sequence[str], path: Path | str) -> str:
+def _message(role: str, named: str | None, found: list[str], header: Sequence[str], path: Path | str) -> str:
     option = f"--{role.replace('_', '-')}-column"
     has = "its columns are " + ", ".join(repr(name[:40]) for name in header[:20]) + (", …" if len(header) > 20 else "")
-    if wanted is not None:
-        return f"{path} has {len(found) or 'no'} column{'s' * bool(found)} {wanted!r}, which {option} names: {has}"
+    if named is not None:
+        return f"{path} has {len(found) or 'no'} column{'s' * bool(found)} {named!r}, which {option} names: {has}"
     if found:
         return f"{path} has several columns that could be the {role} ({', '.join(found)}): pass {option}; {has}"
     return f"{path} has no column called {', '.join(_USUAL[role])}: pass {option} to name its {role} column; {has}"

@@ -1,4 +1,4 @@
-"""Delimited text: CSV by RFC 4180, and TSV without quotes."""
+"""Delimited text: CSV as in RFC 4180, and TSV without quoting."""
 
 import csv
 from collections.abc import Iterator
@@ -9,62 +9,53 @@ from senti_tasks.intake import encodings
 from senti_tasks.intake.columns import Columns
 from senti_tasks.intake.rows import Cells, Record
 
-CELL_CHARACTERS = 16 * 2**20
-"""The csv module's own limit, 131,072, is less than a long review, and where it ends an unclosed quote is found."""
+_CELL_CHARACTERS = 16 * 2**20
+"""The default limit of the csv module, 131,072, is too short for some reviews. An unclosed quote ends at the limit."""
 
 _Fields = Iterator[tuple[int, list[str]]]
 
 
 def read_csv(path: Path, columns: Columns) -> Iterator[Record]:
-    """The rows of a CSV file. A quote that is not closed as RFC 4180 wants is an ``InputFileError``."""
-    csv.field_size_limit(max(CELL_CHARACTERS, csv.field_size_limit()))
+    """The rows of a CSV file. Raises ``InputFileError`` for a quote that is not closed as in RFC 4180."""
+    csv.field_size_limit(max(_CELL_CHARACTERS, csv.field_size_limit()))
     return _records(_csv_fields(path), columns, path)
 
 
 def read_tsv(path: Path, columns: Columns) -> Iterator[Record]:
-    """The rows of a TSV file, one a line; quotes mean nothing."""
-    return _records(_tsv_fields(path), columns, path)
+    """The rows of a TSV file, one per line. Quotes are ordinary characters."""
+    lines = enumerate(encodings.lines(path), start=1)
+    stripped = ((number, line.removesuffix("\n").removesuffix("\r")) for number, line in lines)
+    return _records(((number, line.split("\t")) for number, line in stripped if line), columns, path)
 
 
 def _csv_fields(path: Path) -> _Fields:
     reader = csv.reader(encodings.lines(path), strict=True)
-    while True:
-        start = reader.line_num + 1
-        try:
-            fields = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise InputFileError(_complaint(path, start, reader.line_num, error)) from error
-        if fields:
-            yield start, fields
-
-
-def _complaint(path: Path, start: int, end: int, error: csv.Error) -> str:
-    if "new-line character" in str(error):
-        return (
-            f"{path}, line {start}: a carriage return stands in a field without quotes. Expected lines that end in LF "
-            f"or CR LF: if this file's end in CR, run tr '\\r' '\\n' < {path.name} > lf-{path.name}"
+    start = 1
+    try:
+        for fields in reader:
+            if fields:
+                yield start, fields
+            start = reader.line_num + 1
+    except csv.Error as error:
+        reason = (
+            f"a field that starts with a quote is not closed as in RFC 4180 by line {reader.line_num} ({error}). "
+            "Double the quotes inside it, or save the file as .tsv, where quotes are ordinary characters"
         )
-    return (
-        f"{path}, line {start}: a field that starts with a quote is not closed as RFC 4180 wants by line {end} "
-        f"({error}). Write quotes inside it twice, or save the file as .tsv, where quotes mean nothing"
-    )
-
-
-def _tsv_fields(path: Path) -> _Fields:
-    for number, line in enumerate(encodings.lines(path), start=1):
-        if content := line.removesuffix("\n").removesuffix("\r"):
-            yield number, content.split("\t")
+        if "new-line character" in str(error):
+            reason = (
+                "a carriage return is in a field without quotes. Expected lines that end in LF or CR LF: if this "
+                f"file's end in CR, run tr '\\r' '\\n' < {path.name} > lf-{path.name}"
+            )
+        raise InputFileError(f"{path}, line {start}: {reason}") from error
 
 
 def _records(fields: _Fields, columns: Columns, path: Path) -> Iterator[Record]:
     _, header = next(fields, (0, None))
     if header is None:
         raise InputFileError(f"{path} is empty: expected a first line with the names of its columns")
-    places = columns.find(header, path)
+    positions = columns.find(header, path)
     for line, row in fields:
         if len(row) != len(header):
             yield line, f"expected {len(header)} fields, as in the first line, found {len(row)}"
         else:
-            yield line, Cells(*(None if place is None else row[place] for place in places))
+            yield line, Cells(*(None if position is None else row[position] for position in positions))

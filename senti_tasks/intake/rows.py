@@ -1,4 +1,4 @@
-"""Rows: what a reader found in the columns, checked and turned into a review."""
+"""Rows: checks the cells of one row and turns them into a review."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,30 +14,30 @@ from senti_tasks.labels import Spellings
 
 
 class Cells(NamedTuple):
-    """What the file holds in the columns of one row, as its format gives it; ``None`` for a column it lacks."""
+    """The values of one row, as the format of the file gives them; ``None`` for a column that the file lacks."""
 
-    text: object
-    label: object
-    product: object
-    id: object
-    created_at: object
+    text: object = None
+    label: object = None
+    product: object = None
+    id: object = None
+    created_at: object = None
 
 
 Record = tuple[int, Cells | str]
-"""The line a row starts in, and its cells or why there are none."""
+"""The line in which a row starts, and its cells, or the reason why it has none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One good row."""
+    """A row that can be imported."""
 
     number: int
-    """Data row in the file, from 1, the header and empty lines not counted: its identity where the file has no ids."""
+    """Number of the row, from 1, without header and empty lines. It identifies the row if the file has no ids."""
     line: int
-    """Line of the file in which it starts, for messages; ``number`` in files that have no lines."""
+    """Line of the file in which the row starts, for messages; ``number`` in files without lines."""
     id: str | None
     text: str
-    """As in the file: neither normalised nor stripped."""
+    """As in the file: not normalised and not stripped."""
     label: int | None
     product: str | None
     created_at: datetime | None
@@ -46,7 +46,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One row that cannot be used; the rest of the file can."""
+    """A row that cannot be imported. The other rows of the file can."""
 
     line: int
     reason: str
@@ -55,40 +55,41 @@ class Refusal:
 def build_all(
     records: Iterable[Record], source: Path | str, *, needs_id: bool, timezone: ZoneInfo, spellings: Spellings
 ) -> Iterator[Row | Refusal]:
-    """The reviews of ``records``, as they come. Raises ``InputFileError`` where there are none or they break off."""
+    """A row or a refusal for each of ``records``, in their order.
+
+    A row without an id is refused if ``needs_id``. Dates without a time zone are in ``timezone``. ``spellings`` gives
+    the meaning of label cells. Product and id are stripped, and a blank product becomes ``None``. Raises
+    ``InputFileError`` if there are no records or ``source`` cannot be read.
+    """
     number = 0
     try:
         for number, (line, cells) in enumerate(records, start=1):
             if isinstance(cells, str):
                 yield Refusal(line, cells)
-            else:
-                yield build(number, line, cells, needs_id=needs_id, timezone=timezone, spellings=spellings)
+                continue
+            try:
+                yield Row(
+                    number=number,
+                    line=line,
+                    text=_review(cells.text),
+                    id=_identity(cells.id) if needs_id else None,
+                    label=spellings.parse(cells.label),
+                    product=_name("product", cells.product),
+                    created_at=timestamps.parse(cells.created_at, timezone),
+                )
+            except ValueError as error:
+                yield Refusal(line, str(error))
     except OSError as error:
         raise InputFileError(f"{source} cannot be read: {error.strerror or error}") from error
     if number == 0:
         raise InputFileError(f"{source} holds no rows: expected at least one review")
 
 
-def build(
-    number: int, line: int, cells: Cells, *, needs_id: bool, timezone: ZoneInfo, spellings: Spellings
-) -> Row | Refusal:
-    """The review that ``cells`` hold, or why they hold none. Product and id are stripped, a blank product is none."""
-    try:
-        review = _review(cells.text)
-        identity = _identity(cells.id) if needs_id else None
-        label = spellings.parse(cells.label)
-        product = _name("product", cells.product)
-        created_at = timestamps.parse(cells.created_at, timezone)
-    except ValueError as error:
-        return Refusal(line, str(error))
-    return Row(number, line, identity, review, label, product, created_at)
-
-
 def _review(value: object) -> str:
     review = _string("text", value)
-    if review is None or (reason := text.defect(review)):
-        raise ValueError("the text is blank" if review is None else reason)
-    return review
+    if reason := text.defect(review):
+        raise ValueError(reason)
+    return review or ""
 
 
 def _identity(value: object) -> str:
@@ -110,10 +111,9 @@ def _name(what: str, value: object) -> str | None:
 def _string(what: str, value: object) -> str | None:
     if value is None or value != value:  # NaN
         return None
-    if isinstance(value, float) and value.is_integer():  # an integer column with gaps, once through pandas
+    if isinstance(value, float) and value.is_integer():  # pandas stores an integer column with gaps as floats
         value = int(value)
     match value:
         case bool() | bytes() | list() | dict():
             raise ValueError(f"the {what} is not text: found {type(value).__name__} {str(value)[:40]}")
-        case _:
-            return str(value)
+    return str(value)

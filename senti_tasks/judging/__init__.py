@@ -1,1 +1,1 @@
-"""A candidate and its references in, a verdict out: evaluation, gate, intervals, calibration, slices, suspects."""
+"""Judges a candidate against its references: evaluation, gate, intervals, calibration, slices, suspect labels."""

@@ -1,4 +1,4 @@
-"""What a fine-tuned BERT has to beat to be worth its GPU: character n-grams and logistic regression."""
+"""The baseline that a fine-tuned BERT must beat: TF-IDF of character n-grams and logistic regression."""
 
 from collections.abc import Sequence
 from typing import Self
@@ -10,7 +10,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 
 
 class Baseline:
-    """TF-IDF of character 1- to 3-grams (sublinear, seen in two texts or more), logistic regression on top."""
+    """TF-IDF of character 1- to 3-grams (sublinear, in two texts or more) and logistic regression."""
 
     def __init__(self, n_labels: int = 2) -> None:
         self._n_labels = n_labels
@@ -20,7 +20,7 @@ class Baseline:
         )
 
     def fit(self, texts: Sequence[str], labels: Sequence[int] | np.ndarray) -> Self:
-        """Learns from ``texts`` and their ``labels`` (len(texts),), of two kinds at least. Same input, same fit."""
+        """Fits to ``texts`` and ``labels`` (len(texts),) of at least two kinds. The same input gives the same fit."""
         try:
             self._pipeline.fit(texts, np.asarray(labels))
         except ValueError as error:

@@ -1,54 +1,46 @@
-"""Probabilities that mean what they say: of reviews scored 0.9, nine in ten are right."""
+"""Temperature scaling, and measures of calibration. Of reviews with confidence 0.9, nine in ten should be right."""
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
 
 Probabilities = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 
 BINS = 15
-"""Of confidence, of equal width, that the calibration error is taken over."""
+"""Bins of equal width, over the confidence, for the calibration error."""
 _BOUNDS = (0.5, 10.0)
-"""Of temperatures: without them a model that is right on all of a small validation split is made certain."""
+"""Bounds of the temperature. Without them, a model that is right on all of a small validation split would get a
+temperature near 0, and confidences of 1."""
 
 
 def fit_temperature(labels: npt.NDArray[np.int64], probabilities: Probabilities) -> float:
-    """The number that the logits behind ``probabilities`` (n, n_labels) are to be divided by.
+    """The temperature by which to divide the logits of ``probabilities`` (n, n_labels), in [0.5, 10]; 1 if n is 0.
 
-    It makes ``labels`` (n,) the most likely, and changes no label (Guo et al. 2017, On Calibration of Modern Neural
-    Networks, 4.2). In [0.5, 10]; of no rows, 1.
+    It maximises the likelihood of ``labels`` (n,). It changes no predicted label (Guo et al. 2017, On Calibration of
+    Modern Neural Networks, 4.2).
     """
     if len(labels) == 0:
         return 1.0
-    logits = _logits(probabilities)
-    rows = np.arange(len(labels))
+    logits, rows = _logits(probabilities), np.arange(len(labels))
 
     def loss(temperature: float) -> float:
-        scaled = logits / temperature
-        return float((np.log(np.exp(scaled).sum(axis=1)) - scaled[rows, labels]).mean())
+        return -float(log_softmax(logits / temperature, axis=1)[rows, labels].mean())
 
     return float(minimize_scalar(loss, bounds=_BOUNDS, method="bounded").x)
 
 
 def scaled(probabilities: Probabilities, temperature: float) -> npt.NDArray[np.float64]:
-    """``probabilities`` (n, n_labels) as they are when the logits behind them are divided by ``temperature``."""
-    powers = _logits(probabilities) / temperature
-    powers = np.exp(powers - powers.max(axis=1, keepdims=True))
-    cooled: npt.NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
-    return cooled
-
-
-def _logits(probabilities: Probabilities) -> npt.NDArray[np.float64]:
-    """Up to a constant per row, which cancels."""
-    logits: npt.NDArray[np.float64] = np.log(np.clip(probabilities.astype(np.float64), 1e-12, 1))
-    return logits
+    """``probabilities`` (n, n_labels) with their logits divided by ``temperature``."""
+    found: npt.NDArray[np.float64] = softmax(_logits(probabilities) / temperature, axis=1)
+    return found
 
 
 def measure(labels: npt.NDArray[np.int64], probabilities: Probabilities) -> dict[str, float]:
-    """``ece``, ``nll`` and ``brier`` of ``probabilities`` (n, n_labels) against ``labels`` (n,), n > 0; 0 is the best.
+    """``ece``, ``nll`` and ``brier`` of ``probabilities`` (n, n_labels) for ``labels`` (n,), n > 0; 0 is the best.
 
-    ECE: how far confidence and accuracy lie apart, over 15 bins of equal width, weighted by their rows (Naeini et al.
-    2015). NLL: natural logarithm. Brier: the squared distance to the truth, summed over labels (Brier 1950).
+    ECE: difference of confidence and accuracy, over 15 bins of equal width, weighted by their rows (Naeini et al.
+    2015). NLL: mean negative natural logarithm. Brier: squared error, summed over labels (Brier 1950).
     """
     exact = probabilities.astype(np.float64)
     confidence, right = exact.max(axis=1), exact.argmax(axis=1) == labels
@@ -62,14 +54,18 @@ def measure(labels: npt.NDArray[np.int64], probabilities: Probabilities) -> dict
 
 
 def log_losses(labels: npt.NDArray[np.int64], probabilities: Probabilities) -> npt.NDArray[np.float64]:
-    """Minus the natural logarithm of what each row of ``probabilities`` (n, n_labels) gives its label: (n,)."""
-    given = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    losses: npt.NDArray[np.float64] = -np.log(np.clip(given, 1e-12, 1))
-    return losses
+    """The negative natural logarithm of the probability of each row's label: (n,)."""
+    return -_logits(probabilities[np.arange(len(labels)), labels])
 
 
 def brier_scores(labels: npt.NDArray[np.int64], probabilities: Probabilities) -> npt.NDArray[np.float64]:
-    """The squared distance of each row of ``probabilities`` (n, n_labels) to the truth, summed over labels: (n,)."""
+    """The squared error of each row of ``probabilities`` (n, n_labels), summed over labels: (n,)."""
     truth = np.eye(probabilities.shape[1])[labels]
     scores: npt.NDArray[np.float64] = ((probabilities.astype(np.float64) - truth) ** 2).sum(axis=1)
     return scores
+
+
+def _logits(probabilities: Probabilities) -> npt.NDArray[np.float64]:
+    """The logarithms of ``probabilities``, at least 1e-12: the logits, up to a constant per row."""
+    logits: npt.NDArray[np.float64] = np.log(np.clip(probabilities.astype(np.float64), 1e-12, 1))
+    return logits

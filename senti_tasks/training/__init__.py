@@ -1,1 +1,1 @@
-"""A corpus snapshot in, a candidate out: base models, fine-tuning, pretraining, the search, checkpoints, variants."""
+"""Trains a candidate on a corpus snapshot: base models, fine-tuning, pretraining, search, checkpoints, variants."""

@@ -1,12 +1,13 @@
-"""What a training starts from: a model on the Hugging Face Hub, one in a local folder, an encoder that was pretrained
-on this warehouse's reviews, or random weights.
+"""Loads the base model that a training starts from, and its tokenizer.
 
-The caller fetches the folder of a ``pretrained:*`` encoder and hands it over beside the name, so that its path, another
-one on every machine, gets into no card and no checkpoint's identity.
+A base model is one of four kinds: a model on the Hugging Face Hub, a model in a local folder, an encoder that
+``senti pretrain`` trained (``pretrained:*``), or random weights (``scratch:*``). The caller passes the folder of a
+``pretrained:*`` encoder separately from its name. The path differs from machine to machine, so it must not get into
+model cards or into the key of the checkpoint folder.
 """
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,27 +26,26 @@ from transformers import (
 )
 
 from senti_tasks import labels
-from senti_tasks.artifacts import folder_digest
+from senti_tasks.artifacts import files_digest, folder_digest
 from senti_tasks.config import PRETRAINED, TrainConfig
 from senti_tasks.errors import BaseModelError
 from senti_tasks.labels import LabelSet
 from senti_tasks.training import hub
-from senti_tasks.training.tokenizer.vocabulary import build_tokenizer, check_knows, fit_to_vocabulary
+from senti_tasks.training.tokenizer.vocabulary import build_tokenizer, check_coverage, fit_to_vocabulary
 
-# Dropout within attention shuts out torch's fused kernel: a step on a CPU then takes a fifth longer.
-_BOTH: dict[str, Any] = {"num_hidden_layers": 2, "attention_probs_dropout_prob": 0.0}
+# torch has no fused attention kernel for dropout within attention: a step on a CPU then takes a fifth longer.
+_COMMON_SHAPE: dict[str, Any] = {"num_hidden_layers": 2, "attention_probs_dropout_prob": 0.0}
 SCRATCH: dict[str, dict[str, Any]] = {
-    "scratch:tiny": {**_BOTH, "hidden_size": 128, "num_attention_heads": 2, "intermediate_size": 512},
-    "scratch:small": {**_BOTH, "hidden_size": 256, "num_attention_heads": 4, "intermediate_size": 1024},
+    "scratch:tiny": {**_COMMON_SHAPE, "hidden_size": 128, "num_attention_heads": 2, "intermediate_size": 512},
+    "scratch:small": {**_COMMON_SHAPE, "hidden_size": 256, "num_attention_heads": 4, "intermediate_size": 1024},
 }
-"""Shapes of the encoders with random weights; everything else is as in ``BertConfig``."""
+"""Name to the ``BertConfig`` values of an encoder with random weights. Other values are the defaults."""
 
-_LONGEST = 512  # tokens; longer reviews are cut
-_HEAD_DROPOUT = ("classifier_dropout", "seq_classif_dropout")  # what architectures call it
+_MAX_LENGTH = 512  # tokens
 
 
 def describe(base_model: str) -> str:
-    """One sentence on what ``base_model`` is, for model cards and every output that names it."""
+    """One sentence about ``base_model``, for model cards and command output."""
     if shape := SCRATCH.get(base_model):
         return (
             f"{base_model} is not a pretrained model: it is a BERT of {shape['num_hidden_layers']} layers, "
@@ -54,33 +54,30 @@ def describe(base_model: str) -> str:
     if base_model.startswith(PRETRAINED):
         return (
             f"The base model is {base_model}, an encoder that `senti pretrain` trained on reviews without labels; "
-            "its own card says what it started from."
+            "its own card names its base model."
         )
     kind = "the model in the local folder" if _is_folder(base_model) else "the Hugging Face Hub model"
     return f"The base model is {kind} {base_model}."
 
 
 def revision_of(base_model: str, folder: Path | None = None) -> str | None:
-    """What pins ``base_model``: a hub model's commit, ``sha256:…`` over a folder's files, ``None`` for ``scratch:*``,
-    for ``pretrained:*`` the digest of its ``folder``.
+    """The revision to record for ``base_model``.
 
-    Raises ``BaseModelError`` when it does not exist or cannot be reached.
+    A hub model: its commit. A local folder: ``sha256:…`` over its files, without sub-folders. ``pretrained:*``: the
+    digest of ``folder``. ``scratch:*``: ``None``. Raises ``BaseModelError`` if the model does not exist or cannot be
+    reached.
     """
     if base_model.startswith("scratch:"):
-        _shape_of(base_model)
+        _scratch_shape(base_model)
         return None
     if base_model.startswith(PRETRAINED):
-        return folder_digest(_folder_of(base_model, folder=folder))
+        return folder_digest(_model_folder(base_model, folder=folder))
     if not _is_folder(base_model):
         return hub.newest_commit(base_model)
-    folder = Path(base_model).expanduser()
-    if not (folder / "config.json").is_file():
-        raise BaseModelError(f"{folder} holds no model: expected a folder with config.json, written by save_pretrained")
-    total = hashlib.sha256()
-    for path in sorted(path for path in folder.iterdir() if path.is_file()):
-        with path.open("rb") as file:
-            total.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
-    return f"sha256:{total.hexdigest()}"
+    local = Path(base_model).expanduser()
+    if not (local / "config.json").is_file():
+        raise BaseModelError(f"{local} holds no model: expected a folder with config.json, written by save_pretrained")
+    return f"sha256:{files_digest(local, (path for path in local.iterdir() if path.is_file()))}"
 
 
 def load_tokenizer(
@@ -91,34 +88,35 @@ def load_tokenizer(
     *,
     fitted: bool = True,
 ) -> PreTrainedTokenizerFast:
-    """The tokenizer of ``base_model``, fitted to its vocabulary, its ``model_max_length`` set (512 at most).
+    """The tokenizer of ``base_model``. Its ``model_max_length`` is what the model can read, 512 at most.
 
-    ``texts`` are those of the training split: ``scratch:*`` builds its vocabulary from them, and for every base model
-    they show whether the vocabulary knows their language. ``revision`` is what ``revision_of`` says; without it a hub
-    model is asked for its newest. ``folder`` is where a ``pretrained:*`` lies. ``fitted=False`` leaves it as it was
-    shipped. Raises ``BaseModelError``.
+    ``texts`` are the texts of the training split. ``scratch:*`` builds its vocabulary from them. For every base model
+    they are used to check that the vocabulary covers their language. ``revision`` is the result of ``revision_of``;
+    without it the newest commit of a hub model is used. ``folder`` is the folder of a ``pretrained:*`` encoder.
+    ``fitted=False`` returns the tokenizer as it was published: not fitted to its vocabulary, and not checked. Raises
+    ``BaseModelError``.
     """
     if base_model.startswith("scratch:"):
-        _shape_of(base_model)
+        _scratch_shape(base_model)
         if not texts:
             raise BaseModelError(f"{base_model} builds its vocabulary from the training texts, and there are none")
-        tokenizer = build_tokenizer(texts, _LONGEST)
+        tokenizer = build_tokenizer(texts, _MAX_LENGTH)
     else:
-        folder = _folder_of(base_model, revision, folder)
-        with _BaseModelErrors(base_model):
+        folder = _model_folder(base_model, revision, folder)
+        with _load_errors(base_model):
             loaded = AutoTokenizer.from_pretrained(folder)
-            positions = getattr(AutoConfig.from_pretrained(folder), "max_position_embeddings", None) or _LONGEST
+            positions = getattr(AutoConfig.from_pretrained(folder), "max_position_embeddings", None) or _MAX_LENGTH
         if not isinstance(loaded, PreTrainedTokenizerFast):
             raise BaseModelError(
-                f"{base_model} has no fast tokenizer (tokenizer.json): save one with it, or take another"
+                f"{base_model} has no fast tokenizer (tokenizer.json): save one with it, or take another base model"
             )
         tokenizer = loaded
-        tokenizer.model_max_length = min(_LONGEST, positions, tokenizer.model_max_length)
+        tokenizer.model_max_length = min(_MAX_LENGTH, positions, tokenizer.model_max_length)
     if not fitted:
         return tokenizer
-    if not base_model.startswith(PRETRAINED):  # that one was fitted when its encoder was pretrained
+    if not base_model.startswith(PRETRAINED):  # its tokenizer was fitted before pretraining
         tokenizer = fit_to_vocabulary(tokenizer)
-    check_knows(tokenizer, texts, base_model)
+    check_coverage(tokenizer, texts, base_model)
     return tokenizer
 
 
@@ -130,96 +128,83 @@ def load_classifier(
     label_set: LabelSet = labels.DEFAULT,
     folder: Path | None = None,
 ) -> PreTrainedModel:
-    """``base_model`` with a classification head for ``label_set``, float32, on the CPU, in training's dropout.
+    """``base_model`` with a classification head for ``label_set``, in float32, on the CPU.
 
-    Weights that start random, the head's and all of ``scratch:*``, come from ``config.seed``. Weights are read from
-    safetensors alone. Raises ``BaseModelError``.
+    The dropout before the head is ``config.dropout``. ``config.seed`` seeds the random weights: those of the head, and
+    all of ``scratch:*``. Weights are read from safetensors only. Raises ``BaseModelError``.
     """
     names: dict[str, Any] = {"id2label": dict(label_set.names), "label2id": dict(label_set.numbers)}
     set_seed(config.seed)
     if base_model.startswith("scratch:"):
         return BertForSequenceClassification(
-            BertConfig(
-                **_shape_of(base_model),
-                **names,
-                vocab_size=len(tokenizer),
-                pad_token_id=tokenizer.pad_token_id,
-                classifier_dropout=config.dropout,
-            )
+            _scratch_config(base_model, tokenizer, classifier_dropout=config.dropout, **names)
         )
-    folder = _folder_of(base_model, revision, folder, weights=True)
-    with _BaseModelErrors(base_model):
-        shape = AutoConfig.from_pretrained(folder, **names)
-        for field in _HEAD_DROPOUT:
-            if hasattr(shape, field):
-                setattr(shape, field, config.dropout)
+    folder = _model_folder(base_model, revision, folder, weights=True)
+    with _load_errors(base_model):
+        model_config = AutoConfig.from_pretrained(folder, **names)
+        for field in ("classifier_dropout", "seq_classif_dropout"):  # the name depends on the architecture
+            if hasattr(model_config, field):
+                setattr(model_config, field, config.dropout)
         model = AutoModelForSequenceClassification.from_pretrained(
-            folder, config=shape, use_safetensors=True, ignore_mismatched_sizes=True, dtype="float32"
+            folder, config=model_config, use_safetensors=True, ignore_mismatched_sizes=True, dtype="float32"
         )
-    _check_belongs(model, tokenizer, base_model)
-    return model  # type: ignore[no-any-return]
+    return _checked(model, tokenizer, base_model)
 
 
 def load_masked_language_model(
     base_model: str, tokenizer: PreTrainedTokenizerFast, seed: int, revision: str | None = None
 ) -> PreTrainedModel:
-    """``base_model`` with the head that predicts masked tokens, float32, on the CPU, in training's dropout.
+    """``base_model`` with a head that predicts masked tokens, in float32, on the CPU.
 
-    Weights that start random, all of ``scratch:*``, come from ``seed``. Weights are read from safetensors alone. Raises
-    ``BaseModelError``, also for ``pretrained:*``: its base model is what a pretraining starts from again.
+    ``seed`` seeds the random weights of ``scratch:*``. Weights are read from safetensors only. Raises
+    ``BaseModelError``, also for ``pretrained:*``: to repeat a pretraining, give the base model that it started from.
     """
     set_seed(seed)
     if base_model.startswith("scratch:"):
-        return BertForMaskedLM(
-            BertConfig(**_shape_of(base_model), vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id)
-        )
-    folder = _folder_of(base_model, revision, weights=True)
-    with _BaseModelErrors(base_model, wanted="masked language model"):
+        return BertForMaskedLM(_scratch_config(base_model, tokenizer))
+    folder = _model_folder(base_model, revision, weights=True)
+    with _load_errors(base_model, expected="masked language model"):
         model = AutoModelForMaskedLM.from_pretrained(folder, use_safetensors=True, dtype="float32")
-    _check_belongs(model, tokenizer, base_model)
-    return model  # type: ignore[no-any-return]
+    return _checked(model, tokenizer, base_model)
 
 
-def _check_belongs(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, base_model: str) -> None:
+def _checked(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, base_model: str) -> PreTrainedModel:
+    """``model``. Raises ``BaseModelError`` if it has fewer embeddings than ``tokenizer`` has tokens."""
     embeddings = cast(torch.nn.Embedding, model.get_input_embeddings()).num_embeddings
     if len(tokenizer) > embeddings:
         raise BaseModelError(
             f"{base_model} has {embeddings} token embeddings and a tokenizer of {len(tokenizer)}: they do not belong "
             "together; take the folder as save_pretrained wrote it"
         )
+    return model
 
 
-class _BaseModelErrors:
-    """Turns what transformers raises on a model that cannot be loaded into one ``BaseModelError``."""
-
-    def __init__(self, base_model: str, wanted: str = "text classifier") -> None:
-        self.base_model = base_model
-        self.wanted = wanted
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if not isinstance(error, OSError | ValueError | KeyError | RuntimeError | ImportError):
-            return
-        cause = str(error).strip().split("\n")[0][:200]
+@contextmanager
+def _load_errors(base_model: str, expected: str = "text classifier") -> Iterator[None]:
+    """Raises ``BaseModelError`` for the errors that transformers raises if it cannot load a model."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         if "model.safetensors" in str(error):
             raise BaseModelError(
-                f"{self.base_model} has no model.safetensors: its weights, if any, are pickled, and loading a pickle "
+                f"{base_model} has no model.safetensors: its weights, if any, are pickled, and loading a pickle "
                 "runs the code in it; save it as safetensors (save_pretrained does), or take another base model"
             ) from error
+        cause = str(error).strip().split("\n")[0][:200]
         raise BaseModelError(
-            f"{self.base_model} cannot be loaded as a {self.wanted} ({cause}): expected config.json, tokenizer.json "
+            f"{base_model} cannot be loaded as a {expected} ({cause}): expected config.json, tokenizer.json "
             "and model.safetensors; give another base model, a local folder, or scratch:small"
         ) from error
 
 
-def _folder_of(base_model: str, revision: str | None = None, folder: Path | None = None, weights: bool = False) -> Path:
-    """Where ``from_pretrained`` finds it. Nothing in a model folder is run as code."""
+def _model_folder(
+    base_model: str, revision: str | None = None, folder: Path | None = None, weights: bool = False
+) -> Path:
+    """The folder for ``from_pretrained``. Code in a model folder is never run."""
     if base_model.startswith(PRETRAINED):
         if folder is None:
             raise BaseModelError(
-                f"{base_model} is looked up in the warehouse, which only a job does: expected its folder"
+                f"{base_model} is looked up in the warehouse by a job: expected the folder of the encoder, found none"
             )
         return folder
     if _is_folder(base_model):
@@ -231,7 +216,12 @@ def _is_folder(base_model: str) -> bool:
     return base_model.startswith(("/", "./", "../", "~")) or Path(base_model).is_dir()
 
 
-def _shape_of(base_model: str) -> dict[str, Any]:
+def _scratch_config(base_model: str, tokenizer: PreTrainedTokenizerFast, **more: Any) -> BertConfig:
+    shape = _scratch_shape(base_model)
+    return BertConfig(**shape, vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, **more)
+
+
+def _scratch_shape(base_model: str) -> dict[str, Any]:
     if base_model not in SCRATCH:
         raise BaseModelError(f"{base_model} is not a known shape: expected {' or '.join(SCRATCH)}")
     return SCRATCH[base_model]

@@ -1,4 +1,4 @@
-"""The checkpoints of a training under way: which belong to it, which of them is whole, and stopping at one."""
+"""The checkpoints of a running training: their folder, the newest complete one, and stopping with one on SIGTERM."""
 
 import hashlib
 import json
@@ -13,12 +13,13 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from senti_tasks.artifacts import files_digest
 from senti_tasks.config import PretrainConfig, TrainConfig
 from senti_tasks.errors import TrainingStoppedError
 
 log = logging.getLogger(__name__)
 
-_WHOLE = ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth")
+_REQUIRED_FILES = ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth")
 
 
 def folder_for(
@@ -27,42 +28,40 @@ def folder_for(
     base_model: str,
     revision: str | None,
     config: TrainConfig | PretrainConfig,
-    parts: Sequence[str] = ("train.parquet", "validation.parquet"),
+    files: Sequence[str] = ("train.parquet", "validation.parquet"),
 ) -> Path:
-    """The folder below ``root`` for checkpoints of exactly this training: same rows, base model and configuration.
+    """The folder below ``root`` for the checkpoints of one training.
 
-    So a training never goes on from weights that were on their way to something else. ``parts`` are the files in
-    ``corpus`` that it reads.
+    Its name is a hash of the base model, the revision, the configuration and the content of ``files``, which are the
+    files in ``corpus`` that the training reads. A training therefore never resumes from the checkpoint of another one.
     """
-    total = hashlib.sha256(json.dumps([base_model, revision, config.to_json()]).encode())
-    for name in parts:
-        with (corpus / name).open("rb") as file:
-            total.update(hashlib.file_digest(file, "sha256").digest())
-    return root / total.hexdigest()[:16]
+    read = files_digest(corpus, (corpus / name for name in files))
+    key = json.dumps([base_model, revision, config.to_json(), read])
+    return root / hashlib.sha256(key.encode()).hexdigest()[:16]
 
 
 def newest(folder: Path) -> Path | None:
-    """The newest whole checkpoint in ``folder``, ``None`` when there is none. Removes half-written ones.
+    """The newest complete checkpoint in ``folder``, or ``None`` if there is none. Deletes incomplete checkpoints.
 
-    A checkpoint is whole when its ``trainer_state.json``, which is written last, can be read and the rest is there.
+    A checkpoint is complete if ``trainer_state.json``, which is written last, can be read and the other files exist.
     """
-    whole: dict[int, Path] = {}
+    complete: dict[int, Path] = {}
     for path in sorted(folder.glob("checkpoint-*")):
         try:
             step = json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))["global_step"]
-            if not all((path / name).is_file() for name in _WHOLE):
+            if not all((path / name).is_file() for name in _REQUIRED_FILES):
                 raise FileNotFoundError(path)
-            whole[step] = path
+            complete[step] = path
         except (OSError, ValueError, KeyError) as error:
-            log.warning("passing over the half-written checkpoint %s (%s)", path.name, error)
+            log.warning("deleting the incomplete checkpoint %s (%s)", path.name, error)
             shutil.rmtree(path)
-    return whole[max(whole)] if whole else None
+    return complete[max(complete)] if complete else None
 
 
-def epochs_if_over(checkpoint: Path) -> int | None:
-    """The epochs run, when early stopping had ended the training that wrote ``checkpoint``; else ``None``.
+def epochs_if_stopped_early(checkpoint: Path) -> int | None:
+    """The epochs that were run, if early stopping had ended the training of ``checkpoint``; otherwise ``None``.
 
-    Going on from it, the Trainer forgets that, and would train for another epoch.
+    The Trainer does not save that it stopped. If it resumed from ``checkpoint``, it would train another epoch.
     """
     state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
     early_stopping = state.stateful_callbacks["EarlyStoppingCallback"]
@@ -71,42 +70,44 @@ def epochs_if_over(checkpoint: Path) -> int | None:
 
 
 class StopAtCheckpoint(TrainerCallback):
-    """After SIGTERM: a checkpoint at the end of the present step, then ``TrainingStoppedError``.
+    """After SIGTERM: saves a checkpoint at the end of the current step, then raises ``TrainingStoppedError``.
 
-    A running evaluation is finished first. Stopping by the Trainer's own switch would evaluate in mid-epoch, and the
-    resumed training would choose its best epoch from other figures than an uninterrupted one. For the same reason an
-    epoch's last step waits for the evaluation: going on from a checkpoint written before it, the Trainer would skip it.
+    A running evaluation is finished first. The Trainer's own switch (``should_training_stop``) would evaluate in the
+    middle of an epoch. The resumed training would then choose its best epoch from other figures than an uninterrupted
+    one. For the same reason no checkpoint is saved before the evaluation at the end of an epoch: a Trainer that resumed
+    from it would skip that evaluation.
     """
 
-    def __init__(self, again: str = "`senti retrain --corpus NAME`", every: int | None = None) -> None:
-        """``again`` is the command that goes on; ``every`` so many steps a checkpoint is written unasked, too."""
-        self.asked = False
-        self._again = again
-        self._every = every
+    def __init__(self, resume_command: str = "`senti retrain --corpus NAME`", every_steps: int | None = None) -> None:
+        """``resume_command`` is for the error message. ``every_steps`` also saves a checkpoint after so many steps."""
+        self.stop_requested = False
+        self._resume_command = resume_command
+        self._every_steps = every_steps
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
-        steps_of_epoch = state.max_steps // args.num_train_epochs
-        if state.global_step % steps_of_epoch:
-            due = self._every is not None and state.global_step % self._every == 0
-            control.should_save = control.should_save or self.asked or due
+        steps_per_epoch = state.max_steps // args.num_train_epochs
+        if state.global_step % steps_per_epoch:
+            due = self._every_steps is not None and state.global_step % self._every_steps == 0
+            control.should_save = control.should_save or self.stop_requested or due
         return control
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        if self.asked:
+        if self.stop_requested:
             raise TrainingStoppedError(
-                f"the training was stopped by SIGTERM after step {state.global_step} of {state.max_steps}: "
-                f"clear its task, or run {self._again} with the same options, and it goes on from there"
+                f"the training was stopped by SIGTERM after step {state.global_step} of {state.max_steps}: clear its "
+                f"task, or run {self._resume_command} with the same options, to resume it from its checkpoint"
             )
 
     @contextmanager
-    def listening(self) -> Iterator[None]:
-        """SIGTERM asks for the stop while this is open; in a thread other than the main one it cannot, and does not."""
+    def handling_sigterm(self) -> Iterator[None]:
+        """While this is open, SIGTERM requests the stop. Outside the main thread, Python allows no signal handler, and
+        SIGTERM keeps its usual effect."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = signal.signal(signal.SIGTERM, lambda number, frame: setattr(self, "asked", True))
+        before = signal.signal(signal.SIGTERM, lambda number, frame: setattr(self, "stop_requested", True))
         try:
             yield
         finally:

@@ -1,6 +1,5 @@
-"""Models on the Hugging Face Hub: which commit is meant, so that it can be pinned and recorded, and its files."""
+"""Base models on the Hugging Face Hub: their newest commit, which is pinned and recorded, and their files."""
 
-from contextlib import suppress
 from pathlib import Path
 
 import huggingface_hub
@@ -11,10 +10,10 @@ from senti_tasks.errors import BaseModelError, HubError
 
 
 def newest_commit(name: str) -> str:
-    """The commit that hub model ``name`` is at: 40 hex digits.
+    """The newest commit of the hub model ``name``: 40 hex digits.
 
-    Asked of the hub (``HF_ENDPOINT`` names a mirror). Where it does not answer, or ``HF_HUB_OFFLINE`` is set, it is the
-    newest commit in the local cache. Raises ``BaseModelError`` with what was tried and what can be done.
+    If the hub (or the mirror in ``HF_ENDPOINT``) does not answer, or ``HF_HUB_OFFLINE`` is set, it is the newest commit
+    in the local cache. Raises ``BaseModelError`` if neither has it.
     """
     try:
         return hub.newest_commit(name, "model")
@@ -24,40 +23,40 @@ def newest_commit(name: str) -> str:
             "check the name (OWNER/NAME), set HF_TOKEN, or give a local folder or scratch:small"
         ) from error
     except hub.NoAnswerError as error:
-        return _cached_commit(name, error)
+        try:
+            repositories = huggingface_hub.scan_cache_dir().repos
+        except CacheNotFound:
+            repositories = frozenset()
+        for repository in repositories:
+            if (repository.repo_type, repository.repo_id) == ("model", name) and repository.revisions:
+                return max(repository.revisions, key=lambda revision: revision.last_modified).commit_hash
+        raise _unreachable(name, error) from error
 
 
 def fetch(name: str, commit: str, weights: bool) -> Path:
-    """The local folder with the files of ``name`` at ``commit`` that a training needs: never code, never a pickle.
+    """The local folder with the files of ``name`` at ``commit`` that a training needs: no code, no pickles.
 
-    Without ``weights`` those of the configuration and the tokenizer. Where the hub does not answer, what the cache
-    holds; one request finds that out, as the client retries each file for half a minute. Raises ``BaseModelError``.
+    Without ``weights``: only the files of the configuration and the tokenizer. If the hub does not answer, the files
+    come from the local cache. One request checks that first, because the client retries each file for half a minute.
+    Raises ``BaseModelError``.
     """
+    no_answer: HubError | None = None
     try:
         hub.newest_commit(name, "model", commit)
-        silent = None
     except HubError as error:
-        silent = error
+        no_answer = error
     patterns = ["*.json", "*.txt", "*.model", *(["model*.safetensors"] if weights else [])]
     try:
         folder = Path(
             huggingface_hub.snapshot_download(
-                name, revision=commit, allow_patterns=patterns, local_files_only=silent is not None
+                name, revision=commit, allow_patterns=patterns, local_files_only=no_answer is not None
             )
         )
-    except Exception as error:  # see hub.explained
-        raise _unreachable(name, silent or hub.explained(error, name)) from error
-    if silent and weights and not any(folder.glob("model*.safetensors")):
-        raise _unreachable(name, silent) from silent
+    except Exception as error:  # hub.explained lists the errors that the client may raise
+        raise _unreachable(name, no_answer or hub.explained(error, name)) from error
+    if no_answer and weights and not any(folder.glob("model*.safetensors")):
+        raise _unreachable(name, no_answer) from no_answer
     return folder
-
-
-def _cached_commit(name: str, silent: hub.NoAnswerError) -> str:
-    with suppress(CacheNotFound):
-        for repository in huggingface_hub.scan_cache_dir().repos:
-            if (repository.repo_type, repository.repo_id) == ("model", name) and repository.revisions:
-                return max(repository.revisions, key=lambda revision: revision.last_modified).commit_hash
-    raise _unreachable(name, silent) from silent
 
 
 def _unreachable(name: str, reason: Exception) -> BaseModelError:

@@ -1,4 +1,4 @@
-"""The README.md in a model's folder."""
+"""The model cards: README.md in the folder of a model or an encoder."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,17 +11,18 @@ from senti_tasks.markdown import table
 from senti_tasks.training.base_models import SCRATCH, describe
 
 _LIMITS = """\
-- It judges a review as a whole: of a mixed one it gives the label that weighs more, not one label per aspect.
-- It read reviews like those of its corpus. On other products, lengths or languages its figures do not hold.
-- Irony and comparisons ("as good as nothing") are where models of this kind err most.
+- A review gets one label as a whole. For a mixed review that is the label that weighs more; aspects get no labels.
+- The model was trained on reviews like those of its corpus. Its figures do not hold for other products, lengths or \
+languages.
+- Models of this kind err most on irony and comparisons ("as good as nothing").
 - Of reviews longer than {max_length} tokens, {cut}.
-- The figures above chose the best epoch, so they flatter. Those of the test split are in `model_metrics`.
+- The best epoch was chosen by the figures above, so they are optimistic. `model_metrics` has those of the test split.
 """
 
 _TEXTS = """\
-The reviews of the warehouse, each text once, labels unread. Left out is what classifiers are judged on: the texts of
-the validation and the test split, those that would belong to one of them if they were labelled, and near-duplicates
-(four fifths of the character 3-grams in common) of the validation and test texts in the ledger.
+The reviews of the warehouse, each text once, without labels. Texts that classifiers are evaluated on are left out: the
+validation and test texts of the ledger, texts that would get one of these splits if they were labelled, and
+near-duplicates (four fifths of the character 3-grams in common) of the validation and test texts in the ledger.
 """
 
 
@@ -35,33 +36,28 @@ def model_card(
     validation: Mapping[str, float],
     history: Sequence[Mapping[str, float]],
 ) -> str:
-    """The card as Markdown with YAML front matter. Holds no time and no path: the same training gives the same card.
+    """The card of a classifier: Markdown with YAML front matter.
 
-    ``history`` has one row per epoch, with the same keys in each.
+    ``history`` has one row per epoch, all with the same keys. The card contains no time and no path, so the same
+    training gives the same card.
     """
-    front: dict[str, Any] = {
-        "language": "zh",
-        "pipeline_tag": "text-classification",
-        "library_name": "transformers",
-        "tags": ["sentiment-analysis"],
-    }
-    if base_model in SCRATCH:
-        front["license"] = "apache-2.0"
-    else:
-        front |= {"license": "other", "license_name": "that-of-the-base-model", "base_model": base_model}
     rows = corpus_summary.get("rows", {})
-    sections = [
-        "---\n" + yaml.safe_dump(front, allow_unicode=True, sort_keys=False) + "---",
-        f"# Sentiment of reviews, from {base_model}",
-        describe(base_model) + (f" Its revision is `{revision}`." if revision else ""),
-        "Labels: " + ", ".join(f"{number} {name}" for number, name in label_set.names.items()) + ".",
-        f"## Corpus\n\n`{corpus_name}`: " + ", ".join(f"{n} {split}" for split, n in rows.items()) + " reviews.",
-        "## Validation\n\n" + table([{"figure": name, "value": value} for name, value in validation.items()]),
-        "## Training\n\n" + table([{"setting": name, "value": value} for name, value in config.to_json().items()]),
-        "## History\n\n" + table(history),
-        "## Limits\n\n" + _LIMITS.format(max_length=config.max_length, cut=_cut(config)),
-    ]
-    return "\n\n".join(sections)
+    cut = f"the first {config.head_tokens} are read and then the last ones"
+    if config.head_tokens >= config.max_length - 2:  # [CLS] and [SEP]
+        cut = "the beginning is read"
+    return "\n\n".join(
+        [
+            _front(base_model, pipeline_tag="text-classification", tags=["sentiment-analysis"]),
+            f"# Sentiment of reviews, from {base_model}",
+            _origin(base_model, revision),
+            "Labels: " + ", ".join(f"{number} {name}" for number, name in label_set.names.items()) + ".",
+            f"## Corpus\n\n`{corpus_name}`: " + ", ".join(f"{n} {split}" for split, n in rows.items()) + " reviews.",
+            "## Validation\n\n" + _pairs("figure", "value", validation),
+            "## Training\n\n" + _pairs("setting", "value", config.to_json()),
+            "## History\n\n" + table(history),
+            "## Limits\n\n" + _LIMITS.format(max_length=config.max_length, cut=cut),
+        ]
+    )
 
 
 def encoder_card(
@@ -71,29 +67,35 @@ def encoder_card(
     counts: Mapping[str, int],
     history: Sequence[Mapping[str, float]],
 ) -> str:
-    """The card of an encoder that was pretrained on reviews without their labels; like ``model_card``.
+    """The card of a pretrained encoder, in the form of ``model_card``.
 
-    ``counts`` are those of its texts: read, and left out or kept, for which reason.
+    ``counts`` says how many texts were read, how many were left out for which reason, and how many were kept.
     """
-    front: dict[str, Any] = {"language": "zh", "pipeline_tag": "fill-mask", "library_name": "transformers"}
-    if base_model in SCRATCH:
-        front["license"] = "apache-2.0"
-    else:
-        front |= {"license": "other", "license_name": "that-of-the-base-model", "base_model": base_model}
     sections = [
-        "---\n" + yaml.safe_dump(front, allow_unicode=True, sort_keys=False) + "---",
+        _front(base_model, pipeline_tag="fill-mask"),
         f"# Encoder of reviews, from {base_model}",
-        "It predicts masked tokens of reviews and gives no labels: it is what a classifier is fine-tuned from.",
-        describe(base_model) + (f" Its revision is `{revision}`." if revision else ""),
-        f"## Texts\n\n{_TEXTS}\n" + table([{"texts": name, "number": number} for name, number in counts.items()]),
-        "## Training\n\n" + table([{"setting": name, "value": value} for name, value in config.to_json().items()]),
-        "## History\n\nOf the texts held out: mean loss of a masked token, and the share of them predicted.\n\n"
+        "It predicts masked tokens of reviews and gives no labels. Classifiers are fine-tuned from it.",
+        _origin(base_model, revision),
+        f"## Texts\n\n{_TEXTS}\n" + _pairs("texts", "number", counts),
+        "## Training\n\n" + _pairs("setting", "value", config.to_json()),
+        "## History\n\nOn the held-out texts: mean loss of a masked token, and the share predicted correctly.\n\n"
         + table(history),
     ]
     return "\n\n".join(sections) + "\n"
 
 
-def _cut(config: TrainConfig) -> str:
-    if config.head_tokens >= config.max_length - 2:
-        return "the beginning is read"
-    return f"the first {config.head_tokens} are read and then the last ones"
+def _front(base_model: str, **fields: Any) -> str:
+    front = {"language": "zh", "library_name": "transformers", **fields}
+    if base_model in SCRATCH:
+        front["license"] = "apache-2.0"
+    else:
+        front |= {"license": "other", "license_name": "that-of-the-base-model", "base_model": base_model}
+    return "---\n" + yaml.safe_dump(front, allow_unicode=True, sort_keys=False) + "---"
+
+
+def _origin(base_model: str, revision: str | None) -> str:
+    return describe(base_model) + (f" Its revision is `{revision}`." if revision else "")
+
+
+def _pairs(key: str, value: str, rows: Mapping[str, Any]) -> str:
+    return table([{key: name, value: found} for name, found in rows.items()])

@@ -1,4 +1,4 @@
-"""Teaching an encoder the language of the reviews before it is fine-tuned: it learns to predict masked tokens."""
+"""Pretrains an encoder on reviews without labels, by masked language modelling, before it is fine-tuned."""
 
 import json
 import logging
@@ -18,10 +18,9 @@ from senti_tasks.config import PretrainConfig
 from senti_tasks.corpus import unlabelled
 from senti_tasks.errors import CorpusError
 from senti_tasks.scoring.tokens import TextTokenizer
-from senti_tasks.training import checkpoints as checkpoint_folders
 from senti_tasks.training.base_models import load_masked_language_model, load_tokenizer, revision_of
-from senti_tasks.training.checkpoints import StopAtCheckpoint
-from senti_tasks.training.masking import NOT_ASKED, MaskingCollator
+from senti_tasks.training.checkpoints import StopAtCheckpoint, folder_for, newest
+from senti_tasks.training.masking import IGNORE_INDEX, MaskingCollator
 from senti_tasks.training.model_card import encoder_card
 from senti_tasks.training.resumable import Report, ResumableTrainer, Rows, arguments_for
 
@@ -31,7 +30,8 @@ Batch = dict[str, torch.Tensor]
 
 _EVALUATION_BATCH = 64
 _CHECKPOINT_STEPS = 500  # an epoch of a million texts takes hours
-_HEADS = ("cls", "lm_head")  # what architectures call the part that predicts tokens
+_HEADS = ("cls", "lm_head")  # names of the token prediction head in different architectures
+_FIGURES = ("epoch", "step", "loss", "accuracy")
 
 
 def pretrain(
@@ -43,55 +43,62 @@ def pretrain(
     report: Report | None = None,
     device: str = "auto",
 ) -> dict[str, Any]:
-    """Trains ``base_model`` to predict masked tokens of the texts in ``texts`` (see ``unlabelled``) and writes it with
-    that head into ``output``, a folder that classifiers and masked language models load from alike.
+    """Trains ``base_model`` to predict masked tokens of the text snapshot in ``texts`` (see ``corpus.unlabelled``).
 
-    Goes on from the newest whole checkpoint of this very training below ``checkpoints``, which the caller removes when
-    the encoder is safe. ``report`` gets a row of the history before the training and after each epoch. ``device`` is
-    ``auto`` (CUDA if there is one), ``cpu`` or ``cuda``. On one machine the same input gives the same files, resumed or
-    not.
+    Writes the encoder with its token prediction head into ``output``. Classifiers and masked language models can both
+    be loaded from that folder. ``checkpoints``: folder for checkpoints. If it has a complete checkpoint of the same
+    training, that one is resumed. The caller deletes the folder once the encoder is stored. ``report`` is called with a
+    row of the history before the training and after each epoch. ``device`` is ``auto`` (CUDA if available), ``cpu`` or
+    ``cuda``. On one machine, the same input gives the same files, resumed or not.
 
-    Returns base_model, base_revision, texts (trained on, and held out), seconds (of this call), steps and history: rows
-    of epoch (0: before), step, loss (mean of a masked token of the texts held out) and accuracy (share of them
-    predicted). Raises ``BaseModelError``, ``CorpusError``, ``ConfigError``, and ``TrainingStoppedError`` after a
-    SIGTERM, once a checkpoint is written.
+    Returns base_model, base_revision, texts (trained_on and held_out: numbers of texts), seconds (of this call), steps
+    and history. The rows of history have epoch (0: before the training), step, loss (mean per masked token of the
+    held-out texts, in nats) and accuracy (share of these tokens predicted correctly).
+
+    Raises ``BaseModelError``, ``CorpusError``, ``ConfigError``, and, after SIGTERM, ``TrainingStoppedError`` once a
+    checkpoint is saved.
     """
     started = time.monotonic()
     if not sys.stderr.isatty():
         disable_progress_bar()  # type: ignore[no-untyped-call]
     train, held_out = unlabelled.load(texts, config.held_out_share)
-    found = unlabelled.counts(texts)  # now: an erasure may move the texts while this computes
+    counts = unlabelled.counts(texts)  # read now, because an erasure may move the folder during the training
     revision = revision_of(base_model)
     tokenizer = load_tokenizer(base_model, train, revision)
     model = load_masked_language_model(base_model, tokenizer, config.seed, revision)
-    _limit_dropout(model, config.dropout)
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):  # the saved config.json keeps the base model's dropout
+            module.p = min(module.p, config.dropout)
     text_tokenizer = TextTokenizer(tokenizer.backend_tokenizer, min(tokenizer.model_max_length, config.max_length))
-    asking = partial(MaskingCollator, tokenizer, config.masked_share, config.seed)
-    folder = checkpoint_folders.folder_for(checkpoints, texts, base_model, revision, config, [unlabelled.FILE])
-    rows, shown = _encode(text_tokenizer, asking(), train), _encode(text_tokenizer, asking(), held_out)
-    if not rows or not shown:
+    collator = partial(MaskingCollator, tokenizer, config.masked_share, config.seed)
+    rows, evaluation_rows = (_encode(text_tokenizer, collator(), part) for part in (train, held_out))
+    if not rows or not evaluation_rows:
         raise CorpusError(
-            f"of {len(train)} texts to learn from {len(rows)}, and of {len(held_out)} that show what was learnt "
-            f"{len(shown)} have a word that the vocabulary of {base_model} knows: it takes one of each; import "
+            f"the vocabulary of {base_model} covers a word of {len(rows)} of {len(train)} training texts and of "
+            f"{len(evaluation_rows)} of {len(held_out)} held-out texts: expected at least one text of each; import "
             "more reviews, or take another base model"
         )
-    stop = StopAtCheckpoint("`senti pretrain`", every=_CHECKPOINT_STEPS)
+    # Sorted by length, because batches of similar lengths need little padding.
+    evaluation_rows = sorted(evaluation_rows, key=lambda row: len(row["input_ids"]))
+    starts = range(0, len(evaluation_rows), _EVALUATION_BATCH)
+    stop = StopAtCheckpoint("`senti pretrain`", every_steps=_CHECKPOINT_STEPS)
+    folder = folder_for(checkpoints, texts, base_model, revision, config, [unlabelled.FILE])
     trainer: _Trainer = _Trainer(
         model=model,
         args=arguments_for(config, folder, device),
         train_dataset=rows,
         processing_class=tokenizer,
-        data_collator=asking(lambda: trainer.epoch_under_way()),
+        data_collator=collator(lambda: trainer.current_epoch()),
         callbacks=[stop],
-        eval_dataset=_batches(shown, asking()),
+        eval_dataset=[collator()(evaluation_rows[start : start + _EVALUATION_BATCH]) for start in starts],
         report=report,
     )
     before = trainer.measure()
-    trainer.go_on(checkpoint_folders.newest(folder), stop)
+    trainer.resume(newest(folder), stop)
     history = [before, *trainer.history]
     model.save_pretrained(output)
     tokenizer.save_pretrained(output)
-    card = encoder_card(base_model, revision, config, found, history)
+    card = encoder_card(base_model, revision, config, counts, history)
     (output / "README.md").write_text(card, encoding="utf-8")
     (output / "history.json").write_text(json.dumps(history, indent=2) + "\n", encoding="utf-8")
     return {
@@ -105,7 +112,7 @@ def pretrain(
 
 
 class _Trainer(ResumableTrainer):
-    """Learns to predict the tokens that its collator hides; ``eval_dataset`` are batches whose masks stay the same."""
+    """Trains on the masked tokens. ``eval_dataset`` is a list of collated batches, whose masks never change."""
 
     def __init__(self, report: Report | None, **more: Any) -> None:
         super().__init__(**more)
@@ -115,30 +122,25 @@ class _Trainer(ResumableTrainer):
         self, model: torch.nn.Module, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> torch.Tensor:
         with self.accelerator.autocast():
-            logits, asked = _predict(cast(PreTrainedModel, model), inputs)
-            return cross_entropy(logits, asked)
+            return cross_entropy(*_predict(cast(PreTrainedModel, model), inputs))
 
     def measure(self) -> dict[str, Any]:
-        """A row of the history: how well the held-out tokens are predicted now. Hands it to ``report``."""
-        loss, right, number = 0.0, 0, 0
+        """A row of the history with the current figures on the held-out texts. Passes it to ``report``."""
+        loss, correct, number = 0.0, 0, 0
         model = cast(PreTrainedModel, self.model)
         model.eval()  # type: ignore[no-untyped-call]
         for batch in cast(list[Batch], self.eval_dataset):
             with torch.no_grad(), self.accelerator.autocast():
-                logits, asked = _predict(model, {name: part.to(model.device) for name, part in batch.items()})
-                loss += float(cross_entropy(logits, asked, reduction="sum"))
-            right += int((logits.argmax(dim=-1) == asked).sum())
-            number += len(asked)
-        row = {
-            "epoch": round(self.state.epoch or 0),
-            "step": self.state.global_step,
-            "loss": loss / number,
-            "accuracy": right / number,
-        }
+                logits, labels = _predict(model, {name: part.to(model.device) for name, part in batch.items()})
+                loss += float(cross_entropy(logits, labels, reduction="sum"))
+            correct += int((logits.argmax(dim=-1) == labels).sum())
+            number += len(labels)
+        epoch, loss, accuracy = round(self.state.epoch or 0), loss / number, correct / number
         log.info(
-            "epoch %d of %d: loss of a masked token %.4f, %.1f %% predicted",
-            *(row["epoch"], self.args.num_train_epochs, row["loss"], 100 * row["accuracy"]),
+            "epoch %d of %d: loss per masked token %.4f, %.1f %% predicted correctly",
+            *(epoch, self.args.num_train_epochs, loss, 100 * accuracy),
         )
+        row = dict(zip(_FIGURES, (epoch, self.state.global_step, loss, accuracy), strict=True))
         self._report(row)
         return row
 
@@ -150,41 +152,30 @@ class _Trainer(ResumableTrainer):
 
     @property
     def history(self) -> list[dict[str, Any]]:
-        """The rows of the epochs so far, those before a resumption too."""
-        rows = [entry for entry in self.state.log_history if "eval_loss" in entry]
-        return [{name: entry[f"eval_{name}"] for name in ("epoch", "step", "loss", "accuracy")} for entry in rows]
+        """One row per epoch so far, including the epochs before a resumption."""
+        entries = [entry for entry in self.state.log_history if "eval_loss" in entry]
+        return [{name: entry[f"eval_{name}"] for name in _FIGURES} for entry in entries]
 
 
 def _predict(model: PreTrainedModel, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits of the tokens to be predicted, (asked, vocabulary), and which they are, (asked,).
+    """Logits (selected, vocabulary) and labels (selected,) of the tokens of ``batch`` that are to be predicted.
 
-    The head, as wide as the vocabulary, reads those tokens alone: on a small encoder it would take most of the time.
+    The head is computed for these tokens only. It is as wide as the vocabulary, and on a small encoder it would take
+    most of the time.
     """
-    asked = batch["labels"] != NOT_ASKED  # (B, T)
+    selected = batch["labels"] != IGNORE_INDEX  # (B, T)
     inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
     head = next((getattr(model, name) for name in _HEADS if hasattr(model, name)), None)
     if head is None:
-        logits = model(**inputs).logits[asked]
+        logits = model(**inputs).logits[selected]
     else:
         hidden = model.base_model(**inputs).last_hidden_state  # (B, T, width)
-        logits = head(hidden[asked])  # (asked, vocabulary)
-    return logits, batch["labels"][asked]
-
-
-def _limit_dropout(model: PreTrainedModel, dropout: float) -> None:
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = min(module.p, dropout)
+        logits = head(hidden[selected])  # (selected, vocabulary)
+    return logits, batch["labels"][selected]
 
 
 def _encode(tokenizer: TextTokenizer, masking: MaskingCollator, texts: list[str]) -> Rows:
-    """A row per text that has a token to be predicted, cut, not padded."""
+    """One row per text that has a maskable token, truncated, not padded."""
     tokens = tokenizer.encode(texts)
-    rows = [ids for ids in np.split(tokens.ids, tokens.offsets[1:-1]) if masking.can_ask(ids)]
+    rows = [ids for ids in np.split(tokens.ids, tokens.offsets[1:-1]) if masking.has_maskable_token(ids)]
     return [{"row": number, "input_ids": ids} for number, ids in enumerate(rows)]
-
-
-def _batches(rows: Rows, masking: MaskingCollator) -> list[Batch]:
-    """The batches of ``rows`` from the shortest to the longest, which pads little."""
-    rows = sorted(rows, key=lambda row: len(row["input_ids"]))
-    return [masking(rows[start : start + _EVALUATION_BATCH]) for start in range(0, len(rows), _EVALUATION_BATCH)]

@@ -1,4 +1,4 @@
-"""The Hugging Face Trainer as every training here uses it: one that, killed and resumed, ends with the same weights."""
+"""The Hugging Face Trainer for all trainings here. A killed and resumed training ends with the same weights."""
 
 import logging
 import math
@@ -19,64 +19,65 @@ from senti_tasks.training.sampling import LengthGroupedSampler
 log = logging.getLogger(__name__)
 
 Rows = list[dict[str, Any]]
-"""``input_ids`` and more of each text, not padded."""
+"""One row per text: ``input_ids``, not padded, and further fields."""
 Report = Callable[[dict[str, Any]], None]
 WIDTH_STEP = 8
-"""Batches are padded to a multiple of it: attention in half precision is slow on masks of other widths."""
+"""Batches are padded to a multiple of this: attention in half precision is slow for masks of other widths."""
 
 
 class ResumableTrainer(Trainer):
-    """The library's, with an order of rows that a resumed training repeats, and rows evaluated as they stand."""
+    """The Trainer of transformers, with an order of rows that a resumed training repeats."""
 
     def __init__(self, model: PreTrainedModel, **arguments: Any) -> None:
         model.accepts_loss_kwargs = False  # type: ignore[assignment]  # else accumulated losses are added, not averaged
         super().__init__(model=model, **arguments)
         self.remove_callback(PrinterCallback)
 
-    def go_on(self, checkpoint: Path | None, stop: StopAtCheckpoint) -> None:
-        """Trains to the end, from ``checkpoint`` if there is one. ``stop`` is one of its callbacks, and listens."""
+    def resume(self, checkpoint: Path | None, stop: StopAtCheckpoint) -> None:
+        """Trains to the end, from ``checkpoint`` or, without one, from the start. ``stop`` is one of the callbacks."""
         if checkpoint:
-            log.info("going on from %s", checkpoint)
-        with stop.listening():
+            log.info("resuming from %s", checkpoint)
+        with stop.handling_sigterm():
             self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedSampler:
         lengths = [len(row["input_ids"]) for row in cast(Rows, self.train_dataset)]
-        return LengthGroupedSampler(lengths, self.args.train_batch_size, self.args.seed, self.epoch_under_way)
+        return LengthGroupedSampler(lengths, self.args.train_batch_size, self.args.seed, self.current_epoch)
 
-    def epoch_under_way(self) -> int:
-        """From 0 on; of a resumed training too."""
+    def current_epoch(self) -> int:
+        """The number of the current epoch, from 0. It is also correct after a resumption."""
         steps = math.ceil(len(cast(Rows, self.train_dataset)) / self.args.train_batch_size)
         return int(self.state.global_step // steps)
 
 
 def arguments_for(config: TrainConfig | PretrainConfig, folder: Path, device: str, **more: Any) -> TrainingArguments:
-    """What every training here has in common, with ``more`` on top.
+    """The arguments that all trainings share; ``more`` adds to them or replaces some.
 
-    bf16 where ``device`` multiplies it, an evaluation and a checkpoint below ``folder`` each epoch, nothing reported.
+    bf16 if ``device`` has bf16 matrix products. An evaluation and a checkpoint below ``folder`` after each epoch. No
+    reporting integration.
     """
     cuda = device_named(device).type == "cuda"
     half = cuda_has_bf16() if cuda else "BF16" in cpu_capabilities()
     if cuda:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
-        # Only for debugging, and it costs a kernel for each tensor.
+        # The fill is for debugging only, and costs one kernel launch per tensor.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # mypy sees no property
     common: dict[str, Any] = {
         "output_dir": str(folder),
         "seed": config.seed,
         "learning_rate": config.learning_rate,
         "weight_decay": config.weight_decay,
-        "warmup_steps": config.warmup_fraction,  # below 1 it is a share of all steps
+        "warmup_steps": config.warmup_fraction,  # a value below 1 is a share of all steps
         "lr_scheduler_type": "linear",
         "optim": "adamw_torch_fused",
         "num_train_epochs": config.epochs,
         "per_device_train_batch_size": config.batch_size,
         "eval_strategy": "epoch",
         "logging_strategy": "epoch",
-        "logging_nan_inf_filter": False,  # it would wait for the GPU after each step; a diverged model is refused
+        "logging_nan_inf_filter": False,  # it would wait for the GPU after each step; a diverged model is refused later
         "save_strategy": "epoch",
-        "save_total_limit": 1,  # and the best one
+        "save_total_limit": 1,  # in addition to the best one
         "remove_unused_columns": False,
         "use_cpu": not cuda,
         "bf16": half,
@@ -86,5 +87,5 @@ def arguments_for(config: TrainConfig | PretrainConfig, folder: Path, device: st
     }
     arguments = TrainingArguments(**common | more)
     if arguments.n_gpu > 1:
-        arguments._n_gpu = 1  # else several GPUs share each batch, and the batch grows with them
+        arguments._n_gpu = 1  # with several GPUs the Trainer would multiply the batch size by their number
     return arguments

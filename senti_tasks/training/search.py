@@ -1,4 +1,4 @@
-"""Which trial becomes the model: the best of a few learning rates, and a second chance after a collapse."""
+"""The search over learning rates, and the repetition of a collapsed training."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -12,84 +12,81 @@ from senti_tasks.training.trials import Trial
 log = logging.getLogger(__name__)
 
 
-def try_rates(trials: Sequence[Trial], budget_s: float, train: Callable[[Trial], None]) -> list[Trial]:
-    """Has ``trials`` trained one after another, as far as ``budget_s`` seconds go; returns those that are over.
+def train_within_budget(trials: Sequence[Trial], budget_s: float, train: Callable[[Trial], None]) -> list[Trial]:
+    """Trains ``trials`` one after another within ``budget_s`` seconds; returns the finished ones.
 
-    The first is always trained. Another one starts only if the time that the slowest took fits what is left. One that
-    a kill broke off goes on, one that is over is not trained again, and the time of both counts.
+    The first trial is always trained. A further one starts only if the remaining time is at least that of the slowest
+    trial so far. A trial that an earlier call started is resumed, and a finished one is not trained again. Their time
+    counts too.
     """
-    over: list[Trial] = []
+    finished: list[Trial] = []
     for trial in trials:
-        if over and not trial.has_begun:
-            left = budget_s - sum(one.seconds for one in over)
-            needed = max(one.seconds for one in over)
-            if needed > left:
-                log.info("learning rate %g is not tried: it needs %.0f s, %.0f s are left", _rate(trial), needed, left)
+        if finished and not trial.is_started:
+            remaining = budget_s - sum(one.seconds for one in finished)
+            needed = max(one.seconds for one in finished)
+            if needed > remaining:
+                log.info(
+                    "learning rate %g is not tried: it needs %.0f s, and %.0f s remain",
+                    *(trial.config.learning_rate, needed, remaining),
+                )
                 continue
-        if not trial.is_over:
+        if not trial.is_finished:
             train(trial)
-        over.append(trial)
-    return over
+        finished.append(trial)
+    return finished
 
 
 def best(trials: Sequence[Trial]) -> Trial:
-    """The one with the best macro-F1 on the validation split; of equals the lower log loss, then the earlier."""
-    return max(trials, key=lambda one: (_figures(one)["macro_f1"], -_figures(one)["log_loss"]))  # max takes the first
+    """The trial with the highest macro-F1 on the validation split, then the lowest log loss, then the earliest."""
+
+    def quality(trial: Trial) -> tuple[float, float]:
+        figures = trial.outcome.validation
+        return figures["macro_f1"], -figures["log_loss"]
+
+    return max(trials, key=quality)  # max returns the first of equals
 
 
-def with_second_chance(
-    trial: Trial, with_config: Callable[[TrainConfig], Trial], train: Callable[[Trial], None]
+def retry_if_collapsed(
+    trial: Trial, trial_with: Callable[[TrainConfig], Trial], train: Callable[[Trial], None]
 ) -> tuple[Trial, bool]:
-    """``trial``, or if it collapsed a second one with the next seed; and whether that was needed.
+    """``trial`` and ``False``; or, if it collapsed, a trial with the next seed and ``True``.
 
-    A second collapse is kept as it is: the gate refuses such a model.
+    If the second one collapses too, it is still returned: the gate refuses such a model.
     """
     collapse = _collapse_of(trial)
     if collapse is None:
         return trial, False
-    second = with_config(replace(trial.config, seed=trial.config.seed + 1))
+    second = trial_with(replace(trial.config, seed=trial.config.seed + 1))
     log.warning(
-        "the training at learning rate %g collapsed: %s; once more, with seed %d",
-        *(_rate(trial), collapse, second.config.seed),
+        "the training at learning rate %g collapsed: %s; it is repeated with seed %d",
+        *(trial.config.learning_rate, collapse, second.config.seed),
     )
-    if not second.is_over:
+    if not second.is_finished:
         train(second)
     if collapse := _collapse_of(second):
         log.warning(
             "the training with seed %d collapsed too: %s; its model is kept for the gate to refuse: take a lower "
-            "learning rate, or look at the labels",
+            "learning rate, or check the labels",
             *(second.config.seed, collapse),
         )
     return second, True
 
 
-def account(trials: Sequence[Trial], over: Sequence[Trial]) -> list[dict[str, Any]]:
-    """A row per learning rate: whether it was ``tried``, its figures on the validation split, and its seconds.
+def rate_rows(trials: Sequence[Trial], finished: Sequence[Trial]) -> list[dict[str, Any]]:
+    """One row per learning rate: ``tried``, its figures on the validation split, and its seconds.
 
-    One that was left out for want of time has null for them.
+    The figures and the seconds of a rate that was not tried are ``None``.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
     for trial in trials:
-        tried = trial in over
-        figures = _figures(trial) if tried else {}
-        rows.append(
-            {
-                "learning_rate": _rate(trial),
-                "tried": tried,
-                **{name: figures.get(name) for name in ("macro_f1", "log_loss", "accuracy")},
-                "seconds": round(trial.seconds, 1) if tried else None,
-            }
-        )
+        tried = trial in finished
+        figures: dict[str, Any] = dict.fromkeys(("macro_f1", "log_loss", "accuracy", "seconds"))
+        if tried:
+            figures = {name: trial.outcome.validation.get(name) for name in ("macro_f1", "log_loss", "accuracy")}
+            figures["seconds"] = round(trial.seconds, 1)
+        rows.append({"learning_rate": trial.config.learning_rate, "tried": tried, **figures})
     return rows
 
 
-def _rate(trial: Trial) -> float:
-    return trial.config.learning_rate
-
-
-def _figures(trial: Trial) -> dict[str, float]:
-    return trial.outcome.validation
-
-
 def _collapse_of(trial: Trial) -> str | None:
-    return collapse_of(_figures(trial), balanced=trial.config.balance_classes)
+    return collapse_of(trial.outcome.validation, balanced=trial.config.balance_classes)

@@ -1,8 +1,9 @@
-"""What one trial at fine-tuning does, from its newest checkpoint to its outcome."""
+"""Runs one trial of fine-tuning, from its newest checkpoint to its outcome."""
 
 import logging
 import math
 import sys
+from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -22,11 +23,10 @@ from transformers.utils.logging import disable_progress_bar
 
 from senti_tasks.config import TrainConfig
 from senti_tasks.judging.evaluation import measure
-from senti_tasks.training.checkpoints import StopAtCheckpoint, epochs_if_over, newest
-from senti_tasks.training.class_weights import balanced_weights, weighted_loss
+from senti_tasks.training.checkpoints import StopAtCheckpoint, epochs_if_stopped_early, newest
 from senti_tasks.training.optimiser import parameter_groups
 from senti_tasks.training.resumable import WIDTH_STEP, Report, ResumableTrainer, Rows, arguments_for
-from senti_tasks.training.trials import Outcome, Trial
+from senti_tasks.training.trials import Outcome, Timer, Trial
 
 log = logging.getLogger(__name__)
 
@@ -43,17 +43,19 @@ def fine_tune(
     report: Report | None,
     report_to: str | None,
 ) -> None:
-    """Trains ``model`` as ``trial.config`` says; the weights and figures of its best epoch are then the trial's.
+    """Trains ``model`` with ``trial.config`` and saves the weights and figures of the best epoch in the trial.
 
-    Goes on from the trial's newest whole checkpoint. ``rows`` are those of ``train`` and ``validation``; the other
-    parameters are those of ``training.train``. Raises ``ConfigError``, and ``TrainingStoppedError`` after a SIGTERM.
+    Resumes the trial's newest complete checkpoint. ``rows`` are those of ``train`` and ``validation``. For the other
+    parameters see ``fine_tuning.train``. Raises ``ConfigError`` and, after SIGTERM, ``TrainingStoppedError``.
     """
-    timer = trial.timer()
+    timer = Timer(trial)
     config = trial.config
     if not sys.stderr.isatty():
         disable_progress_bar()  # type: ignore[no-untyped-call]
-    if config.freeze_encoder:
-        _freeze_encoder(model)
+    if config.freeze_encoder:  # leaves the head and, if there is one, the pooler trainable
+        model.base_model.requires_grad_(False)
+        if pooler := getattr(model.base_model, "pooler", None):
+            pooler.requires_grad_(True)
     arguments = arguments_for(
         config,
         trial.folder,
@@ -62,11 +64,11 @@ def fine_tune(
         load_best_model_at_end=True,
         metric_for_best_model="macro_f1",
         greater_is_better=True,
-        restore_callback_states_from_checkpoint=True,  # how long early stopping has waited
+        restore_callback_states_from_checkpoint=True,  # for the patience counter of early stopping
         report_to=report_to or "none",
     )
-    resume_from = newest(trial.folder)
-    if resume_from and (epochs := epochs_if_over(resume_from)) is not None:
+    checkpoint = newest(trial.folder)
+    if checkpoint and (epochs := epochs_if_stopped_early(checkpoint)) is not None:
         arguments.num_train_epochs = epochs
     stop = StopAtCheckpoint()
     trainer = _Trainer(
@@ -74,7 +76,7 @@ def fine_tune(
         model=model,
         args=arguments,
         train_dataset=rows["train"],
-        # Sorted by length, which pads little; a sum over rows does not mind their order.
+        # Sorted by length, because batches of similar lengths need little padding. The figures do not depend on it.
         eval_dataset=sorted(rows["validation"], key=lambda row: len(row["input_ids"])),
         processing_class=tokenizer,
         data_collator=DataCollatorWithPadding(tokenizer, pad_to_multiple_of=WIDTH_STEP),
@@ -84,12 +86,11 @@ def fine_tune(
             *(timer, _EpochReport(config, report), stop),
         ],
     )
-    trainer.go_on(resume_from, stop)
-    timer.keep()
+    trainer.resume(checkpoint, stop)
+    timer.save()
     epochs_run, validations = _history(trainer.state)
-    best = max(
-        range(len(epochs_run)), key=lambda number: (epochs_run[number]["macro_f1"], -number)
-    )  # earliest of equals
+    scores = [row["macro_f1"] for row in epochs_run]
+    best = scores.index(max(scores))  # the earliest of equals
     outcome = Outcome(
         history=epochs_run,
         best_epoch=epochs_run[best]["epoch"],
@@ -97,11 +98,11 @@ def fine_tune(
         steps=trainer.state.global_step,
         diverged=not all(bool(weight.isfinite().all()) for weight in model.parameters()),
     )
-    trial.finish(model, outcome)  # the Trainer has put the best epoch's weights back into it
+    trial.finish(model, outcome)  # load_best_model_at_end has loaded the weights of the best epoch into model
 
 
 class _Trainer(ResumableTrainer):
-    """With what ``balance_classes`` and ``layer_decay`` ask for."""
+    """Adds the options ``balance_classes`` and ``layer_decay``."""
 
     def __init__(self, config: TrainConfig, **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -122,15 +123,34 @@ class _Trainer(ResumableTrainer):
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         if self.optimizer is None and self._config.layer_decay < 1:
-            kind, options = self.get_optimizer_cls_and_kwargs(self.args)
+            optimizer_class, options = self.get_optimizer_cls_and_kwargs(self.args)
             trained = cast(PreTrainedModel, self.model)
             decaying = self.get_decay_parameter_names(trained)
-            self.optimizer = kind(parameter_groups(trained, self._config, decaying), **options)
+            self.optimizer = optimizer_class(parameter_groups(trained, self._config, decaying), **options)
         return super().create_optimizer(model)
 
 
+def balanced_weights(labels: Sequence[int], n_labels: int) -> torch.Tensor:
+    """The weight of each label, (n_labels,): n / (n_labels * rows of the label), or 0 for a label without rows.
+
+    As ``class_weight="balanced"`` of scikit-learn, which has no weight for a label without rows.
+    """
+    rows = np.bincount(labels, minlength=n_labels)
+    return torch.tensor([len(labels) / (n_labels * n) if n else 0.0 for n in rows.tolist()])
+
+
+def weighted_loss(logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """The weighted cross-entropy of ``logits`` (B, n_labels) with ``labels`` (B,): a scalar.
+
+    The sum is divided by the number of rows. torch's own mean divides by the sum of the rows' weights. In a batch with
+    a single label that would cancel the weight.
+    """
+    total = torch.nn.functional.cross_entropy(logits.float(), labels, weight=weights.to(logits.device), reduction="sum")
+    return total / len(labels)
+
+
 class _EpochReport(TrainerCallback):
-    """One log line, and one call of ``report``, after each epoch."""
+    """Writes one log line and calls ``report`` once after each epoch."""
 
     def __init__(self, config: TrainConfig, report: Report | None) -> None:
         self._trial = {"peak_learning_rate": config.learning_rate, "seed": config.seed}
@@ -148,7 +168,7 @@ class _EpochReport(TrainerCallback):
 
 
 def _history(state: TrainerState) -> tuple[list[dict[str, Any]], list[dict[str, float]]]:
-    """Per epoch: a row of the history, and the figures of the validation split (as ``measure`` gives them)."""
+    """Per epoch: a row of the history, and the figures of the validation split (as from ``measure``)."""
     rows, validations = [], []
     trained: dict[str, float] = {}
     for entry in state.log_history:
@@ -156,11 +176,9 @@ def _history(state: TrainerState) -> tuple[list[dict[str, Any]], list[dict[str, 
             trained = entry
         if "eval_loss" not in entry:
             continue
-        figures = {
-            name: entry[f"eval_{name}"]
-            for name in ("rows", "accuracy", "macro_f1", "log_loss", "roc_auc", *_confusions(entry))
-            if f"eval_{name}" in entry
-        }
+        confusion = [name.removeprefix("eval_") for name in entry if name.startswith("eval_confusion_")]
+        names = ("rows", "accuracy", "macro_f1", "log_loss", "roc_auc", *confusion)
+        figures = {name: entry[f"eval_{name}"] for name in names if f"eval_{name}" in entry}
         validations.append(figures)
         rows.append(
             {
@@ -176,18 +194,7 @@ def _history(state: TrainerState) -> tuple[list[dict[str, Any]], list[dict[str, 
     return rows, validations
 
 
-def _confusions(entry: dict[str, float]) -> list[str]:
-    return [name.removeprefix("eval_") for name in entry if name.startswith("eval_confusion_")]
-
-
 def _figures(prediction: EvalPrediction) -> dict[str, float]:
     logits = torch.as_tensor(prediction.predictions, dtype=torch.float64)  # (n, n_labels)
-    logits = logits.nan_to_num()  # of a training that diverged: one label for every row, which is a collapse
+    logits = logits.nan_to_num()  # a diverged model then gives every row the same label, which counts as a collapse
     return measure(np.asarray(prediction.label_ids), torch.softmax(logits, dim=-1).numpy())
-
-
-def _freeze_encoder(model: PreTrainedModel) -> None:
-    """Leaves the head and, where there is one, the pooler to be trained."""
-    model.base_model.requires_grad_(False)
-    if pooler := getattr(model.base_model, "pooler", None):
-        pooler.requires_grad_(True)

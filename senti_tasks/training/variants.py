@@ -1,4 +1,4 @@
-"""The variants of a model: built from its fp32 folder, and compared with it before one of them may serve."""
+"""Builds the faster variants of a model from its fp32 folder, and compares their labels with those of fp32."""
 
 import logging
 import os
@@ -14,89 +14,90 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from senti_tasks.scoring import on_openvino
 from senti_tasks.scoring.batches import padded
+from senti_tasks.scoring.engines import on_openvino
+from senti_tasks.scoring.engines.on_torch import square
 from senti_tasks.scoring.loading import load_classifier
-from senti_tasks.scoring.on_torch import square
 from senti_tasks.scoring.predictions import Predictions
 from senti_tasks.scoring.tokens import TextTokenizer
 
-log = logging.getLogger(__name__)
-
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "config.json")
-_VALIDATION_TOKENS = 1024  # in a batch, where accuracy control compares labels
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+_VALIDATION_TOKENS = 1024  # tokens in a batch of the comparison in accuracy control
 _VALIDATION_TEXTS = 1_000
 
 Labels = npt.NDArray[np.int64]
 
 
 def library(variant: str) -> str:
-    """The library that builds ``variant`` here, with its version: another version may round differently."""
+    """Name and version of the library that builds ``variant``. It is recorded, as versions may round differently."""
     if variant != "int8":
         return f"torch {torch.__version__}"
-    nncf, openvino = _nncf(), on_openvino.version()
-    return f"openvino {openvino}, nncf {nncf.__version__}"
+    return f"openvino {on_openvino.version()}, nncf {_nncf().__version__}"
 
 
 def build_bf16(model: Path, output: Path) -> None:
-    """Writes the classifier in ``model`` into ``output``, with its weights rounded to bf16: half the bytes."""
+    """Writes the classifier in ``model`` into ``output`` with its weights rounded to bf16: half the bytes."""
     load_classifier(model).to(torch.bfloat16).save_pretrained(output)
-    _copy_tokenizer(model, output, but="config.json")
+    _copy(model, output, _TOKENIZER_FILES)
 
 
-def build_int8(model: Path, output: Path, calibration: Sequence[str]) -> None:
+def build_int8(model: Path, output: Path, calibration: Sequence[str], **control: Any) -> None:
     """Writes the classifier in ``model`` into ``output`` for OpenVINO, with its matrix products in int8.
 
-    Static quantisation by NNCF with its transformer preset. The ranges of activations are those of the ``calibration``
-    texts, which come from the training split. Everything but the products stays in floating point.
+    Static quantisation by NNCF with its transformer preset. The texts of ``calibration``, which come from the training
+    split, give the ranges of the activations. All other operations stay in floating point. ``control`` are arguments of
+    NNCF's accuracy control, see ``build_int8_controlled``.
     """
     nncf, tokenizer = _nncf(), TextTokenizer.load(model)
-    with redirect_stdout(StringIO()):  # its progress bars
-        quantised = nncf.quantize(
+    tokens = tokenizer.encode(calibration)
+    # Each text is a batch of one, so that padding does not affect the ranges.
+    samples = [_inputs(*square(tokens, [row], tokenizer.pad_id)) for row in range(len(calibration))]
+    quantise = nncf.quantize_with_accuracy_control if control else nncf.quantize
+    with redirect_stdout(StringIO()):  # NNCF prints progress bars
+        quantised = quantise(
             on_openvino.convert(load_classifier(model)),
-            _samples(nncf, tokenizer, calibration),
+            calibration_dataset=nncf.Dataset(samples),
             model_type=nncf.ModelType.TRANSFORMER,
             subset_size=len(calibration),
+            **control,
         )
-    _save(quantised, model, output)
+    output.mkdir(parents=True, exist_ok=True)
+    on_openvino.save(quantised, output)
+    _copy(model, output, (*_TOKENIZER_FILES, "config.json"))
 
 
 def build_int8_controlled(
     model: Path, output: Path, calibration: Sequence[str], texts: Sequence[str], labels: Labels, min_agreement: float
 ) -> None:
-    """As ``build_int8``, but products that cost agreement go back to floating point, the costliest first.
+    """As ``build_int8``, with accuracy control: products that lower the agreement most return to floating point.
 
-    It stops when at least ``min_agreement`` of the ``texts`` get their label of ``labels``, which are those of fp32.
-    Only the first thousand texts are compared, since every step scores them.
+    It stops when the share ``min_agreement`` of ``texts`` gets its label in ``labels``, the labels of fp32. Only the
+    first thousand texts are compared, because each step scores them.
     """
-    nncf, tokenizer = _nncf(), TextTokenizer.load(model)
-    compared = texts[:_VALIDATION_TEXTS]
-    tokens = tokenizer.encode(compared)
+    tokenizer = TextTokenizer.load(model)
+    tokens = tokenizer.encode(texts[:_VALIDATION_TEXTS])
     batches = [
         (_inputs(*square(tokens, batch, tokenizer.pad_id)), labels[batch])
         for batch in padded(tokens.lengths, _VALIDATION_TOKENS)
     ]
-    with redirect_stdout(StringIO()):
-        quantised = nncf.quantize_with_accuracy_control(
-            on_openvino.convert(load_classifier(model)),
-            calibration_dataset=_samples(nncf, tokenizer, calibration),
-            validation_dataset=nncf.Dataset(batches, lambda batch: batch[0]),
-            validation_fn=_agreement_of,
-            max_drop=1 - min_agreement,
-            model_type=nncf.ModelType.TRANSFORMER,
-            subset_size=len(calibration),
-        )
-    _save(quantised, model, output)
+    build_int8(
+        model,
+        output,
+        calibration,
+        validation_dataset=_nncf().Dataset(batches, lambda batch: batch[0]),
+        validation_fn=_agreement_of,
+        max_drop=1 - min_agreement,
+    )
 
 
 def _agreement_of(compiled: Any, batches: Any) -> tuple[float, None]:
-    """The share of texts to which a compiled model gives the label in ``batches``, in the form that NNCF expects."""
+    """The share of texts for which a compiled model gives the label in ``batches``, as NNCF expects it."""
     equal = [compiled(inputs)[0].argmax(axis=1) == labels for inputs, labels in batches]
     return float(np.concatenate(equal).mean()), None
 
 
 def agreement(reference: Predictions, found: Predictions) -> float:
-    """The share of texts that get the same label from both; 0 if there are no texts."""
+    """The share of texts that get the same label in both; 0 if there are no texts."""
     same = reference.labels == found.labels
     return float(same.mean()) if len(same) else 0.0
 
@@ -104,15 +105,12 @@ def agreement(reference: Predictions, found: Predictions) -> float:
 def builders(
     model: Path, calibration: Sequence[str], texts: Sequence[str], labels: Labels, min_agreement: float
 ) -> dict[str, list[Callable[[Path], None]]]:
-    """For each variant, the functions that build it into a folder. The next one is for when the variant of the one
-    before disagrees too often with fp32."""
+    """For each variant, functions that build it into a folder, in the order to try them.
+
+    The next one is tried if the labels of the result differ from those of fp32 too often.
+    """
     controlled = partial(
-        build_int8_controlled,
-        model,
-        calibration=calibration,
-        texts=texts,
-        labels=labels,
-        min_agreement=min_agreement,
+        build_int8_controlled, model, calibration=calibration, texts=texts, labels=labels, min_agreement=min_agreement
     )
     return {
         "int8": [partial(build_int8, model, calibration=calibration), controlled],
@@ -121,7 +119,7 @@ def builders(
 
 
 def _nncf() -> Any:
-    """NNCF, imported only where variants are built. Its telemetry and its log messages are switched off."""
+    """NNCF, without telemetry and log messages. It is imported here because only building int8 needs it."""
     os.environ.setdefault("NNCF_CI", "1")
     import nncf
 
@@ -129,23 +127,10 @@ def _nncf() -> Any:
     return nncf
 
 
-def _samples(nncf: Any, tokenizer: TextTokenizer, texts: Sequence[str]) -> Any:
-    """Each text as a batch of one, so that the ranges contain no padding."""
-    tokens = tokenizer.encode(texts)
-    return nncf.Dataset([_inputs(*square(tokens, [row], tokenizer.pad_id)) for row in range(len(texts))])
-
-
 def _inputs(ids: npt.NDArray[np.int32], lengths: npt.NDArray[np.int32]) -> dict[str, npt.NDArray[np.int32]]:
     return {"input_ids": ids, "lengths": lengths}
 
 
-def _save(quantised: Any, model: Path, output: Path) -> None:
-    output.mkdir(parents=True, exist_ok=True)
-    on_openvino.save(quantised, output)
-    _copy_tokenizer(model, output)
-
-
-def _copy_tokenizer(model: Path, output: Path, but: str | None = None) -> None:
-    for name in _TOKENIZER_FILES:
-        if name != but:
-            shutil.copyfile(model / name, output / name)
+def _copy(model: Path, output: Path, names: Sequence[str]) -> None:
+    for name in names:
+        shutil.copyfile(model / name, output / name)

@@ -1,1 +1,1 @@
-"""The tokenizer of a base model: fitted to its vocabulary, checked, or built from texts."""
+"""Builds the tokenizer of a base model, or fits it to its vocabulary and checks it."""
