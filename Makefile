@@ -17,7 +17,7 @@ ifndef UV_INDEX_URL
     $(or $(PIP_INDEX_URL),$(shell $(BIN)/pip config get global.index-url 2>/dev/null))
 endif
 
-.PHONY: help run up test check bench lock reset .half-unit .half-whole
+.PHONY: help run up test check bench lock reset .test-unit .test-sql .test-whole
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -52,14 +52,17 @@ up: .venv/run ## Airflow with its UI, on the same warehouse
 	@SENTI_HOME="$(CURDIR)" $(BIN)/senti migrate
 	@$(BIN)/python -m local.up
 
-test: check ## all checks and tests, in two halves at the same time (`.venv/bin/pytest` runs all tests in sequence)
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target .half-unit .half-whole
+test: check ## all checks and tests, in three parts at the same time (`.venv/bin/pytest` runs all tests in sequence)
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target .test-unit .test-sql .test-whole
 
-.half-unit:
+.test-unit:
 	$(BIN)/pytest tests/unit
 
-.half-whole:
-	$(BIN)/pytest tests --ignore=tests/unit
+.test-sql:
+	$(BIN)/pytest tests/sql
+
+.test-whole: # the programs as a whole, which wait for Airflow and for each other much of the time
+	$(BIN)/pytest tests --ignore=tests/unit --ignore=tests/sql
 
 bench: .venv/test ## measure scoring and training on this machine, beside alternatives (docs/performance.md)
 	$(BIN)/python -m benchmarks

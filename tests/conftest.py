@@ -85,9 +85,22 @@ def dialect(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def databases(dialect: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Databases:
-    server = request.getfixturevalue("postgres") if dialect == "postgresql" else None
-    return Databases(dialect, tmp_path_factory.mktemp("databases"), server)
+def databases_by_dialect() -> dict[str, Databases]:
+    """Each kind once: a worker may run a module on SQLite after one on PostgreSQL, and so on."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def databases(
+    dialect: str,
+    databases_by_dialect: dict[str, Databases],
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Databases:
+    if dialect not in databases_by_dialect:
+        server = request.getfixturevalue("postgres") if dialect == "postgresql" else None
+        databases_by_dialect[dialect] = Databases(dialect, tmp_path_factory.mktemp("databases"), server)
+    return databases_by_dialect[dialect]
 
 
 @pytest.fixture
