@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, inspect
 from sqlalchemy.engine.reflection import ObjectKind
 
 from senti_tasks import labels
-from senti_tasks.errors import LockedError, WarehouseError
+from senti_tasks.errors import LockedError, RevisionError, WarehouseError
 from senti_tasks.labels import LabelSet
 from senti_tasks.warehouse import column_comments
 from senti_tasks.warehouse.database import create_file, migrating, reading, upsert
@@ -50,7 +50,7 @@ def migrate(
     ``WarehouseError`` if they differ from the record. Returns the revisions before and after, and the names of the
     views.
     On PostgreSQL, when a statement waits for a lock longer than ``lock_timeout_s``, the transaction is repeated after
-    the next of ``pauses_s``; after the last, ``WarehouseError`` is raised. On SQLite the busy timeout applies.
+    the next of ``pauses_s``; after the last, ``LockedError`` is raised. On SQLite the busy timeout applies.
     """
     create_file(engine)
     settings = {"review_id_type": review_id_type, "reviews_table": reviews_table, "labels": str(label_set)}
@@ -69,7 +69,7 @@ def migrate(
             if not on_postgresql:
                 raise
             if attempts > len(pauses):
-                raise WarehouseError(
+                raise LockedError(
                     f"somebody is reading what this migration changes ({_lock_holders(engine)}), and {attempts} "
                     "attempts to get the locks failed: nothing was changed. Run `senti migrate` again when they are "
                     "done, or end their sessions with pg_terminate_backend"
@@ -133,11 +133,11 @@ def newest_revision() -> str | None:
 
 
 def check_migrated(connection: Connection) -> None:
-    """Raises ``WarehouseError`` unless the warehouse is at the newest revision."""
+    """Raises ``RevisionError`` unless the warehouse is at the newest revision."""
     found, expected = current_revision(connection), newest_revision()
     if found != expected:
         where = connection.engine.url.render_as_string(hide_password=True)
-        raise WarehouseError(
+        raise RevisionError(
             f"the warehouse at {where} is at revision {found or 'none'}, and this code needs {expected}: "
             "run `senti migrate`"
         )
