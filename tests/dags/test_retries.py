@@ -1,4 +1,4 @@
-"""Which errors the DAGs retry: each class says it, and the policy does as the class says, whatever its base class says."""
+"""Which errors the DAGs retry: each class states it for itself, whatever its base class states."""
 
 import json
 import subprocess
