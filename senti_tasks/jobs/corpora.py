@@ -67,7 +67,7 @@ def snapshot_corpus(
         summary = snapshot.write(
             examples, splits, counts, due_at, start.base_model, tokenizers, folder, max_length, label_set
         )
-        artifact, digest = context.store.put(folder, "corpora", f"{due_at:%Y-%m-%d}")
+        artifact, digest = context.store.put(folder, "corpora", f"{due_at.astimezone(context.settings.zone):%Y-%m-%d}")
     values = {
         "corpus": artifact.removeprefix("corpora/"),
         "idempotency_key": idempotency_key,

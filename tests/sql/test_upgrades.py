@@ -119,7 +119,9 @@ def old(
 
 def upgrade(connection: Connection, revision: str) -> None:
     config = migrations._config(connection)
-    config.attributes.update(review_id_type="bigint", reviews_table="reviews", labels="negative,positive")
+    config.attributes.update(
+        review_id_type="bigint", reviews_table="reviews", labels="negative,positive", timezone="Asia/Shanghai"
+    )
     command.upgrade(config, revision)
 
 
