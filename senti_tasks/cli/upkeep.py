@@ -24,8 +24,8 @@ def migrate(
     lines = [f"The warehouse {change}, with {len(result['views'])} views."]
     if (found := result["recounted"]) is not None:
         lines.append(
-            f"Days are those of {found['after']} now (before: {found['before']}). Another day: {found['labels']:,} labels, "
-            f"{found['history']:,} replaced labels, {found['staged']:,} staged labels."
+            f"Days are those of {found['after']} now (before: {found['before']}). Another day: {found['labels']:,} "
+            f"labels, {found['history']:,} replaced labels, {found['staged']:,} staged labels."
         )
     console.show(result, as_json, *lines)
 

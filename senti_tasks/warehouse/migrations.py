@@ -49,8 +49,8 @@ def migrate(
     """Migrates to the newest revision and updates the views, all in one transaction.
 
     The first migration records ``review_id_type``, ``reviews_table``, ``label_set`` and ``timezone``. Later ones raise
-    ``WarehouseError`` if they differ from the record; ``check_timezone=False`` leaves out the last. Returns the revisions before and after, and the names of the
-    views.
+    ``WarehouseError`` if they differ from the record; ``check_timezone=False`` leaves out the last.
+    Returns the revisions before and after, and the names of the views.
     On PostgreSQL, when a statement waits for a lock longer than ``lock_timeout_s``, the transaction is repeated after
     the next of ``pauses_s``; after the last, ``LockedError`` is raised. On SQLite the busy timeout applies.
     """
