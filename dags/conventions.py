@@ -3,8 +3,10 @@
 from datetime import timedelta
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
-from airflow.sdk import Asset, CronTriggerTimetable
-from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
+from airflow.sdk import Asset, Context, CronTriggerTimetable
+from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
+
+from senti_tasks.errors import SentiError
 
 CHAMPION = Asset("senti://models/champion")
 LABELS = Asset("senti://tables/review_sentiment")
@@ -17,11 +19,17 @@ IDEMPOTENCY_KEY = "{{ dag.dag_id }}/{{ run_id }}"
 GPU = {"queue": "gpu", "pool": "gpu"}
 """For tasks that run a model. LocalExecutor ignores queues; without a GPU, one worker serves both queues."""
 
-# A retry cannot succeed after these errors: a person has to act.
-_PERMANENT = (
-    *("ConfigError", "CorpusError", "ArtifactError", "RegistryError", "ChampionAlarmError"),
-    *("RunStateError", "AuditError", "FrozenError", "DeletedReviewsError"),
-)
+
+class RetryIfItCanHelp(RetryPolicy):
+    """Fails a task at once after an error of ours whose class says that a retry cannot help. Retries other errors."""
+
+    def evaluate(
+        self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
+    ) -> RetryDecision:
+        if isinstance(exception, SentiError) and not exception.retry_can_help:
+            return RetryDecision.fail(f"a retry cannot help after {type(exception).__name__}: a person has to act")
+        return RetryDecision.default()
+
 
 DEFAULTS = {
     "catchup": False,  # one run labels everything pending, also what missed runs should have labelled
@@ -33,9 +41,7 @@ DEFAULTS = {
         "retry_exponential_backoff": 2.0,
         "max_retry_delay": timedelta(minutes=30),
         "execution_timeout": timedelta(hours=6),
-        "retry_policy": ExceptionRetryPolicy(
-            [RetryRule([f"senti_tasks.errors.{name}" for name in _PERMANENT], RetryAction.FAIL)]
-        ),
+        "retry_policy": RetryIfItCanHelp(),
     },
 }
 

@@ -4,18 +4,21 @@
 Every Monday, this DAG does four things. It finds and labels reviews that no nightly run could find, because they were
 committed late with an earlier `updated_at` (`scoring_health.late` counts them). It keeps or erases the labels of
 reviews that were deleted at the source (`SENTI_DELETED_REVIEWS`). It drops the labels of models that are no longer in
-use (`SENTI_KEEP_MODELS`). It vacuums.
+use (`SENTI_KEEP_MODELS`). It vacuums. The last three do not wait for the first: a freeze, a failed check or a missing
+champion does not hold them up. Each of them runs whether or not the one before it succeeded.
 
 **Clear or retry any task at any time**, as in `score_reviews`.
 
-**If it fails:** correct the cause named at the end of the task's log, then clear the task. `LockedError` means that
-somebody read a table that was to be dropped for longer than five seconds: a retry is enough. If there are many late
-reviews every week, set a larger `SENTI_OVERLAP_HOURS`.
+**If it fails:** correct the cause named at the end of the failed task's log, then clear the task. The other tasks have
+done their work; `all_succeeded` only makes the DAG run fail. `LockedError` means that somebody read a table that was
+to be dropped for longer than five seconds: a retry is enough. If there are many late reviews every week, set a larger
+`SENTI_OVERLAP_HOURS`.
 
 **By hand:** `senti score --scope reconcile` does the first part.
 """
 
-from airflow.sdk import dag, task
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import TriggerRule, dag, task
 from conventions import DEFAULTS, DUE, GPU, IDEMPOTENCY_KEY, LABELS, cron
 
 from senti_tasks.jobs import maintenance, scoring
@@ -27,12 +30,11 @@ def maintain_warehouse() -> None:
     shards = task(scoring.score_shard, **GPU).partial(run=run).expand(shard=task(scoring.plan)(run))
     published = task(scoring.publish, outlets=[LABELS])(run)
     shards >> task(scoring.audit)(run) >> published
-    (
-        published
-        >> task(maintenance.settle_deleted)(idempotency_key=IDEMPOTENCY_KEY)
-        >> task(maintenance.retain)()
-        >> task(maintenance.tidy)()
-    )
+    ended = {"trigger_rule": TriggerRule.ALL_DONE}
+    settled = task(maintenance.settle_deleted)(idempotency_key=IDEMPOTENCY_KEY)
+    retained, tidied = task(maintenance.retain, **ended)(), task(maintenance.tidy, **ended)()
+    settled >> retained >> tidied
+    [published, settled, retained, tidied] >> EmptyOperator(task_id="all_succeeded")
 
 
 maintain_warehouse()

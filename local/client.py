@@ -17,6 +17,8 @@ T = TypeVar("T")
 class LocalAirflowError(SentiError):
     """The embedded Airflow did not start, has ended, refused a call, or did not finish something in time."""
 
+    retry_can_help = False
+
 
 @dataclass(frozen=True)
 class TaskState:

@@ -1,73 +1,139 @@
 """The errors that this project raises. Each message says what was expected, what was found and what to do next."""
 
+from typing import ClassVar
+
 
 class SentiError(Exception):
     """Base class of all errors here. The command line prints the message on one line and exits with 1."""
+
+    retry_can_help: ClassVar[bool] = False
+    """Whether the same call may succeed some minutes later, although nobody does what the message asks for.
+
+    Every class states it for itself, whatever its base class says; the DAGs retry a task only then.
+    """
 
 
 class ConfigError(SentiError):
     """A setting, a configuration or an argument has a value that is not allowed."""
 
+    retry_can_help = False
+
 
 class InputFileError(SentiError):
     """A file of reviews cannot be read in its format. Nothing was imported from it."""
 
+    retry_can_help = False
+
 
 class WarehouseError(SentiError):
-    """The database cannot be reached, is not migrated, or does not match the settings."""
+    """The database does not match the settings, or does not allow what this user does."""
+
+    retry_can_help = False
+
+
+class UnreachableError(WarehouseError):
+    """The database does not answer, or a connection to it was lost. The transaction was rolled back."""
+
+    retry_can_help = True  # servers restart, and networks recover
+
+
+class RevisionError(WarehouseError):
+    """The database is not migrated, or is at another revision than this code needs."""
+
+    retry_can_help = True  # during an upgrade, the migration and the new workers come minutes apart
+
+
+class NoRoomError(WarehouseError):
+    """The disk of the database is full. Nothing of the transaction was kept."""
+
+    retry_can_help = True  # temporary files and old WAL go by themselves
 
 
 class LockedError(WarehouseError):
     """Another connection held a lock for longer than a transaction may wait. The transaction was rolled back."""
 
+    retry_can_help = True
+
 
 class CorpusError(SentiError):
     """A model cannot be trained and judged on the labelled reviews, or a corpus file cannot be read."""
+
+    retry_can_help = False
 
 
 class HubError(SentiError):
     """The Hugging Face Hub does not answer, or does not have the model or data set."""
 
+    retry_can_help = False
+
 
 class BaseModelError(SentiError):
     """A base model cannot be found, or cannot be fine-tuned here."""
+
+    retry_can_help = False
+
+
+class BaseModelUnreachableError(BaseModelError):
+    """The Hugging Face Hub did not answer, and the cache does not hold the base model."""
+
+    retry_can_help = True
 
 
 class TrainingStoppedError(SentiError):
     """A signal stopped a training. The next call continues from its checkpoint."""
 
+    retry_can_help = True
+
 
 class ArtifactError(SentiError):
     """An artifact is missing, incomplete or different from the one that was registered."""
+
+    retry_can_help = False
 
 
 class RegistryError(SentiError):
     """A model or an encoder cannot be found, or a model cannot be promoted or rolled back."""
 
+    retry_can_help = False
+
 
 class NoChampionError(RegistryError):
     """A command or task needs a promoted model, and there is none."""
+
+    retry_can_help = False
 
 
 class ChampionAlarmError(SentiError):
     """The champion is less accurate on newly labelled reviews than at its promotion. A person must look into it."""
 
+    retry_can_help = False
+
 
 class RunStateError(SentiError):
     """A scoring run or a model is not in the state that this task needs."""
+
+    retry_can_help = False
 
 
 class ShardTakenError(RunStateError):
     """A later attempt has claimed this shard. This attempt must stop; it has written nothing since that claim."""
 
+    retry_can_help = True  # the later attempt may have ended, or a crash of the database lost the last chunk
+
 
 class AuditError(SentiError):
     """A check on the staged labels found offenders. Nothing was published; the staged rows are kept."""
+
+    retry_can_help = False
 
 
 class DeletedReviewsError(SentiError):
     """More reviews are gone from ``reviews`` than may be erased at once. A person must look into it."""
 
+    retry_can_help = False
+
 
 class FrozenError(SentiError):
     """A person has frozen publishing. Scored runs wait, and analysts see the labels published before."""
+
+    retry_can_help = False

@@ -23,9 +23,19 @@ TIMEOUT = 10.0  # seconds
 class UnknownToHubError(HubError):
     """The hub answered that there is no such model or data set, or that this token may not read it."""
 
+    retry_can_help = False
+
 
 class NoAnswerError(HubError):
-    """The hub did not answer, or HF_HUB_OFFLINE forbids requests. The local cache may still have the files."""
+    """The hub did not answer. The local cache may still have the files."""
+
+    retry_can_help = True
+
+
+class OfflineError(NoAnswerError):
+    """HF_HUB_OFFLINE forbids requests to the hub. The local cache may still have the files."""
+
+    retry_can_help = False
 
 
 def newest_commit(name: str, kind: Literal["model", "dataset"], revision: str | None = None) -> str:
@@ -58,7 +68,7 @@ def explained(error: Exception, name: str, revision: str | None = None) -> Unkno
         case RepositoryNotFoundError() | HFValidationError():
             return UnknownToHubError(f"{endpoint()} knows no {name!r}, or keeps it private")
         case OfflineModeIsEnabled():
-            return NoAnswerError("HF_HUB_OFFLINE is set")
+            return OfflineError("HF_HUB_OFFLINE is set")
         case _:
             return NoAnswerError(f"{endpoint()} did not answer ({type(error).__name__})")
 
@@ -81,7 +91,7 @@ def search_datasets(text: str, limit: int) -> list[dict[str, Any]]:
         found = list(huggingface_hub.HfApi().list_datasets(search=text, sort="downloads", limit=limit, expand=fields))
     except Exception as error:  # see explained
         reason = explained(error, text)
-        raise HubError(f"cannot search data sets: {reason}; set HF_ENDPOINT to a mirror that answers") from error
+        raise type(reason)(f"cannot search data sets: {reason}; set HF_ENDPOINT to a mirror that answers") from error
     return [
         {
             **{name: getattr(one, name) for name in ("id", "downloads", "likes", "last_modified")},

@@ -53,7 +53,8 @@ class Settings(BaseSettings):
     """Names of the labels, two or more, with commas between, from the most negative to the most positive. The first
     ``senti migrate`` records them; they cannot be changed later."""
     timezone: Annotated[str, AfterValidator(_known_zone)] = "Asia/Shanghai"
-    """IANA name of the time zone in which a review's day is computed."""
+    """IANA name of the time zone in which a review's day is computed. The first ``senti migrate`` records it;
+    ``senti migrate --recount-days`` changes it."""
     base_model: str = "google-bert/bert-base-chinese"
     """What a training starts from: a hub name, a folder, ``scratch:tiny``, ``scratch:small``, or an encoder that
     ``senti pretrain`` made (``pretrained:newest`` or ``pretrained:VERSION``)."""

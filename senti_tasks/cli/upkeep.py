@@ -11,12 +11,23 @@ from senti_tasks.errors import ConfigError
 from senti_tasks.jobs import checkup, erasure, upkeep
 
 
-def migrate(as_json: Json = False) -> None:
+def migrate(
+    recount_days: Annotated[
+        bool, typer.Option("--recount-days", help="After a change of SENTI_TIMEZONE: compute all days again.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Bring the warehouse to the newest schema; safe to repeat."""
-    result = upkeep.migrate()
+    result = upkeep.migrate(recount_days)
     before, after = result["before"] or "none", result["after"]
     change = f"is at the newest revision, {after}" if before == after else f"went from revision {before} to {after}"
-    console.show(result, as_json, f"The warehouse {change}, with {len(result['views'])} views.")
+    lines = [f"The warehouse {change}, with {len(result['views'])} views."]
+    if (found := result["recounted"]) is not None:
+        lines.append(
+            f"Days are those of {found['after']} now (before: {found['before']}). Another day: {found['labels']:,} "
+            f"labels, {found['history']:,} replaced labels, {found['staged']:,} staged labels."
+        )
+    console.show(result, as_json, *lines)
 
 
 def import_(

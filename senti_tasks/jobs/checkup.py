@@ -53,10 +53,13 @@ def _database() -> tuple[bool, str]:
 
 def _migrations() -> tuple[bool, str]:
     context = load_context()
-    wanted = {name: getattr(context.settings, name) for name in ("review_id_type", "reviews_table", "labels")}
+    wanted = {
+        name: getattr(context.settings, name) for name in ("review_id_type", "reviews_table", "labels", "timezone")
+    }
     with context.reading() as connection:
         migrations.check_settings(connection, **wanted)
-        return True, f"at revision {migrations.current_revision(connection)}, the newest"
+        revision = migrations.current_revision(connection)
+        return True, f"at revision {revision}, the newest; days are those of {context.settings.timezone}"
 
 
 def _reviews() -> tuple[bool, str]:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from filelock import FileLock
 from sqlalchemy import Connection, Engine
@@ -58,8 +59,8 @@ class JobContext:
 
 
 def load_context(*, migrated: bool = True) -> JobContext:
-    """The context that the ``SENTI_*`` settings describe. Raises ``WarehouseError`` unless the warehouse is migrated;
-    ``migrated=False`` skips this check.
+    """The context that the ``SENTI_*`` settings describe. Raises ``WarehouseError`` unless the warehouse is migrated,
+    with SENTI_TIMEZONE as it is now; ``migrated=False`` skips this check.
 
     It also puts ``HF_ENDPOINT`` and the other ``HF_*`` variables of ``.env`` into the environment. The hub's client
     reads them when it is imported, so a job calls this function before it imports a module that loads that client.
@@ -69,13 +70,14 @@ def load_context(*, migrated: bool = True) -> JobContext:
     if migrated:
         with database.reading(engine) as connection:
             migrations.check_migrated(connection)
+            migrations.check_settings(connection, timezone=found.timezone)
     return JobContext(found, engine, ArtifactStore(found.artifacts_root, found.work_folder))
 
 
-def version_of(due: datetime, idempotency_key: str) -> str:
-    """The version of a trained model or encoder: the day of ``due``, then 6 hex digits of the hash of
+def version_of(due: datetime, idempotency_key: str, zone: ZoneInfo) -> str:
+    """The version of a trained model or encoder: the day of ``due`` in ``zone``, then 6 hex digits of the hash of
     ``idempotency_key``."""
-    return f"{due:%Y-%m-%d}-{hashlib.sha256(idempotency_key.encode()).hexdigest()[:6]}"
+    return f"{due.astimezone(zone):%Y-%m-%d}-{hashlib.sha256(idempotency_key.encode()).hexdigest()[:6]}"
 
 
 def now() -> datetime:

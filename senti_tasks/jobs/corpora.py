@@ -12,7 +12,6 @@ import numpy as np
 from sqlalchemy import Connection
 
 from senti_tasks.config import GateConfig, TrainConfig
-from senti_tasks.errors import CorpusError
 from senti_tasks.jobs.base_models import starting_point
 from senti_tasks.jobs.context import JobContext, load_context, now, parse_timestamp
 from senti_tasks.jobs.erasure import erase_from_artifacts
@@ -68,7 +67,7 @@ def snapshot_corpus(
         summary = snapshot.write(
             examples, splits, counts, due_at, start.base_model, tokenizers, folder, max_length, label_set
         )
-        artifact, digest = context.store.put(folder, "corpora", f"{due_at:%Y-%m-%d}")
+        artifact, digest = context.store.put(folder, "corpora", f"{due_at.astimezone(context.settings.zone):%Y-%m-%d}")
     values = {
         "corpus": artifact.removeprefix("corpora/"),
         "idempotency_key": idempotency_key,
@@ -83,13 +82,14 @@ def snapshot_corpus(
         is_current = erasure.count_erased(connection) == erased_before
         if is_current:
             corpora.record_corpus(connection, {**values, "created_at": now()})
+        # Without a corpus of this key, another run has recorded this one: its name has the digest of rows and due time.
         recorded = corpora.corpus_by_key(connection, idempotency_key)
-    if not is_current:
+        if is_current and recorded is None:
+            recorded = corpora.corpus(connection, artifact.removeprefix("corpora/"))
+    if recorded is None or not is_current:
         log.info("reviews were erased while the snapshot %s was made; it is made again without them", artifact)
         erase_from_artifacts(context)
         return snapshot_corpus(due, idempotency_key, base_model, config, gate)
-    if recorded is None:
-        raise CorpusError(f"another run recorded the corpus {artifact} at the same time: run this task again")
     return _corpus_answer(recorded)
 
 

@@ -69,7 +69,8 @@ def erase_from_artifacts(context: JobContext) -> dict[str, list[str]]:
             context.store.remove(row["artifact"])
             done["corpora"].add(row["corpus"])
     for row in {row["artifact"]: row for row in text_rows}.values():
-        if stored := _stored_without(context, row, f"{row['due']:%Y-%m-%d}", review_ids, unlabelled.without):
+        day = row["due"].astimezone(context.settings.zone)
+        if stored := _stored_without(context, row, f"{day:%Y-%m-%d}", review_ids, unlabelled.without):
             location, counts = stored
             with context.writing() as connection:
                 texts.replace_artifact(connection, row["artifact"], **location, counts=counts)

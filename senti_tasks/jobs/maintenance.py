@@ -1,4 +1,4 @@
-"""Weekly maintenance: the tasks of ``maintain_warehouse`` after its scoring run, in the order in which they run."""
+"""Weekly maintenance: the tasks of ``maintain_warehouse`` beside its scoring run, in the order in which they run."""
 
 import logging
 from datetime import timedelta

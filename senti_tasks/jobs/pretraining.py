@@ -52,7 +52,8 @@ def snapshot_texts(
             selection = _select(connection, pretrain_config.texts)
         with context.scratch() as folder:
             counts = unlabelled.write(selection, folder)
-            artifact, digest = context.store.put(folder, "texts", f"{parse_timestamp(due):%Y-%m-%d}")
+            day = parse_timestamp(due).astimezone(context.settings.zone)
+            artifact, digest = context.store.put(folder, "texts", f"{day:%Y-%m-%d}")
         values = {
             "texts": artifact,
             "idempotency_key": idempotency_key,
@@ -122,7 +123,7 @@ def pretrain(
         result = pretraining.pretrain(
             data, base_model, pretrain_config, checkpoints, output, report, context.settings.device
         )
-        version = version_of(parse_timestamp(snapshot["due"]), idempotency_key)
+        version = version_of(parse_timestamp(snapshot["due"]), idempotency_key, context.settings.zone)
         artifact, digest = context.store.put(output, "encoders", version)
         encoder = {
             "version": version,

@@ -49,7 +49,7 @@ def train(
         result = fine_tuning.train(
             data, start.base_model, train_config, checkpoints, output, report, device, report_to, start.folder
         )
-        version = version_of(recorded["due"], idempotency_key)
+        version = version_of(recorded["due"], idempotency_key, context.settings.zone)
         artifact, digest = context.store.put(output, "models", version)
         model = {
             "version": version,

@@ -11,21 +11,32 @@ from senti_tasks.errors import ConfigError
 from senti_tasks.intake import Columns, Refusal, Row
 from senti_tasks.jobs.context import JobContext, load_context, now
 from senti_tasks.labels import Spellings
-from senti_tasks.warehouse import importing, migrations, overview
+from senti_tasks.warehouse import days, importing, migrations, overview
 from senti_tasks.warehouse.importing import ImportCounts, ImportedRow
 from senti_tasks.warehouse.scoring import publication_lock, runs
 from senti_tasks.warehouse.types import parse_review_id, review_id_of_row
 
 
-def migrate() -> dict[str, Any]:
-    """Brings the warehouse to the newest schema; safe to repeat. Returns before and after (revisions) and views."""
+def migrate(recount_days: bool = False) -> dict[str, Any]:
+    """Brings the warehouse to the newest schema; safe to repeat. Returns before and after (revisions) and views.
+
+    ``recount_days`` allows a changed SENTI_TIMEZONE: see ``days.recount``, whose result is returned as recounted.
+    Without it, such a setting raises ``WarehouseError``, and recounted is ``None``.
+    """
     context = load_context(migrated=False)
-    return migrations.migrate(
+    migrated = migrations.migrate(
         context.engine,
         review_id_type=context.settings.review_id_type,
         reviews_table=context.settings.reviews_table,
         label_set=context.settings.label_set,
+        timezone=context.settings.timezone,
+        check_timezone=not recount_days,
     )
+    recounted = None
+    if recount_days:
+        with context.writing() as connection:
+            recounted = days.recount(connection, context.settings.timezone)
+    return {**migrated, "recounted": recounted}
 
 
 def import_reviews(

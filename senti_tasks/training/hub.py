@@ -6,7 +6,7 @@ import huggingface_hub
 from huggingface_hub.errors import CacheNotFound
 
 from senti_tasks import hub
-from senti_tasks.errors import BaseModelError, HubError
+from senti_tasks.errors import BaseModelError, BaseModelUnreachableError, HubError
 
 
 def newest_commit(name: str) -> str:
@@ -59,8 +59,9 @@ def fetch(name: str, commit: str, weights: bool) -> Path:
     return folder
 
 
-def _unreachable(name: str, reason: Exception) -> BaseModelError:
-    return BaseModelError(
+def _unreachable(name: str, reason: HubError) -> BaseModelError:
+    kind = BaseModelUnreachableError if reason.retry_can_help else BaseModelError
+    return kind(
         f"base model {name!r} cannot be loaded: {reason}, and it is not in the cache; "
         "set HF_ENDPOINT to a mirror that this machine reaches, or give a local folder or scratch:small"
     )

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 
-from senti_tasks.errors import LockedError, WarehouseError
+from senti_tasks.errors import LockedError, NoRoomError, RevisionError, UnreachableError, WarehouseError
 
 BUSY_TIMEOUT_MS = 120_000
 """How long a transaction waits for SQLite's write lock, in milliseconds: somebody who writes by hand may hold it."""
@@ -135,9 +135,9 @@ def _translate(engine: Engine, error: sa.exc.DatabaseError) -> WarehouseError | 
     extended_code = getattr(error.orig, "sqlite_errorcode", None) or 0
     code = extended_code & 0xFF  # the primary result code
     if state == "42P01" or "no such table" in cause:
-        return WarehouseError(f"the warehouse at {where} is not migrated ({cause}): run `senti migrate`")
+        return RevisionError(f"the warehouse at {where} is not migrated ({cause}): run `senti migrate`")
     if code == sqlite3.SQLITE_CANTOPEN and not os.path.lexists(str(engine.url.database)):
-        return WarehouseError(f"there is no warehouse at {where} yet: run `senti migrate`")
+        return RevisionError(f"there is no warehouse at {where} yet: run `senti migrate`")
     if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
         return WarehouseError(
             f"cannot open or write the warehouse at {where} ({cause}): it must be a file that this user may write, "
@@ -154,7 +154,7 @@ def _translate(engine: Engine, error: sa.exc.DatabaseError) -> WarehouseError | 
             "run this again when it is done"
         )
     if state == "53100" or code == sqlite3.SQLITE_FULL or extended_code == sqlite3.SQLITE_IOERR_SHMSIZE:
-        return WarehouseError(
+        return NoRoomError(
             f"there is no room left on the disk of the warehouse at {where} ({cause}): nothing of this transaction was "
             "kept; make room there and run this again"
         )
@@ -162,7 +162,8 @@ def _translate(engine: Engine, error: sa.exc.DatabaseError) -> WarehouseError | 
     # by their class: they are not about the connection.
     while_connecting = isinstance(error, sa.exc.OperationalError) and error.statement is None
     if error.connection_invalidated or code == sqlite3.SQLITE_NOTADB or while_connecting:
-        return WarehouseError(
+        kind = WarehouseError if code == sqlite3.SQLITE_NOTADB else UnreachableError
+        return kind(
             f"cannot reach the warehouse at {where} ({cause}): is SENTI_DATABASE_URL right, and the server running?"
         )
     return None

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, inspect
 from sqlalchemy.engine.reflection import ObjectKind
 
 from senti_tasks import labels
-from senti_tasks.errors import LockedError, WarehouseError
+from senti_tasks.errors import LockedError, RevisionError, WarehouseError
 from senti_tasks.labels import LabelSet
 from senti_tasks.warehouse import column_comments
 from senti_tasks.warehouse.database import create_file, migrating, reading, upsert
@@ -41,19 +41,23 @@ def migrate(
     review_id_type: str,
     reviews_table: str,
     label_set: LabelSet = labels.DEFAULT,
+    timezone: str = "Asia/Shanghai",
+    check_timezone: bool = True,
     lock_timeout_s: float = LOCK_TIMEOUT_S,
     pauses_s: Iterable[float] = PAUSES_S,
 ) -> dict[str, Any]:
     """Migrates to the newest revision and updates the views, all in one transaction.
 
-    The first migration records ``review_id_type``, ``reviews_table`` and ``label_set``. Later ones raise
-    ``WarehouseError`` if they differ from the record. Returns the revisions before and after, and the names of the
-    views.
+    The first migration records ``review_id_type``, ``reviews_table``, ``label_set`` and ``timezone``. Later ones raise
+    ``WarehouseError`` if they differ from the record; ``check_timezone=False`` leaves out the last.
+    Returns the revisions before and after, and the names of the views.
     On PostgreSQL, when a statement waits for a lock longer than ``lock_timeout_s``, the transaction is repeated after
-    the next of ``pauses_s``; after the last, ``WarehouseError`` is raised. On SQLite the busy timeout applies.
+    the next of ``pauses_s``; after the last, ``LockedError`` is raised. On SQLite the busy timeout applies.
     """
     create_file(engine)
     settings = {"review_id_type": review_id_type, "reviews_table": reviews_table, "labels": str(label_set)}
+    settings["timezone"] = timezone
+    checked = settings if check_timezone else {name: settings[name] for name in settings if name != "timezone"}
     on_postgresql = engine.dialect.name == "postgresql"
     pauses, attempts = list(pauses_s), 0
     while True:
@@ -64,12 +68,12 @@ def migrate(
                     connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7236341)")  # one migration at a time
                     timeout = f"{lock_timeout_s * 1000:.0f}ms"
                     connection.execute(sa.select(sa.func.set_config("lock_timeout", timeout, True)))
-                return _migrate(connection, settings)
+                return _migrate(connection, settings, checked)
         except LockedError as error:
             if not on_postgresql:
                 raise
             if attempts > len(pauses):
-                raise WarehouseError(
+                raise LockedError(
                     f"somebody is reading what this migration changes ({_lock_holders(engine)}), and {attempts} "
                     "attempts to get the locks failed: nothing was changed. Run `senti migrate` again when they are "
                     "done, or end their sessions with pg_terminate_backend"
@@ -77,10 +81,10 @@ def migrate(
         time.sleep(pauses[attempts - 1])
 
 
-def _migrate(connection: Connection, settings: dict[str, str]) -> dict[str, Any]:
+def _migrate(connection: Connection, settings: dict[str, str], checked: dict[str, str]) -> dict[str, Any]:
     before = current_revision(connection)
     if before is not None:
-        check_settings(connection, **settings)
+        check_settings(connection, **checked)
         if connection.dialect.name == "sqlite":
             # When a table is altered, SQLite parses every view, and fails if one has become invalid.
             present = set(inspect(connection).get_view_names())
@@ -133,18 +137,19 @@ def newest_revision() -> str | None:
 
 
 def check_migrated(connection: Connection) -> None:
-    """Raises ``WarehouseError`` unless the warehouse is at the newest revision."""
+    """Raises ``RevisionError`` unless the warehouse is at the newest revision."""
     found, expected = current_revision(connection), newest_revision()
     if found != expected:
         where = connection.engine.url.render_as_string(hide_password=True)
-        raise WarehouseError(
+        raise RevisionError(
             f"the warehouse at {where} is at revision {found or 'none'}, and this code needs {expected}: "
             "run `senti migrate`"
         )
 
 
 def recorded_setting(connection: Connection, name: str) -> str:
-    """What the first migration recorded as ``review_id_type``, ``reviews_table``, ``labels`` or ``reviews_made_by``."""
+    """What the first migration recorded as ``review_id_type``, ``reviews_table``, ``labels``, ``timezone`` or
+    ``reviews_made_by``."""
     return _recorded(connection)[name]
 
 
@@ -155,8 +160,11 @@ def check_settings(connection: Connection, **wanted: str) -> None:
         if recorded[name] != value:
             raise WarehouseError(
                 f"SENTI_{name.upper()} is {value!r}, but this warehouse was made with {recorded[name]!r}: set it back, "
-                "or migrate a new database"
+                f"or {_WAYS_OUT.get(name, 'migrate a new database')}"
             )
+
+
+_WAYS_OUT = {"timezone": "run `senti migrate --recount-days`, which gives every label its day in the new time zone"}
 
 
 def view_statements() -> dict[str, str]:

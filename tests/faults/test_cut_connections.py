@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
-from senti_tasks.errors import WarehouseError
+from senti_tasks.errors import UnreachableError
 from senti_tasks.jobs import scoring
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.schema import review_labels, run_shards, scoring_runs, staged_labels
@@ -32,7 +32,7 @@ def score(wire: Wire, cut: Cut) -> None:
     run = scoring.open_run("run", WEDNESDAY.isoformat())
     scoring.plan(run, 1)
     wire.cut = cut
-    with pytest.raises(WarehouseError, match=UNREACHABLE):
+    with pytest.raises(UnreachableError, match=UNREACHABLE):
         scoring.score_shard(run, 0)
     assert wire.cut is None
 
@@ -69,7 +69,7 @@ def publish(wire: Wire, cut: Cut) -> None:
     """Takes a run as far as its publication, in which the wire is cut."""
     run = score_run("run", WEDNESDAY)
     wire.cut = cut
-    with pytest.raises(WarehouseError, match=UNREACHABLE):
+    with pytest.raises(UnreachableError, match=UNREACHABLE):
         scoring.publish(run)
     assert wire.cut is None
 
@@ -94,7 +94,7 @@ def test_a_session_that_an_administrator_ends_says_so_and_the_next_attempt_goes_
         "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity "
         "WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
-    with pytest.raises(WarehouseError, match=UNREACHABLE), database.writing(shop) as ended:
+    with pytest.raises(UnreachableError, match=UNREACHABLE), database.writing(shop) as ended:
         ended.execute(sa.update(run_shards).values(cursor=REVIEWS))
         with database.writing(shop) as administrator:
             assert administrator.execute(others).scalars().all() == [True]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from senti_tasks.errors import WarehouseError
+from senti_tasks.errors import NoRoomError
 from senti_tasks.jobs import scoring
 from senti_tasks.warehouse.schema import review_labels, run_items, staged_labels
 from tests.faults.disks import NO_ROOM
@@ -44,7 +44,7 @@ def test_a_step_that_finds_no_room_says_so_and_the_run_goes_on_there(failing: st
     before = list(STEPS)[: list(STEPS).index(failing)]
     for step in before:
         STEPS[step](run)
-    with no_more_pages(), pytest.raises(WarehouseError, match=NO_ROOM):
+    with no_more_pages(), pytest.raises(NoRoomError, match=NO_ROOM):
         STEPS[failing](run)
     assert count(shop, WRITES[failing]) == 0
     complete_run("run", WEDNESDAY)

@@ -68,6 +68,13 @@ def test_a_near_duplicate_follows_its_elder_and_nothing_moves(labelled: Engine, 
     assert all(first[split] <= second[split] for split in first)
 
 
+def test_two_runs_with_the_same_due_time_and_the_same_labels_use_one_corpus(labelled: Engine) -> None:
+    one, another = (job.snapshot_corpus(MONDAY.isoformat(), key, "scratch:tiny") for key in ("scheduled", "by hand"))
+    assert another == one
+    with database.reading(labelled) as connection:
+        assert [row["corpus"] for row in corpora.all_corpora(connection)] == [one["corpus"]]
+
+
 def test_a_snapshot_is_made_again_without_what_is_erased_meanwhile(
     labelled: Engine, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, Engine
 
-from senti_tasks.errors import WarehouseError
+from senti_tasks.errors import RevisionError, UnreachableError, WarehouseError
 from senti_tasks.jobs import context, scoring, upkeep
 from senti_tasks.labels import DEFAULT, LabelSet
 from senti_tasks.warehouse import database, migrations
@@ -416,21 +416,21 @@ def test_a_warehouse_that_was_never_migrated_says_so(
 ) -> None:
     monkeypatch.setenv("SENTI_DATABASE_URL", empty_url)
     database.create_file(database.connect(empty_url))
-    with pytest.raises(WarehouseError, match=r"is at revision none.* run `senti migrate`"):
+    with pytest.raises(RevisionError, match=r"is at revision none.* run `senti migrate`"):
         context.load_context()
 
 
 def test_a_missing_table_says_so(empty_url: str) -> None:
     engine = database.connect(empty_url)
     database.create_file(engine)
-    with pytest.raises(WarehouseError, match=r"is not migrated .* run `senti migrate`"):
+    with pytest.raises(RevisionError, match=r"is not migrated .* run `senti migrate`"):
         rows(engine, review_labels)
 
 
 @on_sqlite
 @pytest.mark.parametrize("name", ["none/warehouse.db", "warehause.db"])
 def test_a_sqlite_file_that_is_not_there_says_so_and_is_not_made(name: str, tmp_path: Path, dialect: str) -> None:
-    with pytest.raises(WarehouseError, match=r"there is no warehouse at sqlite:.*run `senti migrate`"):
+    with pytest.raises(RevisionError, match=r"there is no warehouse at sqlite:.*run `senti migrate`"):
         rows(database.connect(f"sqlite:///{tmp_path}/{name}"), review_labels)
     assert list(tmp_path.iterdir()) == []
 
@@ -462,22 +462,26 @@ def test_a_place_where_no_file_can_be_says_so(path: str, complaint: str, tmp_pat
 @on_sqlite
 def test_a_file_that_is_no_database_says_so(tmp_path: Path, dialect: str) -> None:
     (tmp_path / "reviews.csv").write_text("review\n很好\n" * 100, "utf-8")
-    with pytest.raises(WarehouseError, match=r"cannot reach the warehouse at .*reviews.csv .file is not a database"):
+    complaint = r"cannot reach the warehouse at .*reviews.csv .file is not a database"
+    with pytest.raises(WarehouseError, match=complaint) as raised:
         rows(database.connect(f"sqlite:///{tmp_path}/reviews.csv"), review_labels)
+    assert not raised.value.retry_can_help
 
 
 @pytest.mark.parametrize(
-    ("url", "complaint"),
+    ("url", "kind", "complaint"),
     [
         (
             "postgresql+psycopg://me:secret@127.0.0.1:1/warehouse",
+            UnreachableError,
             r"cannot reach the warehouse at .*me:\*\*\*@.* running\?",
         ),
-        ("postgresql+psycopg://me@/warehouse?host=/nowhere", "cannot reach the warehouse"),
-        ("mysql://me@db/warehouse", "runs on SQLite and PostgreSQL, found 'mysql'"),
-        ("warehouse.db", "is no database URL: 'warehouse.db'; expected sqlite:///FILE or"),
+        ("postgresql+psycopg://me@/warehouse?host=/nowhere", UnreachableError, "cannot reach the warehouse"),
+        ("mysql://me@db/warehouse", WarehouseError, "runs on SQLite and PostgreSQL, found 'mysql'"),
+        ("warehouse.db", WarehouseError, "is no database URL: 'warehouse.db'; expected sqlite:///FILE or"),
     ],
 )
-def test_a_database_that_cannot_be_reached_says_so(url: str, complaint: str) -> None:
-    with pytest.raises(WarehouseError, match=complaint):
+def test_a_database_that_cannot_be_reached_says_so(url: str, kind: type[WarehouseError], complaint: str) -> None:
+    with pytest.raises(WarehouseError, match=complaint) as raised:
         rows(database.connect(url), review_labels)
+    assert type(raised.value) is kind

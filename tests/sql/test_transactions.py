@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
-from senti_tasks.errors import WarehouseError
+from senti_tasks.errors import LockedError, WarehouseError
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.schema import publication_lock
 from tests.situations import on_postgresql, on_sqlite, rows
@@ -61,7 +61,7 @@ def test_a_lock_that_is_not_let_go_says_so(engine: Engine, monkeypatch: pytest.M
     with database.writing(engine) as holder:
         holder.execute(sa.update(publication_lock).values(publish_seq=1))
         with (
-            pytest.raises(WarehouseError, match=r"held a lock in the warehouse .* nothing was changed; run this again"),
+            pytest.raises(LockedError, match=r"held a lock in the warehouse .* nothing was changed; run this again"),
             database.writing(other) as connection,
         ):
             connection.execute(sa.update(publication_lock).values(publish_seq=2))

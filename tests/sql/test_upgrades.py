@@ -15,7 +15,7 @@ from alembic import command
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine
 
-from senti_tasks.errors import LockedError, WarehouseError
+from senti_tasks.errors import LockedError
 from senti_tasks.warehouse import database, migrations, partitions
 from senti_tasks.warehouse.schema import label_rollups, review_labels, run_items, scoring_runs, staged_labels
 from senti_tasks.warehouse.scoring import publication, shards, watermarks
@@ -119,7 +119,9 @@ def old(
 
 def upgrade(connection: Connection, revision: str) -> None:
     config = migrations._config(connection)
-    config.attributes.update(review_id_type="bigint", reviews_table="reviews", labels="negative,positive")
+    config.attributes.update(
+        review_id_type="bigint", reviews_table="reviews", labels="negative,positive", timezone="Asia/Shanghai"
+    )
     command.upgrade(config, revision)
 
 
@@ -178,7 +180,7 @@ def test_an_analyst_who_sits_in_a_transaction_is_waited_for_and_named(old: Engin
     analyst.start()
     try:
         assert reading.wait(timeout=30)
-        with pytest.raises((WarehouseError, LockedError), match="somebody is reading what this migration changes"):
+        with pytest.raises(LockedError, match="somebody is reading what this migration changes"):
             migrate(old, lock_timeout_s=0.05, pauses_s=())
         assert [row["run_id"] for row in rows(old, "scoring_runs")] == [1, 2]
     finally:

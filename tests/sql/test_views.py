@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from senti_tasks.jobs import scoring
+from senti_tasks.jobs import scoring, upkeep
 from senti_tasks.warehouse import database, migrations, overview
 from senti_tasks.warehouse.models import promotions, registry
 from tests.situations import (
@@ -133,6 +133,7 @@ def test_a_day_begins_where_the_setting_says(
     engine: Engine, champion: str, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SENTI_TIMEZONE", "America/New_York")
+    upkeep.migrate(recount_days=True)
     with database.writing(engine) as connection:
         add_reviews(connection, {1: "味道不错"}, created_at=datetime(2026, 11, 3, 1, tzinfo=SHANGHAI))
     run = scoring.open_run("run", "2026-11-04T02:00:00+08:00")

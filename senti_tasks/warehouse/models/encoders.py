@@ -21,7 +21,10 @@ def register(connection: Connection, encoder: Mapping[str, Any]) -> str:
     insert_missing(connection, encoders, encoder)
     registered = encoder_by_key(connection, encoder["idempotency_key"])
     if registered is None:
-        raise RegistryError(f"version {encoder['version']} was registered by another training: run this one again")
+        raise RegistryError(
+            f"version {encoder['version']} was registered by another training: trigger a new DAG run, or call "
+            "`senti pretrain` again, which gives this training another version"
+        )
     version: str = registered["version"]
     return version
 

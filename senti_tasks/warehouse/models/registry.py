@@ -32,7 +32,10 @@ def register(
     insert_missing(connection, models, model)
     registered = model_by_key(connection, model["idempotency_key"])
     if registered is None:
-        raise RegistryError(f"version {model['version']} was registered by another training: run this one again")
+        raise RegistryError(
+            f"version {model['version']} was registered by another training: trigger a new DAG run, or call "
+            "`senti retrain` again, which gives this training another version"
+        )
     version: str = registered["version"]
     names = [{"model_version": version, "label": label, "label_name": name} for label, name in label_names.items()]
     insert_missing(connection, model_labels, names)

@@ -41,7 +41,7 @@ def _create_settings(attributes: Any, reviews_made_by: str) -> None:
         sa.Column("name", sa.Text(), primary_key=True),
         sa.Column("value", sa.Text(), nullable=False),
     )
-    fixed = {name: attributes[name] for name in ("review_id_type", "reviews_table", "labels")}
+    fixed = {name: attributes[name] for name in ("review_id_type", "reviews_table", "labels", "timezone")}
     values = {**fixed, "reviews_made_by": reviews_made_by}
     op.bulk_insert(settings, [{"name": name, "value": value} for name, value in values.items()])
 

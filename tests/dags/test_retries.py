@@ -1,0 +1,70 @@
+"""Which errors the DAGs retry: each class states it for itself, whatever its base class states."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+ERRORS = """
+import importlib, json, re, sys
+from pathlib import Path
+
+root = Path(sys.argv[1])
+sys.path[:0] = [str(root), str(root / "dags")]
+from conventions import DEFAULTS
+from senti_tasks.errors import SentiError
+
+for file in (*root.glob("senti_tasks/**/*.py"), *root.glob("local/*.py")):
+    if re.search("^class .*Error.*:$", file.read_text("utf-8"), re.MULTILINE):
+        importlib.import_module(".".join(file.relative_to(root).with_suffix("").parts))
+
+
+def below(kind):
+    return [kind, *(found for child in kind.__subclasses__() for found in below(child))]
+
+
+policy = DEFAULTS["default_args"]["retry_policy"]
+
+
+def decision(error):
+    return policy.evaluate(error, try_number=1, max_tries=3).action.value
+
+
+found = {kind.__name__: [vars(kind).get("retry_can_help"), decision(kind("found"))] for kind in below(SentiError)}
+print(json.dumps({**found, "OSError": [None, decision(OSError("found"))]}))
+"""
+
+RETRIED = {
+    # the database and the hub answer again, locks are released, an upgrade ends, temporary files go
+    *("UnreachableError", "LockedError", "RevisionError", "NoRoomError", "BaseModelUnreachableError", "NoAnswerError"),
+    "ShardTakenError",  # the next attempt continues after the last staged chunk
+    "TrainingStoppedError",  # the next attempt continues from the checkpoint
+}
+
+
+@pytest.fixture(scope="module")
+def decisions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[bool | None, str]]:
+    """By the name of each error class: what the class itself states, and what the retry policy of the DAGs decides."""
+    home = str(tmp_path_factory.mktemp("airflow"))
+    environment = {"AIRFLOW_HOME": home, "AIRFLOW__CORE__LOAD_EXAMPLES": "False", "PATH": ""}
+    command = [sys.executable, "-c", ERRORS, str(ROOT)]
+    answer = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr
+    found = json.loads(answer.stdout.splitlines()[-1])
+    return {name: (stated, decided) for name, (stated, decided) in found.items()}
+
+
+def test_each_error_class_states_whether_a_retry_can_help_and_the_dags_do_as_it_says(
+    decisions: dict[str, tuple[bool | None, str]],
+) -> None:
+    ours = {name: answer for name, answer in decisions.items() if name != "OSError"}
+    assert {name for name, (_, decided) in ours.items() if decided == "default"} == RETRIED
+    assert ours == {name: (name in RETRIED, "default" if name in RETRIED else "fail") for name in ours}
+
+
+def test_an_error_of_another_library_is_retried(decisions: dict[str, tuple[bool | None, str]]) -> None:
+    assert decisions["OSError"] == (None, "default")
