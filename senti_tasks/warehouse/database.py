@@ -1,5 +1,6 @@
 """Opens connections and transactions to the warehouse, and reads and writes rows where the two databases differ."""
 
+import hashlib
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -53,6 +54,7 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
     # SQLite accepts any bytes as text. Strict decoding would fail the statement, and the run, at the first review that
     # is not UTF-8. With surrogateescape such a review gets an error reason from ``text.defect``.
     connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
+    connection.create_function("hash_with_seed", 2, _hash_with_seed, deterministic=True)
     for pragma in (
         f"busy_timeout = {BUSY_TIMEOUT_MS}",
         "journal_mode = WAL",
@@ -60,6 +62,10 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
         "synchronous = NORMAL",
     ):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _hash_with_seed(key: str, seed: int) -> int:
+    return int.from_bytes(hashlib.blake2b(f"{seed}/{key}".encode("utf-8", "surrogateescape"), digest_size=7).digest())
 
 
 def _begin_sqlite(connection: Connection) -> None:
@@ -199,6 +205,13 @@ def fetch_one(connection: Connection, statement: sa.Executable) -> dict[str, Any
 def count_rows(connection: Connection, rows: sa.FromClause) -> int:
     """How many rows a table or subquery has."""
     return connection.scalar(sa.select(sa.func.count()).select_from(rows)) or 0
+
+
+def random_order(connection: Connection, key: sa.ColumnElement[Any], seed: int) -> sa.ColumnElement[int]:
+    """A number for each ``key``, by which rows are in random order: a hash of the key, as text, and of ``seed``."""
+    # random() has no seed in SQLite, and in PostgreSQL its values depend on the plan of the query.
+    function = "hashtextextended" if connection.dialect.name == "postgresql" else "hash_with_seed"
+    return sa.Function(function, sa.cast(key, sa.Text), sa.literal(seed, sa.BigInteger), type_=sa.BigInteger)
 
 
 def insert(connection: Connection, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
