@@ -26,13 +26,18 @@ def connect(url: str) -> Engine:
     """
     try:
         parsed = sa.make_url(url)
-    except sa.exc.ArgumentError:
+    except (sa.exc.ArgumentError, ValueError):  # ValueError: the port is no number
         raise WarehouseError(
-            f"SENTI_DATABASE_URL is no database URL: {url!r}; expected sqlite:///FILE or "
-            "postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
+            "SENTI_DATABASE_URL is no database URL: expected sqlite:///FILE or "
+            "postgresql+psycopg://USER:PASSWORD@HOST:PORT/DATABASE, with %40 for @, %2F for / and %3A for : in the "
+            "password. Its value is not shown here, because it may contain a password"
         ) from None
     if parsed.get_backend_name() == "postgresql":
-        return sa.create_engine(parsed.set(drivername="postgresql+psycopg"), poolclass=sa.NullPool)
+        # psycopg prepares a statement on the server after its fifth use. PgBouncer in transaction mode gives each
+        # transaction any server connection, on which such a statement may not exist. None means never to prepare one.
+        options = {"prepare_threshold": None}
+        url_of_driver = parsed.set(drivername="postgresql+psycopg")
+        return sa.create_engine(url_of_driver, poolclass=sa.NullPool, connect_args=options)
     if parsed.get_backend_name() != "sqlite":
         raise WarehouseError(f"the warehouse runs on SQLite and PostgreSQL, found {parsed.get_backend_name()!r}")
     engine = sa.create_engine(parsed, poolclass=sa.NullPool)
@@ -40,6 +45,11 @@ def connect(url: str) -> Engine:
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def location(engine: Engine) -> str:
+    """The URL of the warehouse without its password, for messages."""
+    return engine.url.difference_update_query(["password"]).render_as_string(hide_password=True)
 
 
 def _open_existing(_dialect: object, _record: object, arguments: list[Any], options: dict[str, Any]) -> None:
@@ -135,7 +145,7 @@ def _translated_errors(engine: Engine) -> Iterator[None]:
 
 
 def _translate(engine: Engine, error: sa.exc.DatabaseError) -> WarehouseError | None:
-    where = engine.url.render_as_string(hide_password=True)
+    where = location(engine)
     cause = (str(error.orig).strip() or type(error.orig).__name__).splitlines()[0]
     state = getattr(error.orig, "sqlstate", None)  # PostgreSQL's messages may be in any language, its states are not
     extended_code = getattr(error.orig, "sqlite_errorcode", None) or 0
