@@ -160,7 +160,8 @@ def load_product(folder: Path, device: str, batch_size: int) -> Callable[[Batche
         _load(folder),
         args=arguments_for(config, folder / "checkpoints", device, **extra),
         data_collator=DataCollatorWithPadding(
-            AutoTokenizer.from_pretrained(folder, local_files_only=True), pad_to_multiple_of=WIDTH_STEP
+            AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False),
+            pad_to_multiple_of=WIDTH_STEP,
         ),
         callbacks=[timer],
     )
@@ -204,7 +205,9 @@ def _now(device: str) -> float:
 
 
 def _load(folder: Path) -> Any:
-    return AutoModelForSequenceClassification.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+    return AutoModelForSequenceClassification.from_pretrained(
+        folder, local_files_only=True, trust_remote_code=False, dtype=torch.float32
+    )
 
 
 def _inputs(batch: Sequence[list[int]], device: str) -> dict[str, Tensor]:

@@ -99,7 +99,9 @@ class _Logits(nn.Module):
 
     def __init__(self, job: Job) -> None:
         super().__init__()
-        self.model = AutoModelForSequenceClassification.from_pretrained(job.model, local_files_only=True).eval()
+        self.model = AutoModelForSequenceClassification.from_pretrained(
+            job.model, local_files_only=True, trust_remote_code=False
+        ).eval()
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         logits: Tensor = self.model(input_ids=input_ids, attention_mask=attention_mask).logits
@@ -126,7 +128,7 @@ def _positive(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def _tokenizer(job: Job) -> Any:
-    return AutoTokenizer.from_pretrained(job.model, local_files_only=True)
+    return AutoTokenizer.from_pretrained(job.model, local_files_only=True, trust_remote_code=False)
 
 
 def _openvino() -> Any:

@@ -43,7 +43,9 @@ def load_tutorial(job: Job) -> Predict:
 def load_pipeline(job: Job) -> Predict:
     """transformers' ``pipeline`` with truncation, batches of 16 texts; bf16 on CUDA, fp32 on a CPU."""
     tokenizer, model = _load(job, torch.bfloat16 if job.device == "cuda" else torch.float32)
-    classify = pipeline("text-classification", model=model, tokenizer=tokenizer, device=job.device)
+    classify = pipeline(
+        "text-classification", model=model, tokenizer=tokenizer, device=job.device, trust_remote_code=False
+    )
 
     def predict(texts: Sequence[str]) -> npt.NDArray[np.float32]:
         answers = classify(list(texts), truncation=True, max_length=LONGEST, batch_size=ROWS)
@@ -87,6 +89,8 @@ def in_sorted_batches(
 
 
 def _load(job: Job, dtype: torch.dtype) -> tuple[Any, Any]:
-    tokenizer = AutoTokenizer.from_pretrained(job.model, local_files_only=True)
-    model = AutoModelForSequenceClassification.from_pretrained(job.model, local_files_only=True, dtype=dtype)
+    tokenizer = AutoTokenizer.from_pretrained(job.model, local_files_only=True, trust_remote_code=False)
+    model = AutoModelForSequenceClassification.from_pretrained(
+        job.model, local_files_only=True, trust_remote_code=False, dtype=dtype
+    )
     return tokenizer, model.to(job.device).eval()

@@ -113,7 +113,7 @@ def _tokenizer(texts: Sequence[str]) -> tuple[PreTrainedTokenizerFast, str]:
     folder = Path(os.environ.get("SENTI_REAL_DATA", "")) / "bert-base-chinese"
     if not (folder / "tokenizer.json").is_file():
         return build_tokenizer(texts, LONGEST), "characters of the reviews"
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise SystemExit(f"expected a fast tokenizer in {folder}, found {type(tokenizer).__name__}")
     tokenizer.model_max_length = LONGEST

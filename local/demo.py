@@ -15,7 +15,7 @@ from senti_tasks.config import PRETRAINED
 from senti_tasks.errors import SentiError
 from senti_tasks.jobs import models, scoring, upkeep
 from senti_tasks.jobs.context import load_context
-from senti_tasks.warehouse import importing, overview
+from senti_tasks.warehouse import database, importing, overview
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "local" / "reviews.csv"
@@ -48,7 +48,7 @@ def _run_demo(options: argparse.Namespace) -> None:
     _check(base)
     _heading("The warehouse")
     migrated = upkeep.migrate()
-    _print(f"{settings.load().url} is at revision {migrated['after']}")
+    _print(f"{_warehouse()} is at revision {migrated['after']}")
     _heading("Reviews in")
     _import(options)
     _heading("Airflow starts (about half a minute)")
@@ -82,7 +82,7 @@ def _import(options: argparse.Namespace) -> None:
         counts = upkeep.import_reviews(SAMPLE, columns, source=SAMPLE_SOURCE)
     elif _has_sample():
         raise SentiError(
-            f"{settings.load().url} holds the sample of an earlier `make run`, and a model would train on it together "
+            f"{_warehouse()} holds the sample of an earlier `make run`, and a model would train on it together "
             "with your reviews: `make reset` deletes it, or set SENTI_DATABASE_URL to another warehouse"
         )
     else:
@@ -94,6 +94,11 @@ def _import(options: argparse.Namespace) -> None:
     )
     if counts["refused"] == counts["rows"]:
         raise SentiError("not one row could be imported: correct the file, or name its columns with TEXT= and LABEL=")
+
+
+def _warehouse() -> str:
+    """The URL of the warehouse, without its password."""
+    return database.location(database.connect(settings.load().url))
 
 
 def _has_sample() -> bool:

@@ -210,10 +210,14 @@ class GateConfig(_Config):
 class VariantConfig(_Config):
     """When a faster variant of a model may serve instead of fp32."""
 
-    min_agreement: Annotated[float, Field(gt=0.5, le=1)] = 0.99
-    """Smallest share of reviews to which the variant gives the same label as fp32, in (0.5, 1]."""
+    max_disagreement: Annotated[float, Field(gt=0, lt=0.5)] = 0.005
+    """Largest share of labels that may differ from those of fp32, in (0, 0.5). The upper confidence bound of the share
+    must not exceed it: by default, at most 16 of 5,000 labels may differ, or 83 of 20,000."""
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    """Confidence of that bound, in (0.5, 1)."""
     agreement_rows: Count = 5_000
-    """Unlabelled reviews on which the two are compared. int8 is refused if there are fewer."""
+    """Unlabelled reviews on which the two are compared, fewer if there are fewer. A variant is refused if there are so
+    few that even equal labels for all of them could not show that the limit is kept: fewer than 598 by default."""
     calibration_rows: Count = 300
     """Reviews of the training split from which int8 takes the ranges of its activations."""
 

@@ -14,6 +14,11 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The model r
 SLICES_SHOWN = 5
 """Number of rules about single slices that are shown; there may be hundreds."""
 
+_VARIANT_COLUMNS = (
+    *("variant", "serves", "verdict", "labels_differing", "reviews_compared"),
+    *("disagreement_bound", "disagreement_limit", "temperature", "reason"),
+)
+
 Reason = Annotated[str, typer.Option(help="The reason, for the record.")]
 
 
@@ -36,7 +41,7 @@ def show(version: str, as_json: Json = False) -> None:
         f"{version} from {found['base_model']}, corpus {found['corpus']}, {digests}",
         *_section("learning rates", training.get("rates", [])),
         *_section("training", training["history"]),
-        *_section("variants", found["variants"], "variant", "serves", "verdict", "temperature", "reason"),
+        *_section("variants", found["variants"], *_VARIANT_COLUMNS),
         *_metrics(found["metrics"]),
         *_section("gate", _shown_rules(found["gate"]), "passed", "rule", "reason"),
         *_section("later labels", found["checks"], "checked_at", "rows", "reason"),

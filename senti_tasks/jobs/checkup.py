@@ -13,7 +13,7 @@ from senti_tasks import settings
 from senti_tasks.errors import SentiError
 from senti_tasks.jobs.base_models import starting_point
 from senti_tasks.jobs.context import load_context
-from senti_tasks.warehouse import migrations, overview
+from senti_tasks.warehouse import database, migrations, overview
 
 
 def run_checks() -> list[dict[str, Any]]:
@@ -48,7 +48,7 @@ def _database() -> tuple[bool, str]:
     with context.reading() as connection:
         version = "sqlite_version()" if connection.dialect.name == "sqlite" else "current_setting('server_version')"
         number = connection.scalar(sa.select(sa.literal_column(version)))
-    return True, f"{context.engine.dialect.name} {number} at {context.engine.url.render_as_string(hide_password=True)}"
+    return True, f"{context.engine.dialect.name} {number} at {database.location(context.engine)}"
 
 
 def _migrations() -> tuple[bool, str]:

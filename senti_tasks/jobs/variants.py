@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,9 +30,11 @@ log = logging.getLogger(__name__)
 def build_variants(model: str, config: dict[str, Any] | None = None) -> dict[str, Any]:
     """Builds the faster variants of ``model`` that SENTI_VARIANT allows, and chooses the variant that serves.
 
-    It serves the fastest variant that gives enough reviews the same label as fp32, or else fp32. ``config`` overrides
-    fields of ``VariantConfig``. A temperature is fitted on the validation split for each variant that may serve;
-    calibration metrics before and after are stored in ``model_metrics``. A model that was judged keeps its variant.
+    It serves the fastest variant whose labels differ from those of fp32 seldom enough, or else fp32. The share of
+    differing labels is measured on unlabelled reviews that are drawn at random, and its upper confidence bound decides
+    (``VariantConfig``, whose fields ``config`` overrides). A temperature is fitted on the validation split for each
+    variant that may serve; calibration metrics before and after are stored in ``model_metrics``. A model that was
+    judged keeps its variant.
 
     Returns model, variant (the one that serves) and reasons, one per variant.
     """
@@ -58,7 +61,8 @@ def build_variants(model: str, config: dict[str, Any] | None = None) -> dict[str
     return {"model": model, "variant": next(row["variant"] for row in variants if row["serves"]), "reasons": reasons}
 
 
-_REFUSED: dict[str, Any] = dict.fromkeys(("artifact", "digest", "agreement", "reviews_compared", "reviews_per_second"))
+_MEASURED = ("agreement", "labels_differing", "disagreement_bound", "reviews_compared", "reviews_per_second")
+_REFUSED: dict[str, Any] = dict.fromkeys(("artifact", "digest", *_MEASURED))
 _REFUSED |= {"verdict": "refused", "serves": False}
 """The columns of ``model_variants`` for a variant that may not serve."""
 
@@ -68,38 +72,47 @@ def _build(
 ) -> list[dict[str, Any]]:
     """Rows of ``model_variants``: one per variant of ``wanted``, up to the first that may serve; and fp32.
     ``wanted`` is in order of speed, the fastest first."""
+    from senti_tasks.judging import intervals
     from senti_tasks.training import variants
 
     with context.reading() as connection:
         (fp32,) = (row for row in registry.variants(connection, model) if row["variant"] == "fp32")
         if not wanted:
             return [fp32]
-        found = corpora.unlabelled_texts(connection, limit=2 * limits.agreement_rows)  # twice: some may be unusable
-    unlabelled = list(dict.fromkeys(text for text in found if defect(text) is None))[: limits.agreement_rows]
-    # Without unlabelled reviews the validation split has to do. It is enough for bf16, which rounds weights; int8 needs
-    # many reviews that the model was not trained on.
-    texts = unlabelled or list(data["validation"]["text"])
-    reference, speed = _timed(load_variant(context, fp32), texts)
+        # Twice the number, because some reviews may be unusable, and because accuracy control needs reviews of its own.
+        found = corpora.unlabelled_texts(connection, limit=2 * limits.agreement_rows, seed=zlib.crc32(model.encode()))
+    usable = [text for text in found if defect(text) is None]
+    texts, others = usable[: limits.agreement_rows], usable[limits.agreement_rows :][: variants.CONTROL_TEXTS]
+    allowed = intervals.most_found(len(texts), limits.max_disagreement, limits.confidence)
+    rows = [{"variant": name, "library": variants.library(name), "temperature": 1.0, **_REFUSED} for name in wanted]
+    for row in rows:
+        row["disagreement_limit"] = limits.max_disagreement
+    if allowed is None:
+        needed = intervals.rows_to_certify(limits.max_disagreement, limits.confidence)
+        for row in rows:
+            row["reason"] = (
+                f"it is compared with fp32 on unlabelled reviews: {needed} or more are needed to show that at most "
+                f"{limits.max_disagreement:.2%} of its labels differ, and the warehouse has {len(texts)}"
+            )
+        return [*rows, {**fp32, "serves": True}]
+    scorer = load_variant(context, fp32)
+    reference, speed = _timed(scorer, texts)
     builders = variants.builders(
         context.store.fetch(fp32["artifact"], fp32["digest"]),
         list(data["train"]["text"])[: limits.calibration_rows],
-        texts,
-        reference.labels,
-        limits.min_agreement,
+        others,
+        scorer.predict(others).labels,
+        1 - allowed / len(texts),
     )
-    rows: list[dict[str, Any]] = []
-    for variant in wanted:
-        row = {"variant": variant, "library": variants.library(variant), "temperature": 1.0, **_REFUSED}
-        if variant == "int8" and len(unlabelled) < limits.agreement_rows:
-            needed = f"it is compared on {limits.agreement_rows} unlabelled reviews"
-            row["reason"] = f"{needed}, and the warehouse has {len(unlabelled)}"
-        else:
-            row |= _build_variant(context, model, variant, builders[variant], texts, reference, limits)
-        rows.append(row)
-        if row["serves"]:
+    tried: list[dict[str, Any]] = []
+    for row in rows:
+        tried.append(
+            row | _build_variant(context, model, row["variant"], builders[row["variant"]], texts, reference, limits)
+        )
+        if tried[-1]["serves"]:
             break
     fp32 |= {"reviews_compared": len(texts), "reviews_per_second": speed}
-    return [*rows, {**fp32, "serves": not any(row["serves"] for row in rows)}]
+    return [*tried, {**fp32, "serves": not any(row["serves"] for row in tried)}]
 
 
 def _build_variant(
@@ -111,25 +124,36 @@ def _build_variant(
     reference: Predictions,
     limits: VariantConfig,
 ) -> dict[str, Any]:
-    """Tries ``builders`` in order until one makes a variant that agrees with fp32 often enough, and stores that one.
+    """Tries ``builders`` in order until one makes a variant whose labels differ from those of fp32 seldom enough, and
+    stores that one.
 
-    ``reference`` are the predictions of fp32 for ``texts``. Returns the columns of ``model_variants`` that it sets.
+    ``reference`` are the predictions of fp32 for ``texts``, a random sample. Returns the columns of ``model_variants``
+    that it sets.
     """
+    from senti_tasks.judging import intervals
     from senti_tasks.scoring import loading
     from senti_tasks.training import variants
 
-    row: dict[str, Any] = {"reviews_compared": len(texts)}
+    rows = len(texts)
+    row: dict[str, Any] = {"reviews_compared": rows}
     for build in builders:
         with context.scratch() as output:
             build(output)
             found, speed = _timed(loading.load(output, variant, device_for(context, variant)), texts)
-            agreement = variants.agreement(reference, found)
-            row |= {"agreement": agreement, "reviews_per_second": speed}
-            row["reason"] = f"the label of fp32 for {agreement:.2%} of {len(texts)} reviews"
-            if agreement >= limits.min_agreement:
+            differing = variants.count_differing(reference, found)
+            bound = intervals.share_upper_bound(differing, rows, limits.confidence)
+            row |= {"agreement": 1 - differing / rows, "reviews_per_second": speed}
+            row |= {"labels_differing": differing, "disagreement_bound": bound}
+            row["reason"] = (
+                f"another label than fp32 for {differing} of {rows} reviews, so for at most {bound:.2%} of all "
+                f"({limits.confidence:.0%} confidence); the limit is {limits.max_disagreement:.2%}"
+            )
+            if bound <= limits.max_disagreement:
                 artifact, digest = context.store.put(output, "variants", f"{version}-{variant}")
                 return {**row, "verdict": "proven", "serves": True, "artifact": artifact, "digest": digest}
-    return {**row, "reason": f"{row['reason']}, and {limits.min_agreement:.0%} is required"}
+    if differing / rows < limits.max_disagreement and rows < limits.agreement_rows:
+        row["reason"] += ". Its share of differing labels is below the limit: with more unlabelled reviews it may serve"
+    return row
 
 
 def _calibrate(context: JobContext, rows: list[dict[str, Any]], validation: Dataset) -> list[dict[str, Any]]:

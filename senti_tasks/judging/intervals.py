@@ -1,4 +1,4 @@
-"""Confidence bounds for the difference of two models, mostly on the same rows, and for single accuracies."""
+"""Confidence bounds for the difference of two models, mostly on the same rows, and for single shares."""
 
 import math
 from statistics import NormalDist
@@ -97,6 +97,31 @@ def accuracy_bounds(right: int, rows: int, confidence: float) -> tuple[float, fl
     """
     found = stats.binomtest(right, rows).proportion_ci(confidence_level=2 * confidence - 1, method="wilson")
     return float(found.low), float(found.high)
+
+
+def share_upper_bound(found: int, rows: int, confidence: float) -> float:
+    """One-sided upper confidence bound of a share, of which ``found`` of ``rows`` (0 or more) rows are a random sample.
+
+    It is exact (Clopper and Pearson 1934, Biometrika 26:404-413): whatever the true share is, the bound is below it in
+    at most 1 − ``confidence`` of all samples. Without rows, or if all rows are found, it is 1.
+    """
+    return 1.0 if found >= rows else float(stats.beta.ppf(confidence, found + 1, rows - found))
+
+
+def most_found(rows: int, limit: float, confidence: float) -> int | None:
+    """The largest number of found rows with a ``share_upper_bound`` of at most ``limit``; ``None`` if 0 is too many."""
+    if share_upper_bound(0, rows, confidence) > limit:
+        return None
+    low, high = 0, rows  # the bound of ``low`` is at most the limit, that of ``high`` is not
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if share_upper_bound(middle, rows, confidence) <= limit else (low, middle)
+    return low
+
+
+def rows_to_certify(limit: float, confidence: float) -> int:
+    """The smallest number of rows for which ``share_upper_bound`` of 0 found rows is at most ``limit``, in (0, 1)."""
+    return math.ceil(math.log(1 - confidence) / math.log1p(-limit))  # (1 - limit) ** rows <= 1 - confidence
 
 
 def unpaired_upper_bound(first: tuple[int, int], second: tuple[int, int], confidence: float) -> float:

@@ -106,7 +106,12 @@ def load_classifier(folder: Path) -> Any:
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # it would draw over ours and into logs
     try:
         model, report = AutoModelForSequenceClassification.from_pretrained(
-            folder, use_safetensors=True, local_files_only=True, dtype=torch.float32, output_loading_info=True
+            folder,
+            trust_remote_code=False,  # unset, transformers would ask on a terminal whether to run the folder's code
+            use_safetensors=True,
+            local_files_only=True,
+            dtype=torch.float32,
+            output_loading_info=True,
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ArtifactError(f"{folder} holds no classifier that can be loaded: {error}") from error

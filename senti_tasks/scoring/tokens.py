@@ -1,9 +1,10 @@
 """Converts texts to token ids, as in the training of the model."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,26 @@ Ids = npt.NDArray[np.int32]
 
 HEAD_TOKENS = "head_tokens"
 """The field of a model's config.json with the number of tokens that are kept of the beginning of a long text."""
+
+
+_POSITIONS_AFTER_PADDING = (
+    *("camembert", "data2vec-text", "ibert", "longformer", "mpnet", "roberta", "roberta-prelayernorm"),
+    *("xlm-roberta", "xlm-roberta-xl", "xmod"),
+)
+"""The values of ``model_type`` in transformers with a text classifier whose positions start at pad_token_id + 1."""
+
+
+def readable_tokens(config: Mapping[str, Any]) -> int | None:
+    """How many tokens a model has positions for; ``config`` is its config.json. ``None`` if it states no number.
+
+    RoBERTa and its descendants start at position pad_token_id + 1 (``create_position_ids_from_input_ids`` in
+    transformers), so they read that many tokens fewer than they have positions.
+    """
+    positions = config.get("max_position_embeddings")
+    if positions and config.get("model_type") in _POSITIONS_AFTER_PADDING:
+        pad_id = config.get("pad_token_id")
+        return int(positions) - (1 if pad_id is None else int(pad_id)) - 1  # 1 is the default of all these models
+    return int(positions) if positions else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +91,7 @@ class TextTokenizer:
             tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
             saved = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
             model = json.loads((folder / "config.json").read_text("utf-8"))
-            longest = int(model.get("max_position_embeddings") or 512)
+            longest = readable_tokens(model) or 512
             max_length = min(int(saved.get("model_max_length") or longest), longest)
         except Exception as error:  # tokenizers raises plain Exception
             raise ArtifactError(

@@ -30,6 +30,7 @@ from senti_tasks.artifacts import files_digest, folder_digest
 from senti_tasks.config import PRETRAINED, TrainConfig
 from senti_tasks.errors import BaseModelError
 from senti_tasks.labels import LabelSet
+from senti_tasks.scoring.tokens import readable_tokens
 from senti_tasks.training import hub
 from senti_tasks.training.tokenizer.vocabulary import build_tokenizer, check_coverage, fit_to_vocabulary
 
@@ -104,14 +105,16 @@ def load_tokenizer(
     else:
         folder = _model_folder(base_model, revision, folder)
         with _load_errors(base_model):
-            loaded = AutoTokenizer.from_pretrained(folder)
-            positions = getattr(AutoConfig.from_pretrained(folder), "max_position_embeddings", None) or _MAX_LENGTH
+            loaded = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+            model_config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         if not isinstance(loaded, PreTrainedTokenizerFast):
             raise BaseModelError(
                 f"{base_model} has no fast tokenizer (tokenizer.json): save one with it, or take another base model"
             )
         tokenizer = loaded
-        tokenizer.model_max_length = min(_MAX_LENGTH, positions, tokenizer.model_max_length)
+        tokenizer.model_max_length = min(
+            _MAX_LENGTH, readable_tokens(model_config.to_dict()) or _MAX_LENGTH, tokenizer.model_max_length
+        )
     if not fitted:
         return tokenizer
     if not base_model.startswith(PRETRAINED):  # its tokenizer was fitted before pretraining
@@ -141,12 +144,17 @@ def load_classifier(
         )
     folder = _model_folder(base_model, revision, folder, weights=True)
     with _load_errors(base_model):
-        model_config = AutoConfig.from_pretrained(folder, **names)
+        model_config = AutoConfig.from_pretrained(folder, trust_remote_code=False, **names)
         for field in ("classifier_dropout", "seq_classif_dropout"):  # the name depends on the architecture
             if hasattr(model_config, field):
                 setattr(model_config, field, config.dropout)
         model = AutoModelForSequenceClassification.from_pretrained(
-            folder, config=model_config, use_safetensors=True, ignore_mismatched_sizes=True, dtype="float32"
+            folder,
+            config=model_config,
+            trust_remote_code=False,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,
+            dtype="float32",
         )
     return _checked(model, tokenizer, base_model)
 
@@ -164,7 +172,9 @@ def load_masked_language_model(
         return BertForMaskedLM(_scratch_config(base_model, tokenizer))
     folder = _model_folder(base_model, revision, weights=True)
     with _load_errors(base_model, expected="masked language model"):
-        model = AutoModelForMaskedLM.from_pretrained(folder, use_safetensors=True, dtype="float32")
+        model = AutoModelForMaskedLM.from_pretrained(
+            folder, trust_remote_code=False, use_safetensors=True, dtype="float32"
+        )
     return _checked(model, tokenizer, base_model)
 
 
@@ -200,7 +210,7 @@ def _load_errors(base_model: str, expected: str = "text classifier") -> Iterator
 def _model_folder(
     base_model: str, revision: str | None = None, folder: Path | None = None, weights: bool = False
 ) -> Path:
-    """The folder for ``from_pretrained``. Code in a model folder is never run."""
+    """The folder for ``from_pretrained``. Code in it is never run: every call passes ``trust_remote_code=False``."""
     if base_model.startswith(PRETRAINED):
         if folder is None:
             raise BaseModelError(

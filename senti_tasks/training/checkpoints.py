@@ -1,4 +1,5 @@
-"""The checkpoints of a running training: their folder, the newest complete one, and stopping with one on SIGTERM."""
+"""The checkpoints of a running training: their folder, the newest complete one, when they are saved, and stopping with
+one on SIGTERM or SIGALRM."""
 
 import hashlib
 import json
@@ -9,6 +10,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -19,6 +21,8 @@ from senti_tasks.errors import TrainingStoppedError
 
 log = logging.getLogger(__name__)
 
+SAVE_EVERY_S = 600.0
+"""Seconds between two checkpoints within an epoch: what a killed training loses at most."""
 _REQUIRED_FILES = ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth")
 
 
@@ -70,7 +74,8 @@ def epochs_if_stopped_early(checkpoint: Path) -> int | None:
 
 
 class StopAtCheckpoint(TrainerCallback):
-    """After SIGTERM: saves a checkpoint at the end of the current step, then raises ``TrainingStoppedError``.
+    """Saves a checkpoint within an epoch when one is due. After SIGTERM or SIGALRM (Airflow's timeout of a task): saves
+    one at the end of the current step, then raises ``TrainingStoppedError``.
 
     A running evaluation is finished first. The Trainer's own switch (``should_training_stop``) would evaluate in the
     middle of an epoch. The resumed training would then choose its best epoch from other figures than an uninterrupted
@@ -78,9 +83,18 @@ class StopAtCheckpoint(TrainerCallback):
     from it would skip that evaluation.
     """
 
-    def __init__(self, resume_command: str = "`senti retrain --corpus NAME`", every_steps: int | None = None) -> None:
-        """``resume_command`` is for the error message. ``every_steps`` also saves a checkpoint after so many steps."""
+    def __init__(
+        self,
+        resume_command: str = "`senti retrain --corpus NAME`",
+        every_steps: int | None = None,
+        every_s: float = SAVE_EVERY_S,
+    ) -> None:
+        """``resume_command`` is for the error message. A checkpoint is due ``every_s`` seconds after the last one, and
+        every ``every_steps`` steps."""
         self.stop_requested = False
+        self._signal = signal.SIGTERM
+        self._every_s = every_s
+        self._saved_at = monotonic()
         self._resume_command = resume_command
         self._every_steps = every_steps
 
@@ -90,25 +104,32 @@ class StopAtCheckpoint(TrainerCallback):
         steps_per_epoch = state.max_steps // args.num_train_epochs
         if state.global_step % steps_per_epoch:
             due = self._every_steps is not None and state.global_step % self._every_steps == 0
+            due = due or monotonic() - self._saved_at >= self._every_s
             control.should_save = control.should_save or self.stop_requested or due
         return control
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self._saved_at = monotonic()
         if self.stop_requested:
             raise TrainingStoppedError(
-                f"the training was stopped by SIGTERM after step {state.global_step} of {state.max_steps}: clear its "
-                f"task, or run {self._resume_command} with the same options, to resume it from its checkpoint"
+                f"the training was stopped by {self._signal.name} after step {state.global_step} of {state.max_steps}: "
+                f"clear its task, or run {self._resume_command} with the same options, to resume it from its checkpoint"
             )
 
     @contextmanager
     def handling_sigterm(self) -> Iterator[None]:
-        """While this is open, SIGTERM requests the stop. Outside the main thread, Python allows no signal handler, and
-        SIGTERM keeps its usual effect."""
+        """While this is open, SIGTERM and SIGALRM request the stop. Outside the main thread, Python allows no signal
+        handler, and they keep their usual effect."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = signal.signal(signal.SIGTERM, lambda number, frame: setattr(self, "stop_requested", True))
+        before = {number: signal.signal(number, self._request_stop) for number in (signal.SIGTERM, signal.SIGALRM)}
         try:
             yield
         finally:
-            signal.signal(signal.SIGTERM, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _request_stop(self, number: int, frame: object) -> None:
+        self.stop_requested = True
+        self._signal = signal.Signals(number)

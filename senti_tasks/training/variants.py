@@ -23,7 +23,9 @@ from senti_tasks.scoring.tokens import TextTokenizer
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 _VALIDATION_TOKENS = 1024  # tokens in a batch of the comparison in accuracy control
-_VALIDATION_TEXTS = 1_000
+
+CONTROL_TEXTS = 1_000
+"""Texts on which accuracy control compares labels; each of its steps scores them all."""
 
 Labels = npt.NDArray[np.int64]
 
@@ -72,10 +74,10 @@ def build_int8_controlled(
     """As ``build_int8``, with accuracy control: products that lower the agreement most return to floating point.
 
     It stops when the share ``min_agreement`` of ``texts`` gets its label in ``labels``, the labels of fp32. Only the
-    first thousand texts are compared, because each step scores them.
+    first ``CONTROL_TEXTS`` are compared.
     """
     tokenizer = TextTokenizer.load(model)
-    tokens = tokenizer.encode(texts[:_VALIDATION_TEXTS])
+    tokens = tokenizer.encode(texts[:CONTROL_TEXTS])
     batches = [
         (_inputs(*square(tokens, batch, tokenizer.pad_id)), labels[batch])
         for batch in padded(tokens.lengths, _VALIDATION_TOKENS)
@@ -96,10 +98,9 @@ def _agreement_of(compiled: Any, batches: Any) -> tuple[float, None]:
     return float(np.concatenate(equal).mean()), None
 
 
-def agreement(reference: Predictions, found: Predictions) -> float:
-    """The share of texts that get the same label in both; 0 if there are no texts."""
-    same = reference.labels == found.labels
-    return float(same.mean()) if len(same) else 0.0
+def count_differing(reference: Predictions, found: Predictions) -> int:
+    """How many texts get another label in ``found`` than in ``reference``."""
+    return int((reference.labels != found.labels).sum())
 
 
 def builders(
@@ -107,13 +108,14 @@ def builders(
 ) -> dict[str, list[Callable[[Path], None]]]:
     """For each variant, functions that build it into a folder, in the order to try them.
 
-    The next one is tried if the labels of the result differ from those of fp32 too often.
+    The next one is tried if the labels of the result differ from those of fp32 too often. Accuracy control compares
+    labels on ``texts``, so the result must be compared on other texts afterwards. Without ``texts`` it is not tried.
     """
     controlled = partial(
         build_int8_controlled, model, calibration=calibration, texts=texts, labels=labels, min_agreement=min_agreement
     )
     return {
-        "int8": [partial(build_int8, model, calibration=calibration), controlled],
+        "int8": [partial(build_int8, model, calibration=calibration), *([controlled] if texts else [])],
         "bf16": [partial(build_bf16, model)],
     }
 

@@ -1,5 +1,6 @@
 """Opens connections and transactions to the warehouse, and reads and writes rows where the two databases differ."""
 
+import hashlib
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,13 +26,18 @@ def connect(url: str) -> Engine:
     """
     try:
         parsed = sa.make_url(url)
-    except sa.exc.ArgumentError:
+    except (sa.exc.ArgumentError, ValueError):  # ValueError: the port is no number
         raise WarehouseError(
-            f"SENTI_DATABASE_URL is no database URL: {url!r}; expected sqlite:///FILE or "
-            "postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
+            "SENTI_DATABASE_URL is no database URL: expected sqlite:///FILE or "
+            "postgresql+psycopg://USER:PASSWORD@HOST:PORT/DATABASE, with %40 for @, %2F for / and %3A for : in the "
+            "password. Its value is not shown here, because it may contain a password"
         ) from None
     if parsed.get_backend_name() == "postgresql":
-        return sa.create_engine(parsed.set(drivername="postgresql+psycopg"), poolclass=sa.NullPool)
+        # psycopg prepares a statement on the server after its fifth use. PgBouncer in transaction mode gives each
+        # transaction any server connection, on which such a statement may not exist. None means never to prepare one.
+        options = {"prepare_threshold": None}
+        url_of_driver = parsed.set(drivername="postgresql+psycopg")
+        return sa.create_engine(url_of_driver, poolclass=sa.NullPool, connect_args=options)
     if parsed.get_backend_name() != "sqlite":
         raise WarehouseError(f"the warehouse runs on SQLite and PostgreSQL, found {parsed.get_backend_name()!r}")
     engine = sa.create_engine(parsed, poolclass=sa.NullPool)
@@ -39,6 +45,11 @@ def connect(url: str) -> Engine:
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def location(engine: Engine) -> str:
+    """The URL of the warehouse without its password, for messages."""
+    return engine.url.difference_update_query(["password"]).render_as_string(hide_password=True)
 
 
 def _open_existing(_dialect: object, _record: object, arguments: list[Any], options: dict[str, Any]) -> None:
@@ -53,6 +64,7 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
     # SQLite accepts any bytes as text. Strict decoding would fail the statement, and the run, at the first review that
     # is not UTF-8. With surrogateescape such a review gets an error reason from ``text.defect``.
     connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
+    connection.create_function("hash_with_seed", 2, _hash_with_seed, deterministic=True)
     for pragma in (
         f"busy_timeout = {BUSY_TIMEOUT_MS}",
         "journal_mode = WAL",
@@ -60,6 +72,10 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
         "synchronous = NORMAL",
     ):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _hash_with_seed(key: str, seed: int) -> int:
+    return int.from_bytes(hashlib.blake2b(f"{seed}/{key}".encode("utf-8", "surrogateescape"), digest_size=7).digest())
 
 
 def _begin_sqlite(connection: Connection) -> None:
@@ -129,7 +145,7 @@ def _translated_errors(engine: Engine) -> Iterator[None]:
 
 
 def _translate(engine: Engine, error: sa.exc.DatabaseError) -> WarehouseError | None:
-    where = engine.url.render_as_string(hide_password=True)
+    where = location(engine)
     cause = (str(error.orig).strip() or type(error.orig).__name__).splitlines()[0]
     state = getattr(error.orig, "sqlstate", None)  # PostgreSQL's messages may be in any language, its states are not
     extended_code = getattr(error.orig, "sqlite_errorcode", None) or 0
@@ -200,6 +216,13 @@ def fetch_one(connection: Connection, statement: sa.Executable) -> dict[str, Any
 def count_rows(connection: Connection, rows: sa.FromClause) -> int:
     """How many rows a table or subquery has."""
     return connection.scalar(sa.select(sa.func.count()).select_from(rows)) or 0
+
+
+def random_order(connection: Connection, key: sa.ColumnElement[Any], seed: int) -> sa.ColumnElement[int]:
+    """A number for each ``key``, by which rows are in random order: a hash of the key, as text, and of ``seed``."""
+    # random() has no seed in SQLite, and in PostgreSQL its values depend on the plan of the query.
+    function = "hashtextextended" if connection.dialect.name == "postgresql" else "hash_with_seed"
+    return sa.Function(function, sa.cast(key, sa.Text), sa.literal(seed, sa.BigInteger), type_=sa.BigInteger)
 
 
 def insert(connection: Connection, table: sa.Table) -> postgresql.Insert | sqlite.Insert:

@@ -1,6 +1,9 @@
 """Writes imported reviews and their labels into ``reviews`` and ``review_annotations``."""
 
+import json
+import sqlite3
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -98,49 +101,96 @@ def store(
     changes only if the text does.
     Without one, the key is the row's number. Another text under a stored number means another file, or a file into
     which rows were inserted: overwriting would lose reviews, so ``InputFileError`` is raised.
+    Memory does not grow with the number of rows: the keys of a file with ids lie in a temporary file.
     """
-    seen: dict[int | str, int | None] = {}
-    iterator = iter(rows)
-    while batch := list(islice(iterator, BATCH_ROWS)):
-        stored = _stored(connection, batch)
-        new: list[dict[str, Any]] = []
-        edited: list[dict[str, Any]] = []
-        annotated: list[ImportedRow] = []
-        erased = {_key(key) for key in erased_among(connection, [row.review_id for row in batch])}
-        for row in batch:
-            if row.review_id in erased:
-                counts.refuse(row.line, f"id {row.review_id} was erased on request (`senti erase`)")
-                continue
-            values = {"review_text": row.text, "product": row.product}
-            known = stored.get(row.review_id)
-            if row.review_id in seen:
-                if known == values and row.label == seen[row.review_id]:
-                    counts.already_there += 1
-                else:
-                    other = "label" if known == values else "text"
-                    counts.refuse(row.line, f"id {row.review_id} stands in an earlier line with another {other}")
-                continue
-            seen[row.review_id] = row.label
-            if known is None:
-                created_at = row.created_at or now
-                new.append({"review_id": row.review_id, **values, "created_at": created_at, "updated_at": now})
-                counts.imported += 1
-            elif known == values:
+    iterator, earlier = iter(rows), _EarlierRows()
+    with closing(earlier):
+        while batch := list(islice(iterator, BATCH_ROWS)):
+            seen = earlier.labels([row.review_id for row in batch]) if has_ids else {}
+            first = _store_batch(connection, batch, seen, counts, source=source, has_ids=has_ids, now=now)
+            if has_ids:  # without ids, the keys are made of row numbers, which do not repeat
+                earlier.add(first)
+
+
+class _EarlierRows:
+    """Keys and labels of the rows that this import has read, in a temporary file. It is deleted when it is closed."""
+
+    def __init__(self) -> None:
+        self._file = sqlite3.connect("", isolation_level=None)  # SQLite keeps a small cache of it in memory
+        self._file.execute("PRAGMA journal_mode = OFF")
+        self._file.execute("CREATE TABLE earlier (review_id PRIMARY KEY, label INTEGER) WITHOUT ROWID")
+
+    def labels(self, keys: list[int | str]) -> dict[int | str, int | None]:
+        """The label of each of ``keys`` that was read before; ``None`` for a row without a label."""
+        question = "SELECT review_id, label FROM earlier WHERE review_id IN (SELECT value FROM json_each(?))"
+        return dict(self._file.execute(question, [json.dumps(keys)]).fetchall())
+
+    def add(self, rows: Iterable[ImportedRow]) -> None:
+        """Adds rows whose keys were not read before."""
+        with self._file:
+            self._file.execute("BEGIN")
+            self._file.executemany("INSERT INTO earlier VALUES (?, ?)", [(row.review_id, row.label) for row in rows])
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _store_batch(
+    connection: Connection,
+    batch: list[ImportedRow],
+    seen: dict[int | str, int | None],
+    counts: ImportCounts,
+    *,
+    source: str,
+    has_ids: bool,
+    now: datetime,
+) -> list[ImportedRow]:
+    """As ``store``, for one batch. Returns the rows whose keys do not stand in an earlier row.
+
+    ``seen``: the labels of those keys of the batch that stand in an earlier batch; the keys of this one are added.
+    """
+    first: list[ImportedRow] = []
+    stored = _stored(connection, batch)
+    new: list[dict[str, Any]] = []
+    edited: list[dict[str, Any]] = []
+    annotated: list[ImportedRow] = []
+    erased = {_key(key) for key in erased_among(connection, [row.review_id for row in batch])}
+    for row in batch:
+        if row.review_id in erased:
+            counts.refuse(row.line, f"id {row.review_id} was erased on request (`senti erase`)")
+            continue
+        values = {"review_text": row.text, "product": row.product}
+        known = stored.get(row.review_id)
+        if row.review_id in seen:
+            if known == values and row.label == seen[row.review_id]:
                 counts.already_there += 1
-            elif has_ids:
-                edited.append({"key": row.review_id, "text": row.text, "product": row.product, "now": now})
-                counts.updated += 1
             else:
-                raise InputFileError(
-                    f"line {row.line}: row {row.review_id} of source {source!r} was imported before with another text. "
-                    "Nothing was imported. If this is another file, name it with --source NAME; if rows were put in "
-                    "between, import it with --id-column so that each row keeps its key"
-                )
-            stored[row.review_id] = values
-            if row.label is not None:
-                annotated.append(row)
-        _write(connection, new, edited)
-        counts.labelled += _annotate(connection, annotated, annotator=f"import:{source}", now=now)
+                other = "label" if known == values else "text"
+                counts.refuse(row.line, f"id {row.review_id} stands in an earlier line with another {other}")
+            continue
+        seen[row.review_id] = row.label
+        first.append(row)
+        if known is None:
+            created_at = row.created_at or now
+            new.append({"review_id": row.review_id, **values, "created_at": created_at, "updated_at": now})
+            counts.imported += 1
+        elif known == values:
+            counts.already_there += 1
+        elif has_ids:
+            edited.append({"key": row.review_id, "text": row.text, "product": row.product, "now": now})
+            counts.updated += 1
+        else:
+            raise InputFileError(
+                f"line {row.line}: row {row.review_id} of source {source!r} was imported before with another text. "
+                "Nothing was imported. If this is another file, name it with --source NAME; if rows were put in "
+                "between, import it with --id-column so that each row keeps its key"
+            )
+        stored[row.review_id] = values
+        if row.label is not None:
+            annotated.append(row)
+    _write(connection, new, edited)
+    counts.labelled += _annotate(connection, annotated, annotator=f"import:{source}", now=now)
+    return first
 
 
 def _stored(connection: Connection, batch: list[ImportedRow]) -> dict[int | str, dict[str, Any]]:

@@ -21,7 +21,7 @@ from senti_tasks import labels
 from senti_tasks.errors import LockedError, RevisionError, WarehouseError
 from senti_tasks.labels import LabelSet
 from senti_tasks.warehouse import column_comments
-from senti_tasks.warehouse.database import create_file, migrating, reading, upsert
+from senti_tasks.warehouse.database import create_file, location, migrating, reading, upsert
 from senti_tasks.warehouse.schema import metadata, warehouse_settings
 
 _PACKAGED = Path(__file__).parents[1] / "sql"
@@ -140,7 +140,7 @@ def check_migrated(connection: Connection) -> None:
     """Raises ``RevisionError`` unless the warehouse is at the newest revision."""
     found, expected = current_revision(connection), newest_revision()
     if found != expected:
-        where = connection.engine.url.render_as_string(hide_password=True)
+        where = location(connection.engine)
         raise RevisionError(
             f"the warehouse at {where} is at revision {found or 'none'}, and this code needs {expected}: "
             "run `senti migrate`"

@@ -334,7 +334,7 @@ def test_an_erased_review_that_stands_in_a_table_of_the_team_is_not_learnt_from(
         add_reviews(connection, {4: "不错", 5: "难吃", 6: "再来"}, now=WEDNESDAY)
         annotate(connection, 4, 1, "不错")
         assert [row["review_id"] for row in corpora.labelled_reviews(connection, due=WEDNESDAY)] == ["1", "2"]
-        assert corpora.unlabelled_texts(connection, limit=10) == ["再来", " "]
+        assert sorted(corpora.unlabelled_texts(connection, limit=10, seed=1)) == [" ", "再来"]
         (chunk,) = texts.read_chunks(connection)
         assert [key for key, _ in chunk] == ["6", "3", "2", "1"]
 

@@ -1,7 +1,9 @@
 """Files into the warehouse: counted, repeatable, and in whole or not at all."""
 
+import gc
 import json
-from collections.abc import Mapping
+import tracemalloc
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from senti_tasks.jobs import scoring, upkeep
 from senti_tasks.text import text_hash
 from senti_tasks.warehouse import database, importing
 from senti_tasks.warehouse.schema import import_sources, review_annotations, reviews
-from tests.situations import count, on_sqlite, rows
+from tests.situations import MONDAY, count, on_sqlite, rows
 
 COUNTS = ("rows", "imported", "already_there", "updated", "refused", "labelled")
 
@@ -77,6 +79,40 @@ def test_a_batch_boundary_is_no_boundary(engine: Engine, csv: Path) -> None:
     content = "id,review\n" + "".join(f"{number},第{number}条\n" for number in range(size)) + "0,第0条\n"
     assert counts(load(csv, content, {"id": "id"})) == (size + 1, size, 1, 0, 0, 0)
     assert counts(load(csv, content, {"id": "id"})) == (size + 1, 0, size + 1, 0, 0, 0)
+
+
+def test_a_row_that_repeats_the_id_of_an_earlier_chunk_is_refused(engine: Engine, csv: Path) -> None:
+    """Also if that row was in the warehouse before this import, or was updated by it."""
+    size = importing.BATCH_ROWS
+    load(csv, "id,review,label\n0,旧,1\n1,很好,1\n", {"id": "id"})
+    lines = [f"{number},第{number}条,\n" for number in range(2, size)]
+    repeated = ["0,新,1\n", "1,很好,0\n", "2,第2条,\n", "3,别的,\n", "1,很好,1\n"]
+    found = load(csv, "id,review,label\n" + "".join(["0,新,1\n", "1,很好,1\n", *lines, *repeated]), {"id": "id"})
+    assert counts(found) == (size + 5, size - 2, 4, 1, 2, 1)
+    reasons = [refusal["reason"] for refusal in found["refusals"]]
+    assert reasons == [
+        "id 1 stands in an earlier line with another label", "id 3 stands in an earlier line with another text",
+    ]  # fmt: skip
+
+
+@on_sqlite
+def test_the_memory_of_an_import_does_not_grow_with_its_rows(engine: Engine) -> None:
+    kept: list[int] = []
+
+    def incoming() -> Iterator[importing.ImportedRow]:
+        for number in range(1, 30_001):
+            if number in (10_000, 30_000):
+                gc.collect()
+                kept.append(tracemalloc.get_traced_memory()[0])
+            yield importing.ImportedRow(number, 10**12 + number, f"第{number}条", number % 2, None, MONDAY)
+
+    tracemalloc.start()
+    try:
+        with database.writing(engine) as connection:
+            importing.store(connection, incoming(), importing.ImportCounts(), source="评论", has_ids=True, now=MONDAY)
+    finally:
+        tracemalloc.stop()
+    assert kept[1] - kept[0] < 400_000, "bytes for 20,000 rows"
 
 
 def test_what_was_already_there_is_there_for_every_kind_of_file(engine: Engine, home: Path) -> None:

@@ -1,12 +1,16 @@
 """What every transaction keeps to."""
 
+from argparse import Namespace
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
-from senti_tasks.errors import LockedError, WarehouseError
+from local import demo
+from senti_tasks.errors import LockedError, SentiError, WarehouseError
+from senti_tasks.jobs import upkeep
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.schema import publication_lock
 from tests.situations import on_postgresql, on_sqlite, rows
@@ -53,6 +57,57 @@ def opened_with(engine: Engine, options: str) -> Engine:
     if engine.dialect.name == "postgresql":
         url = url.update_query_dict({"options": options})
     return database.connect(url.render_as_string(hide_password=False))
+
+
+@on_postgresql
+def test_no_statement_is_prepared_on_the_server(engine: Engine) -> None:
+    """PgBouncer in transaction mode gives the next transaction another server connection, without those prepared."""
+    with database.writing(engine) as connection:
+        for _ in range(20):
+            connection.execute(sa.select(publication_lock.c.publish_seq))
+        assert connection.exec_driver_sql("SELECT count(*) FROM pg_prepared_statements").scalar() == 0
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+psycopg://senti:geheim@db:port/reviews",
+        "postgresql:senti:geheim@db/reviews",
+        "senti:geheim@db/reviews",
+        "oracle://senti:geheim@db/reviews",
+        "postgresql+psycopg//senti:geheim@db/reviews?password=geheim",
+    ],
+)
+def test_an_unusable_url_is_an_error_without_its_password(url: str) -> None:
+    with pytest.raises(WarehouseError, match=r"expected sqlite|SQLite and PostgreSQL") as caught:
+        database.connect(url)
+    assert "geheim" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@on_sqlite
+def test_make_run_shows_no_password(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Only its first lines, up to the import, which would need the server."""
+    url = "postgresql+psycopg://senti:geheim@db.example/reviews?password=geheim&sslmode=require"
+    monkeypatch.setenv("SENTI_DATABASE_URL", url)
+    monkeypatch.setattr(upkeep, "migrate", lambda: {"after": "0001"})
+    monkeypatch.setattr(demo, "_has_sample", lambda: True)
+    with pytest.raises(SentiError, match=r"db\.example") as caught:
+        demo._run_demo(Namespace(base="scratch:tiny", reviews=Path("mine.csv"), text=None, label=None))
+    shown = capsys.readouterr().out
+    assert "db.example" in shown
+    assert "geheim" not in shown + str(caught.value)
+
+
+@on_sqlite
+def test_an_unreachable_warehouse_is_named_without_its_password(home: Path) -> None:
+    engine = database.connect("postgresql+psycopg://senti:geheim@127.0.0.1:9/reviews?password=geheim")
+    reached = r"cannot reach the warehouse at .*127\.0\.0\.1:9"
+    with pytest.raises(WarehouseError, match=reached) as caught, database.reading(engine):
+        pass
+    assert "geheim" not in str(caught.value)
 
 
 def test_a_lock_that_is_not_let_go_says_so(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

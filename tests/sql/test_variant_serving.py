@@ -1,12 +1,15 @@
 """Which variant of a model serves: what the jobs find out, and what the registry keeps."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 from safetensors.torch import load_file, save_file
 from sqlalchemy import Engine
+from typer.testing import CliRunner
 
+from senti_tasks import cli
 from senti_tasks.artifacts import ArtifactStore
 from senti_tasks.corpus import snapshot
 from senti_tasks.jobs import scoring
@@ -19,7 +22,7 @@ from senti_tasks.warehouse.schema import model_variants, review_labels, scoring_
 from tests.made_up_reviews import made_up_reviews, splits_in_turn
 from tests.situations import MONDAY, PHRASES, add_model, add_reviews, annotate, on_sqlite, promote, rows
 
-FEW = {"agreement_rows": 60, "calibration_rows": 20}
+FEW = {"agreement_rows": 60, "calibration_rows": 20, "max_disagreement": 0.1}
 VERSION = "2026-11-02-tiny"
 
 
@@ -52,23 +55,35 @@ def variants(engine: Engine) -> dict[str, dict[str, Any]]:
 
 def test_unlabelled_texts_are_those_nobody_annotated(candidate: str, engine: Engine) -> None:
     with database.reading(engine) as connection:
-        found = corpora.unlabelled_texts(connection, limit=100)
-        newest = corpora.unlabelled_texts(connection, limit=1)
+        found = corpora.unlabelled_texts(connection, limit=100, seed=1)
     assert len(found) == 70
-    assert newest == found[:1]
-    assert newest[0].endswith("70")
+    assert sorted(int(text.lstrip("".join(PHRASES))) for text in found) == list(range(1, 71))
+
+
+def test_unlabelled_texts_are_drawn_at_random_by_the_seed(candidate: str, engine: Engine) -> None:
+    with database.reading(engine) as connection:
+        draws = [corpora.unlabelled_texts(connection, limit=20, seed=seed) for seed in range(200)]
+        again = corpora.unlabelled_texts(connection, limit=20, seed=7)
+        whole = corpora.unlabelled_texts(connection, limit=70, seed=7)
+    assert again == draws[7] == whole[:20], "the same seed, the same reviews; and a shorter draw begins a longer one"
+    drawn = Counter(text for draw in draws for text in draw)
+    assert len(drawn) == 70
+    # 200 draws of 20 among 70: each review 57 times on average, standard deviation 6.4
+    assert 57 - 5 * 6.4 < min(drawn.values()) <= max(drawn.values()) < 57 + 5 * 6.4
 
 
 def test_int8_serves_once_it_agrees_on_enough_unlabelled_reviews(
     candidate: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SENTI_VARIANT", "int8")
-    answer = job.build_variants(candidate, {**FEW, "min_agreement": 0.9})
+    answer = job.build_variants(candidate, FEW)
     assert answer["variant"] == "int8"
     built = variants(engine)
     assert [name for name, row in built.items() if row["serves"]] == ["int8"]
     assert (built["int8"]["verdict"], built["int8"]["reviews_compared"]) == ("proven", 60)
-    assert built["int8"]["agreement"] >= 0.9
+    assert built["int8"]["labels_differing"] == round(60 * (1 - built["int8"]["agreement"])) <= 1
+    assert built["int8"]["agreement"] > 1 - built["int8"]["disagreement_bound"]
+    assert built["int8"]["disagreement_bound"] <= built["int8"]["disagreement_limit"] == 0.1
     assert built["int8"]["digest"] != built["fp32"]["digest"]
     assert built["int8"]["library"].startswith(("openvino", "torch"))
     assert built["int8"]["reviews_per_second"] > 0
@@ -85,15 +100,23 @@ def test_int8_serves_once_it_agrees_on_enough_unlabelled_reviews(
 
 
 @on_sqlite
-def test_int8_is_refused_where_there_are_too_few_reviews_to_compare(
-    candidate: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("variant", ["int8", "bf16"])
+def test_a_faster_variant_is_refused_where_there_are_too_few_reviews_to_compare(
+    variant: str, candidate: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SENTI_VARIANT", "int8")
+    """Equal labels for all 70 reviews show only that at most 4.2 % differ, with 95 % confidence."""
+    monkeypatch.setenv("SENTI_VARIANT", variant)
     answer = job.build_variants(candidate)
-    assert answer["variant"] == "bf16", "the next one is compared on what there is"
-    refused = variants(engine)["int8"]
+    assert answer["variant"] == "fp32"
+    refused = variants(engine)[variant]
     assert (refused["verdict"], refused["digest"], refused["serves"]) == ("refused", None, False)
-    assert refused["reason"] == "it is compared on 5000 unlabelled reviews, and the warehouse has 70"
+    assert (refused["reviews_compared"], refused["disagreement_bound"], refused["disagreement_limit"]) == (
+        None, None, 0.005,
+    )  # fmt: skip
+    assert refused["reason"] == (
+        "it is compared with fp32 on unlabelled reviews: 598 or more are needed to show that at most 0.50% of its "
+        "labels differ, and the warehouse has 70"
+    )
 
 
 @on_sqlite
@@ -117,7 +140,15 @@ def test_fp32_serves_when_no_other_variant_agrees(
     refused = variants(engine)["bf16"]
     assert refused["verdict"] == "refused"
     assert refused["agreement"] < 0.2
-    assert refused["reason"].endswith("of 60 reviews, and 99% is required")
+    assert refused["labels_differing"] > 48
+    assert refused["disagreement_bound"] >= refused["labels_differing"] / 60
+    assert refused["reason"].startswith(
+        f"another label than fp32 for {refused['labels_differing']} of 60 reviews, so for"
+    )
+    assert refused["reason"].endswith("of all (95% confidence); the limit is 10.00%")
+    shown = CliRunner().invoke(cli.app, ["models", "show", candidate], env={"COLUMNS": "300"})
+    assert "labels differing" in shown.output
+    assert "disagreement bound" in shown.output
 
 
 @on_sqlite

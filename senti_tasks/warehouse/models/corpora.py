@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from senti_tasks.errors import CorpusError
 from senti_tasks.text import text_hash
-from senti_tasks.warehouse.database import count_rows, fetch_all, fetch_one, insert_missing
+from senti_tasks.warehouse.database import count_rows, fetch_all, fetch_one, insert_missing, random_order
 from senti_tasks.warehouse.erasure import is_erased
 from senti_tasks.warehouse.migrations import recorded_setting
 from senti_tasks.warehouse.schema import annotation_suspects, corpora, review_annotations, reviews, text_splits
@@ -57,13 +57,26 @@ def labelled_reviews(connection: Connection, *, due: datetime) -> Iterator[dict[
         }
 
 
-def unlabelled_texts(connection: Connection, *, limit: int) -> list[str]:
-    """Texts of at most ``limit`` reviews that were neither annotated nor erased, in descending order of their keys."""
-    annotated = sa.exists().where(review_annotations.c.review_id == reviews.c.review_id)
-    texts = sa.select(reviews.c.review_text).where(
-        reviews.c.review_text.is_not(None), ~annotated, ~is_erased(reviews.c.review_id)
+def unlabelled_texts(connection: Connection, *, limit: int, seed: int) -> list[str]:
+    """Texts of at most ``limit`` reviews, drawn at random from those that were neither annotated nor erased.
+
+    Each review has the same chance, and the order is random, so that the first n texts are a random sample too. The
+    same ``seed`` draws the same reviews as long as the table is the same. Reviews without a text are drawn and left
+    out. The database reads all keys once, keeps ``limit`` of them, and reads the texts of these only.
+    """
+    candidates = reviews.alias("candidates")
+    annotated = sa.exists().where(review_annotations.c.review_id == candidates.c.review_id)
+    place = random_order(connection, candidates.c.review_id, seed)
+    drawn = (
+        sa.select(candidates.c.review_id, place.label("place"))
+        .where(~annotated, ~is_erased(candidates.c.review_id))
+        .order_by(place, candidates.c.review_id)
+        .limit(limit)
+        .subquery("drawn")
     )
-    return list(connection.execute(texts.order_by(reviews.c.review_id.desc()).limit(limit)).scalars())
+    texts = sa.select(reviews.c.review_text).join(drawn, drawn.c.review_id == reviews.c.review_id)
+    texts = texts.where(reviews.c.review_text.is_not(None)).order_by(drawn.c.place, drawn.c.review_id)
+    return list(connection.execute(texts).scalars())
 
 
 def _chunks(keys: Sequence[str]) -> Iterator[sa.ColumnElement[bool]]:

@@ -106,6 +106,9 @@ model_variants = Table(  # fp32, bf16 and int8, each in a folder: those that can
     Column("digest", sa.String(64)),
     Column("library", sa.Text, nullable=False),
     Column("agreement", sa.Double),  # share of labels equal to fp32's
+    Column("labels_differing", Counter),  # of reviews_compared
+    Column("disagreement_bound", sa.Double),  # upper confidence bound of the share of labels that differ
+    Column("disagreement_limit", sa.Double),  # what the bound must not exceed
     Column("reviews_compared", Counter),
     Column("reviews_per_second", sa.Double),  # measured in that comparison, on the machine that built it
     Column("temperature", sa.Double, nullable=False),

@@ -2,6 +2,7 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn.metrics import f1_score
 
 from senti_tasks.judging import calibration
@@ -10,6 +11,9 @@ from senti_tasks.judging.intervals import (
     lower_bound,
     macro_f1_difference,
     mean_lower_bound,
+    most_found,
+    rows_to_certify,
+    share_upper_bound,
     unpaired_upper_bound,
     upper_bound,
 )
@@ -105,3 +109,24 @@ def test_calibrated_models_show_more_calibration_error_than_that_in_5_of_100_dra
         for _ in range(600)
     ]
     assert 0.03 <= np.mean(above) <= 0.075
+
+
+@pytest.mark.parametrize(("rows", "most"), [(5_000, 16), (20_000, 83), (598, 0), (597, None)])
+def test_a_bound_below_half_a_percent_allows_so_many_found_rows(rows: int, most: int | None) -> None:
+    assert most_found(rows, 0.005, 0.95) == most
+    if most is not None:
+        assert share_upper_bound(most, rows, 0.95) <= 0.005 < share_upper_bound(most + 1, rows, 0.95)
+
+
+def test_the_bound_of_a_share_is_clopper_and_pearsons() -> None:
+    """With the bound as the true share, so few found rows have exactly the probability that is left over."""
+    for found, rows in ((0, 60), (3, 70), (16, 5_000)):
+        assert stats.binom.cdf(found, rows, share_upper_bound(found, rows, 0.95)) == pytest.approx(0.05)
+    assert (share_upper_bound(0, 0, 0.95), share_upper_bound(7, 7, 0.95)) == (1, 1)
+
+
+def test_rows_to_certify_are_just_enough() -> None:
+    assert rows_to_certify(0.005, 0.95) == 598
+    for limit in (0.0003, 0.01, 0.3):
+        needed = rows_to_certify(limit, 0.95)
+        assert share_upper_bound(0, needed, 0.95) <= limit < share_upper_bound(0, needed - 1, 0.95)

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from tokenizers import AddedToken, Tokenizer, normalizers, pre_tokenizers, processors
 from tokenizers.models import WordLevel, WordPiece
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerFast, RobertaConfig, RobertaForSequenceClassification
 
 from senti_tasks.errors import ArtifactError
 from senti_tasks.scoring.characters import CharacterTable
@@ -366,3 +367,20 @@ def test_a_folder_with_a_file_that_breaks_off_is_no_model(share: float, file: st
     (saved / file).write_text(content[: int(share * len(content))], encoding="utf-8")
     with pytest.raises(ArtifactError, match=r"is no model folder"):
         TextTokenizer.load(saved)
+
+
+@pytest.mark.parametrize("pad_id", [1, 3])
+def test_a_roberta_reads_fewer_tokens_than_it_has_positions(pad_id: int, saved: Path) -> None:
+    """Its positions start at pad_token_id + 1: one token more is an index error within the model."""
+    config = RobertaConfig(
+        vocab_size=40, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8,
+        max_position_embeddings=32, pad_token_id=pad_id,
+    )  # fmt: skip
+    config.save_pretrained(saved)
+    longest = TextTokenizer.load(saved).max_length
+    assert longest == 31 - pad_id
+    model: Any = RobertaForSequenceClassification(config)
+    ids = torch.full((1, longest + 1), 7)
+    assert model(ids[:, :longest]).logits.shape == (1, 2)
+    with pytest.raises((IndexError, RuntimeError), match="out of"):
+        model(ids)

@@ -12,7 +12,13 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import BertConfig, BertForMaskedLM, BertForSequenceClassification
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    BertForSequenceClassification,
+    RobertaConfig,
+    RobertaForMaskedLM,
+)
 
 from senti_tasks.config import TrainConfig
 from senti_tasks.errors import BaseModelError
@@ -169,6 +175,14 @@ def test_a_local_folder_is_pinned_by_its_content(tmp_path: Path) -> None:
     assert revision.startswith("sha256:")
     (folder / "config.json").write_text((folder / "config.json").read_text(encoding="utf-8") + "\n", encoding="utf-8")
     assert revision_of(str(folder)) != revision
+
+
+def test_of_a_roberta_fewer_tokens_are_read_than_it_has_positions(tmp_path: Path) -> None:
+    """Its positions start at pad_token_id + 1, which is 2 here."""
+    folder = save_encoder(tmp_path / "encoder")
+    shape = RobertaConfig(**SHAPE, vocab_size=64, max_position_embeddings=128, pad_token_id=1)
+    RobertaForMaskedLM(shape).save_pretrained(folder)
+    assert load_tokenizer(str(folder), TEXTS, fitted=False).model_max_length == 126
 
 
 def test_a_folder_that_is_missing_or_empty_is_an_error(tmp_path: Path) -> None:
