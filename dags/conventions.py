@@ -20,7 +20,7 @@ GPU = {"queue": "gpu", "pool": "gpu"}
 # A retry cannot succeed after these errors: a person has to act.
 _PERMANENT = (
     *("ConfigError", "CorpusError", "ArtifactError", "RegistryError", "ChampionAlarmError"),
-    *("RunStateError", "AuditError", "FrozenError", "DeletedReviewsError"),
+    *("RunStateError", "AuditError", "HeldRunError", "FrozenError", "DeletedReviewsError"),
 )
 
 DEFAULTS = {

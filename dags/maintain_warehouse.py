@@ -10,7 +10,7 @@ use (`SENTI_KEEP_MODELS`). It vacuums.
 
 **If it fails:** correct the cause named at the end of the task's log, then clear the task. `LockedError` means that
 somebody read a table that was to be dropped for longer than five seconds: a retry is enough. If there are many late
-reviews every week, set a larger `SENTI_OVERLAP_HOURS`.
+reviews every week, set a larger `SENTI_OVERLAP_HOURS`. `HeldRunError` means the same as in `score_reviews`.
 
 **By hand:** `senti score --scope reconcile` does the first part.
 """

@@ -65,6 +65,10 @@ class AuditError(SentiError):
     """A check on the staged labels found offenders. Nothing was published; the staged rows are kept."""
 
 
+class HeldRunError(AuditError):
+    """The labels of a run differ unusually from those of earlier runs. The run is held until a person decides."""
+
+
 class DeletedReviewsError(SentiError):
     """More reviews are gone from ``reviews`` than may be erased at once. A person must look into it."""
 
