@@ -13,8 +13,8 @@ from senti_tasks.jobs import scoring, upkeep
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.models import promotions, retention
 from senti_tasks.warehouse.schema import review_labels, run_items, scoring_runs
-from senti_tasks.warehouse.scoring import runs, shards, watermarks
-from tests.situations import MONDAY, add_model, add_reviews, answer, edit, judged, promote, rows
+from senti_tasks.warehouse.scoring import held_runs, pending, runs, shards, watermarks
+from tests.situations import MONDAY, add_model, add_reviews, answer, edit, judged, on_postgresql, promote, rows
 
 NIGHT = timedelta(days=1)
 FIRST_HELD, HELD = 9_000, 200
@@ -205,6 +205,18 @@ def test_a_held_review_whose_text_changes_is_planned_again(shop: Engine, held: i
     scoring.publish(held)
     labels = {row["review_id"]: row["label"] for row in rows(shop, review_labels)}
     assert [labels[key] for key in HELD_KEYS] == [1] + [0] * (HELD - 1)
+
+
+@on_postgresql
+def test_of_all_plans_only_those_of_held_runs_are_read(shop: Engine, held: int) -> None:
+    write(shop, range(20_000, 20_050), "很好", 9)
+    other = planned(shop, 9)
+    with database.reading(shop) as connection:
+        statement = pending.pending_reviews(MODEL, without=held_runs.of_model(connection, MODEL))
+        literal = statement.compile(dialect=connection.dialect, compile_kwargs={"literal_binds": True})
+        plan = "\n".join(connection.exec_driver_sql(f"EXPLAIN {literal}").scalars())
+    assert f"run_items_{held} " in plan
+    assert f"run_items_{other} " not in plan
 
 
 def test_another_model_plans_them(shop: Engine, held: int) -> None:
