@@ -21,8 +21,8 @@ def pending_reviews(
     """Selects the reviews (review_id, updated_at) that are pending for this model.
 
     ``since`` leaves out reviews that last changed before it, so that a run reads few old reviews. ``without`` leaves
-    out the reviews of these held runs (see ``held_runs.of_model``). Erased reviews and
-    those without ``updated_at`` are never pending: a label stores the ``updated_at`` of its text. (``senti doctor``
+    out the reviews that belong to these runs (see ``held_runs.of_model`` and ``runs.waiting_ranges``). Erased reviews
+    and those without ``updated_at`` are never pending: a label stores the ``updated_at`` of its text. (``senti doctor``
     counts the reviews without it.)
     """
     pending = scorable_reviews(without)
@@ -38,7 +38,7 @@ def pending_reviews(
 
 def scorable_reviews(without: Sequence[int] = ()) -> sa.Select[Any]:
     """Selects all reviews (review_id, updated_at) that have ``updated_at``, were not erased, and do not belong to one
-    of the held runs ``without``."""
+    of the runs ``without``."""
     columns = reviews.c.review_id, reviews.c.updated_at
     scorable = sa.select(*columns).where(reviews.c.updated_at.is_not(None), ~is_erased(reviews.c.review_id))
     return scorable.where(~held_runs.owned(without, *columns)) if without else scorable

@@ -124,6 +124,29 @@ def abandon_overtaken(connection: Connection, *, before: datetime) -> list[int]:
     return sorted(connection.execute(abandoned.returning(scoring_runs.c.run_id)).scalars())
 
 
+def waiting_ranges(connection: Connection, model_version: str) -> list[int]:
+    """The run_ids, in order, of the ranges of a re-scoring that are audited and not published, e.g. because of a
+    freeze. No other range plans their reviews."""
+    waiting = sa.and_(scoring_runs.c.model_version == model_version, scoring_runs.c.scope == "rescore")
+    found = sa.select(scoring_runs.c.run_id).where(waiting, scoring_runs.c.state == "audited")
+    return list(connection.execute(found.order_by(scoring_runs.c.run_id)).scalars())
+
+
+def abandon_ranges(connection: Connection, *, incoming: str | None, before: datetime) -> list[int]:
+    """Abandons unpublished ranges of re-scorings that nobody needs; returns their run_ids, in order.
+
+    These are the ranges of every model but ``incoming``, and those of ``incoming`` that were opened before ``before``
+    and are not scored to their end: later ranges have planned their reviews again. Audited ranges of ``incoming`` wait
+    for their publication.
+    """
+    publication_lock.take(connection)
+    other_model = sa.true() if incoming is None else scoring_runs.c.model_version != incoming
+    left = sa.and_(scoring_runs.c.state != "audited", scoring_runs.c.opened_at < before)
+    unneeded = sa.and_(scoring_runs.c.scope == "rescore", _UNFINISHED, sa.or_(other_model, left))
+    abandoned = sa.update(scoring_runs).where(unneeded).values(state="abandoned")
+    return sorted(connection.execute(abandoned.returning(scoring_runs.c.run_id)).scalars())
+
+
 def _reviews_to_plan(connection: Connection, found: dict[str, Any], since: datetime | None) -> sa.Select[Any]:
     """Selects the reviews that the run ``found`` plans. ``since`` is for the scope ``new``: the earliest change."""
     model = found["model_version"]
@@ -132,6 +155,8 @@ def _reviews_to_plan(connection: Connection, found: dict[str, Any], since: datet
         return pending.scorable_reviews(held)
     if found["scope"] == "new":
         return pending.pending_reviews(model, since=since, without=held)
+    if found["scope"] == "rescore":
+        held += waiting_ranges(connection, model)
     scope = pending.pending_reviews(model, without=held)
     if found["after_id"] is not None:
         scope = scope.where(reviews.c.review_id > found["after_id"])
@@ -154,10 +179,11 @@ def open_ranges(
     """Opens runs of the scope ``rescore``, which split the pending reviews of a model into ranges of review_id.
 
     Each range has about ``rows`` reviews; there are at least one run and at most ``most``. Each run is planned, scored
-    and published separately, so that a failure loses one range only. Returns their run_ids, in order of their keys.
+    and published separately, so that a failure loses one range only. Reviews of waiting ranges are left out. Returns
+    the run_ids, in order of their keys.
     """
-    held = held_runs.of_model(connection, model_version)
-    reviews_left = pending.pending_reviews(model_version, without=held).subquery()
+    owners = held_runs.of_model(connection, model_version) + waiting_ranges(connection, model_version)
+    reviews_left = pending.pending_reviews(model_version, without=owners).subquery()
     position = sa.func.row_number().over(order_by=reviews_left.c.review_id).label("position")
     numbered = sa.select(reviews_left.c.review_id, position, sa.func.count().over().label("total")).subquery()
     size = sa.case((numbered.c.total > rows * most, numbered.c.total // most + 1), else_=rows)
