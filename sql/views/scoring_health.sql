@@ -33,6 +33,7 @@ SELECT
     CASE
         WHEN state = 'held'
             THEN
-                'senti score --run ' || run_id || ' --publish-anyway REASON, or senti score --run ' || run_id || ' --restart'
+                'senti score --run ' || run_id || ' --publish-anyway REASON, or '
+                || 'senti score --run ' || run_id || ' --restart'
     END AS next_step
 FROM scoring_runs

@@ -27,7 +27,7 @@ def unneeded_versions(connection: Connection, *, keep: int) -> list[str]:
     for find in (promotions.in_service, promotions.previous_champion):
         with suppress(NoChampionError, RegistryError):
             needed.add(find(connection))
-    needed.update(row["model_version"] for row in held_runs.waiting(connection))
+    needed.update(connection.execute(sa.select(scoring_runs.c.model_version).where(held_runs.OWNS_REVIEWS)).scalars())
     with_labels = set(connection.execute(sa.select(label_rollups.c.model_version).distinct()).scalars())
     return sorted(with_labels - needed)
 
