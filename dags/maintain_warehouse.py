@@ -13,6 +13,7 @@ champion does not hold them up. Each of them runs whether or not the one before 
 done their work; `all_succeeded` only makes the DAG run fail. `LockedError` means that somebody read a table that was
 to be dropped for longer than five seconds: a retry is enough. If there are many late reviews every week, set a larger
 `SENTI_OVERLAP_HOURS`.
+`HeldRunError` means the same as in `score_reviews`.
 
 **By hand:** `senti score --scope reconcile` does the first part.
 """

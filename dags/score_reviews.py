@@ -11,7 +11,9 @@ run labels everything.
 
 **If it fails:** correct the cause named at the end of the task's log, then clear the task. No clean-up is needed.
 `NoChampionError` means that no model was promoted yet: run `retrain_sentiment`. `AuditError` names the check of
-`sql/checks` that failed and shows some of the rows; nothing was published.
+`sql/checks` that failed and shows some of the rows; nothing was published. `HeldRunError` means that the labels differ
+unusually from those of earlier runs: the run waits for you, and the message shows the two commands. The next runs label
+all other reviews, so this can wait.
 
 **By hand:** `senti score`.
 """

@@ -127,6 +127,12 @@ class AuditError(SentiError):
     retry_can_help = False
 
 
+class HeldRunError(AuditError):
+    """The labels of a run differ unusually from those of earlier runs. The run is held until a person decides."""
+
+    retry_can_help = False
+
+
 class DeletedReviewsError(SentiError):
     """More reviews are gone from ``reviews`` than may be erased at once. A person must look into it."""
 

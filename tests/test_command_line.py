@@ -24,7 +24,8 @@ from senti_tasks.training import base_models
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.models import corpora, encoders, texts
 from senti_tasks.warehouse.schema import review_annotations
-from tests.situations import MONDAY, add_model, add_reviews, deploy, on_sqlite, rows
+from senti_tasks.warehouse.scoring import held_runs
+from tests.situations import MONDAY, WEDNESDAY, add_model, add_reviews, deploy, on_sqlite, rows
 
 pytestmark = on_sqlite
 
@@ -183,6 +184,29 @@ def test_a_run_that_somebody_else_opened_is_given_up_and_another_one_begun(
     assert published["labelled"] == 2
     states = {row["run_id"]: row["state"] for row in senti("status", "--json").json["runs"]}
     assert states == {stuck: "abandoned", published["run_id"]: "published"}
+
+
+def test_a_held_run_is_shown_with_what_to_type(
+    senti: Callable[..., Answer], home: Path, engine: Engine, champion: str
+) -> None:
+    with database.writing(engine) as connection:
+        add_reviews(connection, {1: "很好", 2: "太差"})
+    run = scoring.open_run("score_reviews/scheduled", "2026-11-04T02:00:00+08:00")
+    scoring.plan(run)
+    scoring.score_shard(run, 0)
+    with database.writing(engine) as connection:
+        held_runs.hold(connection, run, because="shares_are_as_usual: ...", now=WEDNESDAY)
+    shown = senti("status").out.replace("\n", " ")
+    assert "0 pending, 2 in held runs" in shown
+    assert f"run {run} (scope new, {champion}) is held since 2026-11-04 12:00 UTC with 2 reviews" in shown
+    (waiting,) = senti("status", "--json").json["held"]
+    assert (waiting["run_id"], waiting["reviews"]) == (run, 2)
+    again = senti("score", "--run", str(run))
+    assert (again.code, f"senti score --run {run} --publish-anyway REASON" in again.err) == (1, True)
+    (rest,) = senti("score", "--json").json
+    assert rest["planned"] == 0
+    (published,) = senti("score", "--run", str(run), "--publish-anyway", "大促销", "--json").json
+    assert (published["run_id"], published["labelled"]) == (run, 2)
 
 
 def test_an_incoming_model_serves_once_it_has_labelled_everything(

@@ -23,9 +23,11 @@ def score(
     shards: Annotated[int, typer.Option(help="Number of shards; here they are scored one after the other.")] = 1,
     run: Annotated[int | None, typer.Option(help="Continue this run, whoever opened it (see `senti status`).")] = None,
     publish_anyway: Annotated[
-        str | None, typer.Option(metavar="REASON", help="Publish although it differs from earlier runs; on record.")
+        str | None, typer.Option(metavar="REASON", help="Publish a held run, or one that would be held; on record.")
     ] = None,
-    restart: Annotated[bool, typer.Option("--restart", help="Abandon --run or the runs of killed calls.")] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Abandon --run, or the runs of killed calls (not held runs).")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Label reviews with the model in service: plan, score, audit, publish. Continues runs of killed calls first."""

@@ -97,9 +97,11 @@ def status(as_json: Json = False) -> None:
     console.show(
         found,
         as_json,
-        f"{found['reviews']:,} reviews, {found['annotated']:,} labelled by people, {found['pending']:,} pending",
+        f"{found['reviews']:,} reviews, {found['annotated']:,} labelled by people, {found['pending']:,} pending"
+        + (f", {sum(run['reviews'] for run in found['held']):,} in held runs" if found["held"] else ""),
         f"in service: {found['in_service'] or 'no model yet'}; champion: {found['champion'] or 'none yet'}",
         *_frozen_line(found["frozen"]),
+        *(_held_line(run) for run in found["held"]),
         console.table(found["runs"], {name: name.replace("_", " ") for name in shown}),
     )
 
@@ -109,6 +111,15 @@ def _frozen_line(frozen: dict[str, Any] | None) -> list[str]:
         return []
     since = f"{frozen['frozen_at']:%Y-%m-%d %H:%M} UTC"
     return [f"publishing is frozen since {since} by {frozen['frozen_by']}: {frozen['frozen_reason']}"]
+
+
+def _held_line(held: dict[str, Any]) -> str:
+    command = f"senti score --run {held['run_id']}"
+    return (
+        f"run {held['run_id']} (scope {held['scope']}, {held['model_version']}) is held since "
+        f"{held['held_at']:%Y-%m-%d %H:%M} UTC with {held['reviews']:,} reviews: {held['held_because']}. "
+        f"Publish it: `{command} --publish-anyway REASON`; give it up: `{command} --restart`"
+    )
 
 
 def freeze(reason: Annotated[str, typer.Option(help="The reason, for the record.")], as_json: Json = False) -> None:

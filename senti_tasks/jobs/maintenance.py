@@ -71,12 +71,20 @@ def retain() -> list[str]:
 
 
 def tidy() -> dict[str, Any]:
-    """Abandons unpublished runs older than a week if a later run was published, deletes the staged rows of finished
-    runs, and vacuums ``VACUUMED``, whose names it returns as tidied."""
+    """Abandons unpublished runs that nobody needs, deletes the staged rows of finished runs, and vacuums ``VACUUMED``,
+    whose names it returns as tidied.
+
+    Not needed are runs older than a week if a later run was published, and ranges of a re-scoring if their model is not
+    the incoming one, or if they are older than a week and not audited.
+    """
     context = load_context()
     with context.writing() as connection:
-        if overtaken := runs.abandon_overtaken(connection, before=now() - timedelta(days=7)):
+        incoming, week_ago = promotions.awaiting_service(connection), now() - timedelta(days=7)
+        if overtaken := runs.abandon_overtaken(connection, before=week_ago):
             log.info("abandoned, because later runs were published: %s", overtaken)
+        model = None if incoming is None else incoming["model_version"]
+        if unneeded := runs.abandon_ranges(connection, incoming=model, before=week_ago):
+            log.info("abandoned, because no re-scoring needs these ranges: %s", unneeded)
     with context.writing() as connection:
         publication.sweep(connection)
     database.vacuum(context.engine, VACUUMED)

@@ -139,7 +139,8 @@ def _incoming(
 
 
 def status() -> dict[str, Any]:
-    """Numbers of reviews, annotated and pending, champion, model in service, the freeze in force, and the last runs."""
+    """Numbers of reviews, annotated and pending, champion, model in service, the freeze in force, the held runs, and
+    the last runs."""
     context = load_context()
     with context.reading() as connection:
         return overview.status(connection, overlap=timedelta(hours=context.settings.overlap_hours))

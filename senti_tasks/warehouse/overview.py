@@ -12,16 +12,18 @@ from senti_tasks.warehouse.database import count_rows, fetch_all
 from senti_tasks.warehouse.migrations import SQL, recorded_setting
 from senti_tasks.warehouse.models import promotions
 from senti_tasks.warehouse.schema import review_annotations, reviews, scoring_runs
-from senti_tasks.warehouse.scoring import pending, publication_lock
+from senti_tasks.warehouse.scoring import held_runs, pending, publication_lock, watermarks
 
 RUNS_SHOWN = 5
 
 
 def status(connection: Connection, *, overlap: timedelta = pending.DAY) -> dict[str, Any]:
-    """The counts of reviews, the models in use, the freeze of publishing if any, and the last ``RUNS_SHOWN`` runs.
+    """The counts of reviews, the models in use, the freeze of publishing if any, the held runs, and the last
+    ``RUNS_SHOWN`` runs.
 
     ``annotated`` counts the reviews that people labelled. ``pending`` counts the reviews that the next run would plan:
-    without a label of the model in service, and changed since ``overlap`` before its watermark.
+    without a label of the model in service, not in a held run, and changed since ``overlap`` before its watermark.
+    ``held`` are the held runs, as ``held_runs.waiting`` returns them; their reviews are not in ``pending``.
     """
     champion = promotions.champion(connection)
     serving = None if champion is None else promotions.in_service(connection)
@@ -30,11 +32,13 @@ def status(connection: Connection, *, overlap: timedelta = pending.DAY) -> dict[
     newest = sa.select(scoring_runs).order_by(scoring_runs.c.run_id.desc()).limit(RUNS_SHOWN)
     waiting = total
     if serving is not None:
-        waiting = pending.count(connection, serving, since=pending.scan_start(connection, serving, overlap))
+        since = pending.scan_start(watermarks.of(connection, serving), overlap)
+        waiting = pending.count(connection, serving, since=since)
     return {
         "reviews": total,
         "annotated": connection.scalar(annotated) or 0,
         "pending": waiting,
+        "held": held_runs.waiting(connection),
         "champion": champion,
         "in_service": serving,
         "frozen": publication_lock.current_freeze(connection),

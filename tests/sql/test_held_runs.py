@@ -1,13 +1,15 @@
 """What keeps a run from analysts: a freeze, and a run unlike those before it; and who may overrule what."""
 
 from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
-from senti_tasks.errors import AuditError, FrozenError
+from senti_tasks.errors import AuditError, FrozenError, HeldRunError
+from senti_tasks.jobs import scoring
 from senti_tasks.warehouse import database, overview
 from senti_tasks.warehouse.migrations import SQL
 from senti_tasks.warehouse.schema import review_labels, run_shards, run_summaries, scoring_runs, staged_labels
@@ -28,7 +30,7 @@ RUNS = 8
 
 
 @pytest.fixture
-def shop(engine: Engine) -> Engine:
+def shop(engine: Engine, home: Path) -> Engine:
     with database.writing(engine) as connection:
         add_model(connection, "m1")
         promote(connection, "m1")
@@ -43,9 +45,8 @@ def answered(engine: Engine, idempotency_key: str = "this run", *, scope: str = 
     return run
 
 
-def audit(engine: Engine, run: int, anyway: str | None = None) -> None:
-    with database.writing(engine) as connection:
-        publication.audit(connection, run, anyway=anyway, actor=anyway and "小李")
+def audit(run: int, anyway: str | None = None) -> None:
+    scoring.audit(run, anyway, anyway and "小李")
 
 
 def test_a_frozen_run_is_scored_and_audited_and_published_after_unfreezing(shop: Engine) -> None:
@@ -54,7 +55,7 @@ def test_a_frozen_run_is_scored_and_audited_and_published_after_unfreezing(shop:
         publication_lock.freeze(connection, by="小李", reason="盘点", now=WEDNESDAY)
         again = publication_lock.freeze(connection, by="小王", reason="别的", now=WEDNESDAY + timedelta(hours=1))
     assert again == {"frozen_at": WEDNESDAY, "frozen_by": "小李", "frozen_reason": "盘点"}
-    audit(shop, run)
+    audit(run)
     with pytest.raises(FrozenError, match=rf"frozen by 小李 .*盘点.*senti score --run {run}"):
         publish(shop, run)
     assert count(shop, review_labels) == 0
@@ -91,9 +92,9 @@ def add_run(engine: Engine, number: int, *, negative: int, size: int = 40) -> No
 def test_a_run_unlike_those_before_it_waits_for_a_person_whose_reason_is_kept(usual: Engine) -> None:
     add_run(usual, 50, negative=40)
     run = answered(usual)
-    with pytest.raises(AuditError, match=r"shares_are_as_usual: .*'label': 0, 'share': 1.0.*--publish-anyway"):
-        audit(usual, run)
-    audit(usual, run, anyway="大促销")
+    with pytest.raises(HeldRunError, match=r"shares_are_as_usual: .*'label': 0, 'share': 1.0.*--publish-anyway"):
+        audit(run)
+    audit(run, anyway="大促销")
     publish(usual, run)
     (shown,) = [row for row in rows(usual, "scoring_health") if row["run_id"] == run]
     assert (shown["overruled_by"], shown["overruled_reason"]) == ("小李", "大促销")
@@ -104,25 +105,24 @@ def test_a_run_whose_confidence_has_fallen_waits_too(usual: Engine) -> None:
     with database.writing(usual) as connection:
         texts = {key: f"一般{key}" if key % 2 else f"太差{key}" for key in range(90_000, 90_040)}
         add_reviews(connection, texts, now=WEDNESDAY)
-    with pytest.raises(AuditError, match="confidence_is_as_usual: "):
-        audit(usual, answered(usual))
+    with pytest.raises(HeldRunError, match="confidence_is_as_usual: "):
+        audit(answered(usual))
 
 
 def test_a_run_like_those_before_it_passes(usual: Engine) -> None:
     add_run(usual, 50, negative=23)
-    audit(usual, answered(usual))
+    audit(answered(usual))
 
 
-@pytest.mark.parametrize("scope", ["all", "reconcile"])
-def test_only_runs_of_new_reviews_are_compared(scope: str, usual: Engine) -> None:
+def test_a_range_of_a_rescoring_is_not_compared(usual: Engine) -> None:
     add_run(usual, 50, negative=40)
-    audit(usual, answered(usual, scope=scope))
+    audit(answered(usual, scope="rescore"))
 
 
 def test_before_seven_runs_there_is_nothing_to_compare_with(shop: Engine) -> None:
     scoring_run(shop, "first")
     add_run(shop, 50, negative=40)
-    audit(shop, answered(shop))
+    audit(answered(shop))
 
 
 def test_what_publishing_rests_on_cannot_be_overruled(usual: Engine) -> None:
@@ -131,7 +131,7 @@ def test_what_publishing_rests_on_cannot_be_overruled(usual: Engine) -> None:
     with database.writing(usual) as connection:
         connection.execute(sa.update(run_shards).where(run_shards.c.run_id == run).values(accepted_attempt=None))
     with pytest.raises(AuditError, match="every_shard_is_accepted") as error:
-        audit(usual, run, anyway="大促销")
+        audit(run, anyway="大促销")
     assert "--publish-anyway" not in str(error.value)
 
 

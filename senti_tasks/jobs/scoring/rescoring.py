@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from senti_tasks.config import PlanConfig
-from senti_tasks.errors import NoChampionError
+from senti_tasks.errors import FrozenError, NoChampionError
 from senti_tasks.jobs.context import load_context, now, parse_timestamp
 from senti_tasks.jobs.scoring.runs import audit, plan, publish
 from senti_tasks.jobs.scoring.shards import score_shard
@@ -27,10 +27,13 @@ def has_incoming() -> bool:
 def open_ranges(idempotency_key: str, due: str) -> list[int]:
     """Opens runs of scope ``rescore`` and returns their run_ids, at least one.
 
-    Each covers a range of review keys that the incoming model has not answered. A repeated call with the same
-    ``idempotency_key`` returns the same runs. Raises ``NoChampionError`` without an incoming model.
+    Each covers a range of review keys that the incoming model has not answered. Ranges that earlier calls scored, and
+    could not publish because of a freeze, are published first; while the freeze lasts, their reviews are left out. A
+    repeated call with the same ``idempotency_key`` returns the same runs. Raises ``NoChampionError`` without an
+    incoming model.
     """
     config = PlanConfig()
+    _publish_waiting()
     with load_context().writing() as connection:
         if opened := runs.ranges_by_key(connection, idempotency_key):
             return opened
@@ -50,12 +53,33 @@ def open_ranges(idempotency_key: str, due: str) -> list[int]:
         )
 
 
+def _publish_waiting() -> None:
+    """Publishes the ranges of the incoming model that wait since a freeze, unless publishing is frozen still."""
+    with load_context().reading() as connection:
+        incoming = promotions.awaiting_service(connection)
+        waiting = [] if incoming is None else runs.waiting_ranges(connection, incoming["model_version"])
+    for run in waiting:
+        _publish_unless_frozen(run)
+
+
 def score_range(run: int) -> dict[str, Any]:
-    """Plans, scores, audits and publishes one run; returns its counts. A later failure does not undo this range."""
+    """Plans, scores, audits and publishes one run. A later failure does not undo this range.
+
+    Returns published, and the run's counts if it is ``True``. It is ``False`` during a freeze: the labels wait staged,
+    and the next re-scoring after the freeze publishes them.
+    """
     for shard in plan(run, 1):
         score_shard(run, shard)
     audit(run)
-    return publish(run)
+    return _publish_unless_frozen(run)
+
+
+def _publish_unless_frozen(run: int) -> dict[str, Any]:
+    try:
+        return {"published": True, **publish(run)}
+    except FrozenError as error:
+        log.warning("%s; the next re-scoring after the freeze does so by itself", error)
+        return {"published": False, "run_id": run}
 
 
 def is_covered(run_ids: list[int]) -> bool:

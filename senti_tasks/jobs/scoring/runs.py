@@ -5,10 +5,10 @@ from datetime import timedelta
 from typing import Any
 
 from senti_tasks.config import PlanConfig
-from senti_tasks.errors import ConfigError, LockedError
+from senti_tasks.errors import ConfigError, HeldRunError, LockedError
 from senti_tasks.jobs.context import load_context, now, parse_timestamp
 from senti_tasks.warehouse.models import promotions, registry
-from senti_tasks.warehouse.scoring import publication, runs
+from senti_tasks.warehouse.scoring import held_runs, publication, runs
 
 log = logging.getLogger(__name__)
 
@@ -64,12 +64,19 @@ def counts(run: int) -> dict[str, int]:
 
 
 def audit(run: int, anyway: str | None = None, actor: str | None = None) -> dict[str, Any]:
-    """Runs the checks of ``sql/checks`` on the labels that the run staged. Raises ``AuditError`` with the offenders.
+    """Runs the checks of ``sql/checks`` on the labels that the run staged; returns run_id and checks (their names).
 
-    ``anyway`` is the reason why ``actor`` overrules the checks that compare the run with earlier ones.
+    ``anyway`` is the reason why ``actor`` overrules the checks that compare the run with earlier ones. Raises
+    ``AuditError`` with the offenders, and ``HeldRunError`` if only those comparisons failed: from then on the run is
+    held, and its reviews belong to it.
     """
     with load_context().writing() as connection:
-        return publication.audit(connection, run, anyway=anyway, actor=actor)
+        audited = publication.audit(connection, run, anyway=anyway, actor=actor)
+        if (unusual := audited.pop("unusual")) is None:
+            return audited
+        held_runs.hold(connection, run, because=unusual, now=now())
+        message = held_runs.message(connection, runs.run(connection, run))
+    raise HeldRunError(message)  # after the transaction, so that the hold stays
 
 
 def publish(run: int) -> dict[str, Any]:
@@ -90,7 +97,7 @@ def unfinished_run(scope: str, key_prefix: str, restart: bool = False) -> int | 
     """The oldest unpublished run of ``scope`` whose idempotency key begins with ``key_prefix``: a killed call left it.
 
     ``None`` if there is none. Abandons such runs of models that are neither champion nor in service; with ``restart``
-    abandons all of them.
+    abandons all of them. Held runs are left alone.
     """
     with load_context().writing() as connection:
         wanted = {promotions.champion(connection)}
@@ -105,7 +112,8 @@ def unfinished_run(scope: str, key_prefix: str, restart: bool = False) -> int | 
 
 
 def abandon(run: int) -> None:
-    """Abandons a run unless it is published, whoever opened it. Raises ``RunStateError`` if there is no such run."""
+    """Abandons a run unless it is published, whoever opened it. The next run plans the reviews of a held run. Raises
+    ``RunStateError`` if there is no such run."""
     with load_context().writing() as connection:
         runs.run(connection, run)
         runs.abandon(connection, run)

@@ -16,17 +16,18 @@ from senti_tasks.warehouse.schema import (
     scoring_runs,
     scoring_watermarks,
 )
-from senti_tasks.warehouse.scoring import publication_lock
+from senti_tasks.warehouse.scoring import held_runs, publication_lock
 
 
 def unneeded_versions(connection: Connection, *, keep: int) -> list[str]:
-    """The versions, in order, whose labels can be removed: they are not in use, a rollback does not return to them, and
-    they are not among the last ``keep`` that were in service."""
+    """The versions, in order, whose labels can be removed: they are not in use, a rollback does not return to them,
+    they are not among the last ``keep`` that were in service, and they have no held run."""
     served = [row["model_version"] for row in promotions.history(connection) if row["serving_since"] is not None]
     needed = {promotions.champion(connection), *list(dict.fromkeys(served))[:keep]}
     for find in (promotions.in_service, promotions.previous_champion):
         with suppress(NoChampionError, RegistryError):
             needed.add(find(connection))
+    needed.update(connection.execute(sa.select(scoring_runs.c.model_version).where(held_runs.OWNS_REVIEWS)).scalars())
     with_labels = set(connection.execute(sa.select(label_rollups.c.model_version).distinct()).scalars())
     return sorted(with_labels - needed)
 

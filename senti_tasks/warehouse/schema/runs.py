@@ -31,9 +31,14 @@ scoring_runs = Table(
     Column("overruled", sa.Text),  # the checks that a person overruled, and what they found
     Column("overruled_by", sa.Text),
     Column("overruled_reason", sa.Text),
+    Column("held_at", UTCDateTime),  # since then its reviews are kept from other runs, until it is finished
+    Column("held_because", sa.Text),  # the checks that hold it, and what they found
+    Column("planned_from", UTCDateTime),  # the model's watermark when the run was planned
     CheckConstraint("scope IN ('new', 'all', 'rescore', 'reconcile')", name="scope"),
-    CheckConstraint("state IN ('open', 'planned', 'audited', 'published', 'abandoned')", name="state"),
+    CheckConstraint("state IN ('open', 'planned', 'audited', 'held', 'published', 'abandoned')", name="state"),
     CheckConstraint("(state = 'published') = (publish_seq IS NOT NULL)", name="published"),
+    CheckConstraint("state <> 'held' OR held_at IS NOT NULL", name="held"),
+    CheckConstraint("(held_at IS NULL) = (held_because IS NULL)", name="held_because"),
 )
 
 scoring_watermarks = Table(  # every review that changed up to the watermark was planned and published

@@ -1,5 +1,6 @@
 """Which reviews are pending for a model: those with neither a label nor an error for their present text."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,19 +10,22 @@ from sqlalchemy import Connection
 from senti_tasks.warehouse.database import count_rows
 from senti_tasks.warehouse.erasure import is_erased
 from senti_tasks.warehouse.schema import review_labels, reviews, scoring_errors
-from senti_tasks.warehouse.scoring import watermarks
+from senti_tasks.warehouse.scoring import held_runs
 
 DAY = timedelta(days=1)
 
 
-def pending_reviews(model_version: str, *, since: datetime | None = None) -> sa.Select[Any]:
+def pending_reviews(
+    model_version: str, *, since: datetime | None = None, without: Sequence[int] = ()
+) -> sa.Select[Any]:
     """Selects the reviews (review_id, updated_at) that are pending for this model.
 
-    ``since`` leaves out reviews that last changed before it, so that a run reads few old reviews. Erased reviews and
-    those without ``updated_at`` are never pending: a label stores the ``updated_at`` of its text. (``senti doctor``
+    ``since`` leaves out reviews that last changed before it, so that a run reads few old reviews. ``without`` leaves
+    out the reviews that belong to these runs (see ``held_runs.of_model`` and ``runs.waiting_ranges``). Erased reviews
+    and those without ``updated_at`` are never pending: a label stores the ``updated_at`` of its text. (``senti doctor``
     counts the reviews without it.)
     """
-    pending = scorable_reviews()
+    pending = scorable_reviews(without)
     for answers in (review_labels, scoring_errors):
         same_text = sa.and_(
             answers.c.model_version == model_version,
@@ -32,27 +36,29 @@ def pending_reviews(model_version: str, *, since: datetime | None = None) -> sa.
     return pending if since is None else pending.where(reviews.c.updated_at >= since)
 
 
-def scorable_reviews() -> sa.Select[Any]:
-    """Selects all reviews (review_id, updated_at) that have ``updated_at`` and were not erased."""
+def scorable_reviews(without: Sequence[int] = ()) -> sa.Select[Any]:
+    """Selects all reviews (review_id, updated_at) that have ``updated_at``, were not erased, and do not belong to one
+    of the runs ``without``."""
     columns = reviews.c.review_id, reviews.c.updated_at
-    return sa.select(*columns).where(reviews.c.updated_at.is_not(None), ~is_erased(reviews.c.review_id))
+    scorable = sa.select(*columns).where(reviews.c.updated_at.is_not(None), ~is_erased(reviews.c.review_id))
+    return scorable.where(~held_runs.owned(without, *columns)) if without else scorable
 
 
-def scan_start(connection: Connection, model_version: str, overlap: timedelta) -> datetime | None:
-    """The time from which a run reads changed reviews: ``overlap`` before the model's watermark.
+def scan_start(watermark: datetime | None, overlap: timedelta) -> datetime | None:
+    """The time from which a run reads changed reviews: ``overlap`` before the model's ``watermark``.
 
     The overlap covers transactions that committed later than their ``updated_at``. ``None`` means from the beginning:
     the model has no watermark.
     """
-    watermark = watermarks.of(connection, model_version)
     return None if watermark is None else watermark - overlap
 
 
 def count(
     connection: Connection, model_version: str, *, due: datetime | None = None, since: datetime | None = None
 ) -> int:
-    """How many reviews are pending for ``model_version``, of those that last changed from ``since`` up to ``due``."""
-    pending = pending_reviews(model_version, since=since)
+    """How many reviews are pending for ``model_version``, of those that last changed from ``since`` up to ``due``.
+    The reviews of held runs are not counted."""
+    pending = pending_reviews(model_version, since=since, without=held_runs.of_model(connection, model_version))
     if due is not None:
         pending = pending.where(reviews.c.updated_at <= due)
     return count_rows(connection, pending.subquery())

@@ -23,7 +23,7 @@ from senti_tasks.warehouse.schema import (
     scoring_runs,
     staged_labels,
 )
-from senti_tasks.warehouse.scoring import publication_lock, rollups, watermarks
+from senti_tasks.warehouse.scoring import held_runs, publication_lock, rollups, watermarks
 from senti_tasks.warehouse.scoring.runs import run
 
 OFFENDERS_SHOWN = 5
@@ -39,35 +39,39 @@ def audit(
     the reason, ``actor`` the person. Both are recorded with what the checks found, and from then on these checks are
     skipped for this run, e.g. when it waits for the end of a freeze. The other checks are conditions for publishing
     and cannot be overruled.
-    Returns run_id and the names of the checks. Raises ``RunStateError`` for a run that is not planned or was abandoned,
-    and ``AuditError`` with each failed check and its first offending rows. A published run is not audited again.
+    Returns run_id, checks (their names) and unusual: what the checks of ``sql/checks/usual`` found, or ``None``. If
+    they found something, the run is not marked as audited, and the caller must hold it (``held_runs.hold``). A held run
+    is not compared again: the same findings are returned until a person overrules them.
+    Raises ``RunStateError`` for a run that is not planned or was abandoned, and ``AuditError`` with each other check
+    that failed and its first offending rows. A published run is not audited again.
     """
     found = run(connection, run_id)
     state = found["state"]
     if state in ("open", "abandoned"):
         raise RunStateError(f"run {run_id} is {state}: there is nothing to audit")
     strict, usual = sorted((SQL / "checks").glob("*.sql")), sorted((SQL / "checks" / "usual").glob("*.sql"))
-    if state != "published":
-        partitions.analyze(connection, staged_labels, run_id)
-        failures = _failures(connection, run_id, strict)
-        unusual = [] if failures or found["overruled"] else _failures(connection, run_id, usual)
-        if failures or (unusual and anyway is None):
-            remedy = (
-                f"`senti score --run {run_id} --restart` gives the run up, and another one answers its reviews"
-                if failures
-                else f"`senti score --run {run_id} --publish-anyway REASON` overrules such a check"
-            )
-            raise AuditError(
-                f"run {run_id} was not published, and yesterday's labels stand: {' | '.join(failures or unusual)}. "
-                "The staged rows are kept in staged_labels; each check is a query in sql/checks that returns "
-                f"offenders; {remedy}"
-            )
-        unpublished = sa.and_(scoring_runs.c.run_id == run_id, scoring_runs.c.state.in_(["planned", "audited"]))
-        values: dict[str, str | None] = {"state": "audited"}
-        if unusual:
-            values |= {"overruled": " | ".join(unusual), "overruled_by": actor, "overruled_reason": anyway}
-        connection.execute(sa.update(scoring_runs).where(unpublished).values(values))
-    return {"run_id": run_id, "checks": [path.stem for path in (*strict, *usual)]}
+    result = {"run_id": run_id, "checks": [path.stem for path in (*strict, *usual)], "unusual": None}
+    if state == "published":
+        return result
+    partitions.analyze(connection, staged_labels, run_id)
+    if failures := _failures(connection, run_id, strict):
+        raise AuditError(
+            f"run {run_id} was not published, and yesterday's labels stand: {' | '.join(failures)}. "
+            "The staged rows are kept in staged_labels; each check is a query in sql/checks that returns "
+            f"offenders; `senti score --run {run_id} --restart` gives the run up, and another one answers its reviews"
+        )
+    if state == "held":
+        unusual = found["held_because"]
+    else:
+        unusual = None if found["overruled"] else " | ".join(_failures(connection, run_id, usual)) or None
+    if unusual is not None and anyway is None:
+        return {**result, "unusual": unusual}
+    unpublished = sa.and_(scoring_runs.c.run_id == run_id, scoring_runs.c.state.in_(["planned", "audited", "held"]))
+    values: dict[str, str | None] = {"state": "audited"}
+    if unusual is not None:
+        values |= {"overruled": unusual, "overruled_by": actor, "overruled_reason": anyway}
+    connection.execute(sa.update(scoring_runs).where(unpublished).values(values))
+    return result
 
 
 def _failures(connection: Connection, run_id: int, checks: list[Path]) -> list[str]:
@@ -86,8 +90,9 @@ def publish(connection: Connection, run_id: int, *, now: datetime) -> dict[str, 
     """Merges the run's accepted labels into ``review_labels`` and records the run as published; returns its row.
 
     A label of an older text never replaces one of a newer text. A label that is replaced because the text was edited
-    moves to ``review_label_history``. Publishing twice changes nothing. Raises ``RunStateError`` if the run is not
-    audited, and ``FrozenError`` if publishing is frozen.
+    moves to ``review_label_history``. Reviews that belong to an earlier held run are left out, and count as superseded.
+    Publishing twice changes nothing. Raises ``RunStateError`` if the run is not audited, and ``FrozenError`` if
+    publishing is frozen.
     """
     lock = publication_lock.take(connection)
     found = run(connection, run_id)
@@ -98,7 +103,7 @@ def publish(connection: Connection, run_id: int, *, now: datetime) -> dict[str, 
     publication_lock.require_unfrozen(lock, run_id)
     seq = lock["publish_seq"] + 1
     again = found["scope"] == "all"
-    publishing = _create_publishing(connection, _decide(_accepted(found), again=again))
+    publishing = _create_publishing(connection, _decide(_accepted(connection, found), again=again))
     _keep_history(connection, publishing, seq)
     rollups.add(connection, publishing)
     _merge(connection, publishing, seq)
@@ -116,19 +121,30 @@ def publish(connection: Connection, run_id: int, *, now: datetime) -> dict[str, 
     connection.execute(sa.update(scoring_runs).where(scoring_runs.c.run_id == run_id).values(published))
     publication_lock.advance(connection, seq)
     if found["scope"] != "rescore":  # a rescore is one range of keys: the watermark moves after all of them
-        watermarks.advance(connection, found["model_version"], min(found["due"], found["opened_at"]))
+        _advance_watermark(connection, found)
     return run(connection, run_id)
 
 
-def _accepted(found: dict[str, Any]) -> sa.Subquery:
+def _advance_watermark(connection: Connection, found: dict[str, Any]) -> None:
+    """Moves the watermark to the time for which the run was due, unless a held run was given up since it was planned.
+
+    That moved the watermark back behind ``planned_from``, and this run has not planned the reviews in between.
+    """
+    model, planned_from = found["model_version"], found["planned_from"]
+    present = watermarks.of(connection, model)
+    if planned_from is None or present is None or present >= planned_from:
+        watermarks.advance(connection, model, min(found["due"], found["opened_at"]))
+
+
+def _accepted(connection: Connection, found: dict[str, Any]) -> sa.Subquery:
     """The run's staged rows in accepted shards, each with the planned version of its text (``review_updated_at``).
 
-    Reviews that were erased after planning are left out.
+    Reviews that were erased after planning are left out, and those that both this run and an earlier held run planned.
     """
     staged, item, shard, erased = staged_labels.c, run_items.c, run_shards.c, erased_reviews.c
     same_shard = sa.and_(shard.run_id == staged.run_id, shard.shard == staged.shard)
     same_item = sa.and_(item.run_id == staged.run_id, item.shard == staged.shard, item.review_id == staged.review_id)
-    return (
+    accepted = (
         sa.select(
             sa.literal(found["model_version"], sa.Text).label("model_version"),
             sa.literal(found["variant"], sa.Text).label("variant"),
@@ -139,8 +155,10 @@ def _accepted(found: dict[str, Any]) -> sa.Subquery:
         .join(run_shards, same_shard)
         .outerjoin(erased_reviews, erased.review_id == staged.review_id)
         .where(staged.run_id == found["run_id"], shard.accepted_attempt.is_not(None), erased.review_id.is_(None))
-        .subquery("answers")
     )
+    if held := held_runs.before(connection, found):
+        accepted = accepted.where(~held_runs.owned(held, item.review_id, item.review_updated_at))
+    return accepted.subquery("answers")
 
 
 def _decide(answers: sa.Subquery, *, again: bool) -> sa.Select[Any]:

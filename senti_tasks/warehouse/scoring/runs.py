@@ -10,8 +10,16 @@ from sqlalchemy import Connection
 from senti_tasks.errors import RunStateError
 from senti_tasks.warehouse import partitions
 from senti_tasks.warehouse.database import count_rows, fetch_all, fetch_one, insert, insert_missing
-from senti_tasks.warehouse.schema import reviews, run_items, run_shards, scoring_runs, staged_labels
-from senti_tasks.warehouse.scoring import pending, publication_lock
+from senti_tasks.warehouse.schema import (
+    review_labels,
+    reviews,
+    run_items,
+    run_shards,
+    scoring_errors,
+    scoring_runs,
+    staged_labels,
+)
+from senti_tasks.warehouse.scoring import held_runs, pending, publication_lock, watermarks
 
 _UNFINISHED = scoring_runs.c.state.not_in(["published", "abandoned"])
 
@@ -52,9 +60,10 @@ def run(connection: Connection, run_id: int) -> dict[str, Any]:
 
 def unfinished_run(connection: Connection, *, scope: str, key_prefix: str) -> dict[str, Any] | None:
     """The oldest run of ``scope`` that was neither published nor abandoned, and whose idempotency key begins with
-    ``key_prefix``; ``None`` if there is none."""
+    ``key_prefix``; ``None`` if there is none. A held run is none of these: it waits for a person."""
     of_task = scoring_runs.c.idempotency_key.startswith(key_prefix, autoescape=True)
-    found = sa.select(scoring_runs).where(scoring_runs.c.scope == scope, of_task, _UNFINISHED)
+    resumable = sa.and_(_UNFINISHED, scoring_runs.c.state != "held")
+    found = sa.select(scoring_runs).where(scoring_runs.c.scope == scope, of_task, resumable)
     return fetch_one(connection, found.order_by(scoring_runs.c.run_id).limit(1))
 
 
@@ -65,17 +74,41 @@ def audited_runs(connection: Connection) -> list[int]:
 
 
 def abandon(connection: Connection, run_id: int) -> None:
-    """Marks a run as abandoned, unless it was published: it can no longer be, and a sweep deletes its staged rows."""
+    """Marks a run as abandoned, unless it was published: it can no longer be, and a sweep deletes its staged rows.
+
+    If it is a held run, its reviews are pending again, and the watermark moves back so far that the next run plans
+    them.
+    """
     publication_lock.take(connection)  # if the run is being published, wait: it needs its staged rows
+    held = sa.select(scoring_runs.c.model_version).where(scoring_runs.c.run_id == run_id, held_runs.OWNS_REVIEWS)
+    if (model := connection.scalar(held)) is not None:
+        oldest = _oldest_unanswered(connection, run_id, model)
+        if oldest is not None:
+            watermarks.move_back(connection, model, oldest)
     unpublished = sa.and_(scoring_runs.c.run_id == run_id, scoring_runs.c.state != "published")
     connection.execute(sa.update(scoring_runs).where(unpublished).values(state="abandoned"))
+
+
+def _oldest_unanswered(connection: Connection, run_id: int, model_version: str) -> datetime | None:
+    """The oldest version that the run has planned and that has neither a label nor an error of the model; ``None`` if
+    all have one, as in a run of the scope ``all``."""
+    oldest = sa.select(sa.func.min(run_items.c.review_updated_at)).where(run_items.c.run_id == run_id)
+    for answers in (review_labels, scoring_errors):
+        same_version = sa.and_(
+            answers.c.model_version == model_version,
+            answers.c.review_id == run_items.c.review_id,
+            answers.c.review_updated_at == run_items.c.review_updated_at,
+        )
+        oldest = oldest.where(~sa.exists().where(same_version))
+    found: datetime | None = connection.scalar(oldest)
+    return found
 
 
 def abandon_overtaken(connection: Connection, *, before: datetime) -> list[int]:
     """Abandons unpublished runs opened before ``before`` if a later run with the same reviews was published.
 
     Returns their run_ids, in order. Such a run belongs to an old DAG run that nobody resumes; otherwise its staged rows
-    would stay for ever.
+    would stay for ever. Held runs are left: no later run plans their reviews.
     """
     later = scoring_runs.alias("later")
     overtaken = sa.exists().where(
@@ -86,17 +119,45 @@ def abandon_overtaken(connection: Connection, *, before: datetime) -> list[int]:
     )
     old = sa.and_(scoring_runs.c.scope.in_(("new", "reconcile")), scoring_runs.c.opened_at < before)
     publication_lock.take(connection)
-    abandoned = sa.update(scoring_runs).where(old, _UNFINISHED, overtaken).values(state="abandoned")
+    resumed_by_nobody = sa.and_(_UNFINISHED, ~held_runs.OWNS_REVIEWS)
+    abandoned = sa.update(scoring_runs).where(old, resumed_by_nobody, overtaken).values(state="abandoned")
     return sorted(connection.execute(abandoned.returning(scoring_runs.c.run_id)).scalars())
 
 
-def _reviews_to_plan(connection: Connection, found: dict[str, Any], overlap: timedelta) -> sa.Select[Any]:
+def waiting_ranges(connection: Connection, model_version: str) -> list[int]:
+    """The run_ids, in order, of the ranges of a re-scoring that are audited and not published, e.g. because of a
+    freeze. No other range plans their reviews."""
+    waiting = sa.and_(scoring_runs.c.model_version == model_version, scoring_runs.c.scope == "rescore")
+    found = sa.select(scoring_runs.c.run_id).where(waiting, scoring_runs.c.state == "audited")
+    return list(connection.execute(found.order_by(scoring_runs.c.run_id)).scalars())
+
+
+def abandon_ranges(connection: Connection, *, incoming: str | None, before: datetime) -> list[int]:
+    """Abandons unpublished ranges of re-scorings that nobody needs; returns their run_ids, in order.
+
+    These are the ranges of every model but ``incoming``, and those of ``incoming`` that were opened before ``before``
+    and are not scored to their end: later ranges have planned their reviews again. Audited ranges of ``incoming`` wait
+    for their publication.
+    """
+    publication_lock.take(connection)
+    other_model = sa.true() if incoming is None else scoring_runs.c.model_version != incoming
+    left = sa.and_(scoring_runs.c.state != "audited", scoring_runs.c.opened_at < before)
+    unneeded = sa.and_(scoring_runs.c.scope == "rescore", _UNFINISHED, sa.or_(other_model, left))
+    abandoned = sa.update(scoring_runs).where(unneeded).values(state="abandoned")
+    return sorted(connection.execute(abandoned.returning(scoring_runs.c.run_id)).scalars())
+
+
+def _reviews_to_plan(connection: Connection, found: dict[str, Any], since: datetime | None) -> sa.Select[Any]:
+    """Selects the reviews that the run ``found`` plans. ``since`` is for the scope ``new``: the earliest change."""
     model = found["model_version"]
+    held = held_runs.of_model(connection, model)
     if found["scope"] == "all":
-        return pending.scorable_reviews()
+        return pending.scorable_reviews(held)
     if found["scope"] == "new":
-        return pending.pending_reviews(model, since=pending.scan_start(connection, model, overlap))
-    scope = pending.pending_reviews(model)
+        return pending.pending_reviews(model, since=since, without=held)
+    if found["scope"] == "rescore":
+        held += waiting_ranges(connection, model)
+    scope = pending.pending_reviews(model, without=held)
     if found["after_id"] is not None:
         scope = scope.where(reviews.c.review_id > found["after_id"])
     if found["through_id"] is not None:
@@ -118,9 +179,11 @@ def open_ranges(
     """Opens runs of the scope ``rescore``, which split the pending reviews of a model into ranges of review_id.
 
     Each range has about ``rows`` reviews; there are at least one run and at most ``most``. Each run is planned, scored
-    and published separately, so that a failure loses one range only. Returns their run_ids, in order of their keys.
+    and published separately, so that a failure loses one range only. Reviews of waiting ranges are left out. Returns
+    the run_ids, in order of their keys.
     """
-    reviews_left = pending.pending_reviews(model_version).subquery()
+    owners = held_runs.of_model(connection, model_version) + waiting_ranges(connection, model_version)
+    reviews_left = pending.pending_reviews(model_version, without=owners).subquery()
     position = sa.func.row_number().over(order_by=reviews_left.c.review_id).label("position")
     numbered = sa.select(reviews_left.c.review_id, position, sa.func.count().over().label("total")).subquery()
     size = sa.case((numbered.c.total > rows * most, numbered.c.total // most + 1), else_=rows)
@@ -162,7 +225,8 @@ def plan(
     There are ``shards`` of them; if that is ``None``, as many as are needed for ``shard_rows`` reviews each, at most
     ``max_shards``.
     A run of the scope ``new`` plans reviews that changed since ``overlap`` before the model's watermark. ``reconcile``
-    plans all pending reviews, and counts as late those that a run of the scope ``new`` would not have planned.
+    plans all pending reviews, and counts as late those that a run of the scope ``new`` would not have planned. No run
+    plans the reviews of a held run of the same model.
     Returns the shards' numbers, in order: at least one, which is empty if no review is pending. If the run is already
     planned, its plan stays as it is. Raises ``RunStateError`` if the run was abandoned.
     """
@@ -176,7 +240,9 @@ def plan(
             run_items,
         ):  # in the order in which a sweep locks them: another order could deadlock
             partitions.create(connection, table, run_id)
-        scope = _reviews_to_plan(connection, found, overlap).subquery()
+        planned_from = watermarks.of(connection, found["model_version"])
+        start = pending.scan_start(planned_from, overlap)
+        scope = _reviews_to_plan(connection, found, start).subquery()
         total = sa.func.count().over()
         most = max_shards if shards is None else shards
         wanted = total if shards is not None else (total + shard_rows - 1) // shard_rows
@@ -192,21 +258,22 @@ def plan(
         sizes = sizes.where(run_items.c.run_id == run_id).group_by(run_items.c.run_id, run_items.c.shard)
         rows = fetch_all(connection, sizes)
         connection.execute(sa.insert(run_shards), rows or [{"run_id": run_id, "shard": 0, "planned": 0}])
-        counts = {"planned": sum(row["planned"] for row in rows), "late": _late(connection, found, overlap)}
-        connection.execute(sa.update(scoring_runs).where(scoring_runs.c.run_id == run_id).values(counts))
+        planned = {"planned": sum(row["planned"] for row in rows), "late": _late(connection, found, start)}
+        mine = sa.update(scoring_runs).where(scoring_runs.c.run_id == run_id)
+        connection.execute(mine.values(**planned, planned_from=planned_from))
     numbers = sa.select(run_shards.c.shard).where(run_shards.c.run_id == run_id).order_by(run_shards.c.shard)
     return list(connection.execute(numbers).scalars())
 
 
-def _late(connection: Connection, found: dict[str, Any], overlap: timedelta) -> int | None:
+def _late(connection: Connection, found: dict[str, Any], start: datetime | None) -> int | None:
     """How many reviews a run of the scope ``reconcile`` planned that runs of the scope ``new`` would have missed.
 
-    They changed before the scan start: they were committed after the run that should have planned them. ``None`` for
-    other scopes.
+    They changed before the scan start ``start``: they were committed after the run that should have planned them.
+    ``None`` for other scopes.
     """
     if found["scope"] != "reconcile":
         return None
-    if (start := pending.scan_start(connection, found["model_version"], overlap)) is None:
+    if start is None:
         return 0
     late = sa.and_(run_items.c.run_id == found["run_id"], run_items.c.review_updated_at < start)
     return count_rows(connection, sa.select(run_items).where(late).subquery())

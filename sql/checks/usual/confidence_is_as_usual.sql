@@ -1,12 +1,12 @@
 -- Passes when it returns no rows: the mean confidence is close to the mean of the last 28 published runs of this model.
 -- It is unusual if it differs by more than 0.02 and by more than 4 standard deviations. The variance is the variance
 -- between those runs plus the variance of the mean of a sample as large as this run. Nothing is compared if there are
--- fewer than 7 earlier runs. Only runs of the scope new are compared.
+-- fewer than 7 earlier runs. Runs of every scope but rescore are compared, with runs of the scope new.
 WITH this_run AS (
     SELECT COUNT(*) AS labels, AVG(staged.confidence) AS confidence
     FROM staged_labels AS staged
     INNER JOIN scoring_runs AS run ON run.run_id = staged.run_id
-    WHERE staged.run_id = :run_id AND run.scope = 'new' AND staged.label IS NOT NULL
+    WHERE staged.run_id = :run_id AND run.scope <> 'rescore' AND staged.label IS NOT NULL
 ),
 
 runs_before AS (

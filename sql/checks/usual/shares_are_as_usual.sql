@@ -1,12 +1,12 @@
 -- Passes when it returns no rows: the share of each label is close to its share in the last 28 published runs of its model.
 -- A share is unusual if it differs by more than 0.05 and by more than 4 standard deviations. The variance is the
 -- variance between those runs plus the variance of the share in a sample as large as this run. Nothing is compared if
--- there are fewer than 7 earlier runs. Only runs of the scope new are compared.
+-- there are fewer than 7 earlier runs. Runs of every scope but rescore are compared, with runs of the scope new.
 WITH this_run AS (
     SELECT staged.label, COUNT(*) AS labels
     FROM staged_labels AS staged
     INNER JOIN scoring_runs AS run ON run.run_id = staged.run_id
-    WHERE staged.run_id = :run_id AND run.scope = 'new' AND staged.label IS NOT NULL
+    WHERE staged.run_id = :run_id AND run.scope <> 'rescore' AND staged.label IS NOT NULL
     GROUP BY staged.label
 ),
 

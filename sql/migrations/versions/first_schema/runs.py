@@ -35,9 +35,14 @@ def _create_runs(review_id: Any) -> None:
         sa.Column("late", Counter),
         sa.Column("seconds", sa.Double()),
         *(sa.Column(name, sa.Text()) for name in ("overruled", "overruled_by", "overruled_reason")),
+        sa.Column("held_at", UTCDateTime()),
+        sa.Column("held_because", sa.Text()),
+        sa.Column("planned_from", UTCDateTime()),
         sa.CheckConstraint("scope IN ('new', 'all', 'rescore', 'reconcile')", name="scope"),
-        sa.CheckConstraint("state IN ('open', 'planned', 'audited', 'published', 'abandoned')", name="state"),
+        sa.CheckConstraint("state IN ('open', 'planned', 'audited', 'held', 'published', 'abandoned')", name="state"),
         sa.CheckConstraint("(state = 'published') = (publish_seq IS NOT NULL)", name="published"),
+        sa.CheckConstraint("state <> 'held' OR held_at IS NOT NULL", name="held"),
+        sa.CheckConstraint("(held_at IS NULL) = (held_because IS NULL)", name="held_because"),
     )
     op.create_table(
         "scoring_watermarks",
