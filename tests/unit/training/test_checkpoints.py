@@ -72,4 +72,4 @@ def test_sigterm_and_sigalrm_request_the_stop(number: signal.Signals, tmp_path: 
         with pytest.raises(TrainingStoppedError, match=f"stopped by {number.name} after step 7 of 24"):
             stop.on_save(arguments, TrainerState(max_steps=24, global_step=7), TrainerControl())
     finally:
-        signal.signal(number, before)  # type: ignore[arg-type]
+        signal.signal(number, before)
