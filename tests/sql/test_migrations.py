@@ -478,7 +478,7 @@ def test_a_file_that_is_no_database_says_so(tmp_path: Path, dialect: str) -> Non
         ),
         ("postgresql+psycopg://me@/warehouse?host=/nowhere", UnreachableError, "cannot reach the warehouse"),
         ("mysql://me@db/warehouse", WarehouseError, "runs on SQLite and PostgreSQL, found 'mysql'"),
-        ("warehouse.db", WarehouseError, "is no database URL: 'warehouse.db'; expected sqlite:///FILE or"),
+        ("warehouse.db", WarehouseError, "is no database URL: expected sqlite:///FILE or"),
     ],
 )
 def test_a_database_that_cannot_be_reached_says_so(url: str, kind: type[WarehouseError], complaint: str) -> None:
