@@ -126,5 +126,6 @@ class Stream:
     def _answered(self) -> Iterator[tuple[Chunk, Logits]]:
         """The chunks at the front that are finished."""
         while self._open and self._open[0].is_answered:
-            chunk = self._open.popleft()
-            yield chunk, chunk.close(self._known, self._items)
+            # Closed before it leaves the queue: if memory runs out here, the chunk is closed again, and not lost.
+            logits = self._open[0].close(self._known, self._items)
+            yield self._open.popleft(), logits

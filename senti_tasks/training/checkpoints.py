@@ -117,7 +117,7 @@ class StopAtCheckpoint(TrainerCallback):
             )
 
     @contextmanager
-    def handling_sigterm(self) -> Iterator[None]:
+    def handling_signals(self) -> Iterator[None]:
         """While this is open, SIGTERM and SIGALRM request the stop. Outside the main thread, Python allows no signal
         handler, and they keep their usual effect."""
         if threading.current_thread() is not threading.main_thread():

@@ -37,7 +37,7 @@ class ResumableTrainer(Trainer):
         """Trains to the end, from ``checkpoint`` or, without one, from the start. ``stop`` is one of the callbacks."""
         if checkpoint:
             log.info("resuming from %s", checkpoint)
-        with stop.handling_sigterm():
+        with stop.handling_signals():
             self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedSampler:

@@ -64,7 +64,7 @@ def test_sigterm_and_sigalrm_request_the_stop(number: signal.Signals, tmp_path: 
     before: Callable[..., object] | int | None = signal.signal(number, raising)
     try:
         stop = StopAtCheckpoint()
-        with stop.handling_sigterm():
+        with stop.handling_signals():
             signal.raise_signal(number)
         assert stop.stop_requested
         assert signal.getsignal(number) is raising, "its earlier handler is back"
