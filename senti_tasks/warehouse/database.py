@@ -37,19 +37,37 @@ def connect(url: str) -> Engine:
         # transaction any server connection, on which such a statement may not exist. None means never to prepare one.
         options = {"prepare_threshold": None}
         url_of_driver = parsed.set(drivername="postgresql+psycopg")
-        return sa.create_engine(url_of_driver, poolclass=sa.NullPool, connect_args=options)
+        engine = _create_engine(url_of_driver, connect_args=options)
+        event.listen(engine, "handle_error", _remove_values)
+        return engine
     if parsed.get_backend_name() != "sqlite":
         raise WarehouseError(f"the warehouse runs on SQLite and PostgreSQL, found {parsed.get_backend_name()!r}")
-    engine = sa.create_engine(parsed, poolclass=sa.NullPool)
+    engine = _create_engine(parsed)
     event.listen(engine, "do_connect", _open_existing)
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
+def _create_engine(url: sa.URL, **options: Any) -> Engine:
+    # Errors end up in logs, and parameters are reviews: they are hidden.
+    return sa.create_engine(url, poolclass=sa.NullPool, hide_parameters=True, **options)
+
+
 def location(engine: Engine) -> str:
-    """The URL of the warehouse without its password, for messages."""
-    return engine.url.difference_update_query(["password"]).render_as_string(hide_password=True)
+    """The URL of the warehouse without its passwords, for messages."""
+    return engine.url.difference_update_query(["password", "sslpassword"]).render_as_string(hide_password=True)
+
+
+def _remove_values(context: sa.engine.ExceptionContext) -> None:
+    """Reduces the message of a PostgreSQL error to its first part. The others (DETAIL, CONTEXT) quote the row."""
+    primary = getattr(getattr(context.original_exception, "diag", None), "message_primary", None)
+    if primary is None:  # the server did not answer, so it quoted nothing
+        return
+    message = str(context.original_exception)
+    context.original_exception.args = (primary,)
+    if (wrapped := context.sqlalchemy_exception) is not None:
+        wrapped.args = tuple(part.replace(message, primary) for part in wrapped.args)
 
 
 def _open_existing(_dialect: object, _record: object, arguments: list[Any], options: dict[str, Any]) -> None:

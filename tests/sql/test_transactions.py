@@ -1,5 +1,6 @@
 """What every transaction keeps to."""
 
+import traceback
 from argparse import Namespace
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,8 +13,8 @@ from local import demo
 from senti_tasks.errors import LockedError, SentiError, WarehouseError
 from senti_tasks.jobs import upkeep
 from senti_tasks.warehouse import database
-from senti_tasks.warehouse.schema import publication_lock
-from tests.situations import on_postgresql, on_sqlite, rows
+from senti_tasks.warehouse.schema import publication_lock, reviews
+from tests.situations import MONDAY, on_postgresql, on_sqlite, rows
 
 WRITERS, TIMES = 4, 25
 
@@ -108,6 +109,19 @@ def test_an_unreachable_warehouse_is_named_without_its_password(home: Path) -> N
     with pytest.raises(WarehouseError, match=reached) as caught, database.reading(engine):
         pass
     assert "geheim" not in str(caught.value)
+
+
+@pytest.mark.parametrize("others", [0, 3])
+def test_an_error_quotes_no_row(engine: Engine, others: int) -> None:
+    """Neither its message nor its traceback: the parameters are texts of reviews, and PostgreSQL quotes the row."""
+    whole = {"review_text": "别人的评论", "created_at": MONDAY, "updated_at": MONDAY}
+    broken = {"review_id": 99, "review_text": "植入的句子", "created_at": MONDAY, "updated_at": None}
+    with pytest.raises(sa.exc.IntegrityError, match=r"updated_at") as caught, database.writing(engine) as connection:
+        connection.execute(sa.insert(reviews), [*({"review_id": key, **whole} for key in range(others)), broken])
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "INSERT INTO reviews" in shown
+    assert "植入的句子" not in shown
+    assert "别人的评论" not in shown
 
 
 def test_a_lock_that_is_not_let_go_says_so(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
