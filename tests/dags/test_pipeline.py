@@ -12,6 +12,7 @@ from local.airflow import LocalAirflow
 from local.client import TaskState
 from local.demo import SAMPLE
 from senti_tasks.jobs import models, scoring, upkeep
+from tests.leaks import TOKEN, leaks
 from tests.situations import LENIENT
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,6 +44,7 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
             patch.delenv(name)
         patch.setenv("SENTI_HOME", str(home))
         upkeep.migrate()
+        (home / ".env").write_text(f"HF_TOKEN={TOKEN}\n")
         upkeep.import_reviews(SAMPLE, COLUMNS)
         with LocalAirflow(home / "airflow", ROOT / "dags", environment) as running:
             yield running
@@ -120,7 +122,7 @@ def test_a_person_is_asked_and_no_answer_or_a_refusal_leaves_the_champion_and_an
     airflow: LocalAirflow,
 ) -> None:
     before = upkeep.status()["champion"]
-    (Path(os.environ["SENTI_HOME"]) / ".env").write_text("SENTI_PROMOTION=approval\n")
+    (Path(os.environ["SENTI_HOME"]) / ".env").write_text(f"HF_TOKEN={TOKEN}\nSENTI_PROMOTION=approval\n")
     asked = airflow.trigger("retrain_sentiment", LENIENT_GATE)
     question = airflow.question("retrain_sentiment", asked, "approve", timeout=240)
     assert question["subject"] == "Promote the newly trained model?"
@@ -154,6 +156,10 @@ def answered(airflow: LocalAirflow, run_id: str, option: str | None) -> dict[str
     )
     states = {task.name: task.state for task in airflow.task_states("retrain_sentiment", run_id)}
     return {name: states[name] for name in ("approve", "promote_approved", "promote")}
+
+
+def test_neither_secrets_nor_texts_are_in_what_airflow_keeps(airflow: LocalAirflow) -> None:
+    assert leaks(airflow.home) == {}
 
 
 def log_of(airflow: LocalAirflow, run_id: str, task_id: str) -> str:
