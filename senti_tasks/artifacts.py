@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from fsspec import get_filesystem_class
 from upath import UPath
 
 from senti_tasks.errors import ArtifactError
@@ -59,9 +60,17 @@ class ArtifactStore:
     artifacts."""
 
     def __init__(self, root: str, work: Path) -> None:
-        self.root = UPath(root)
+        try:
+            self.root = UPath(root)
+            self._is_local = self.root.protocol in ("", "file", "local")
+            if not self._is_local:
+                get_filesystem_class(self.root.protocol)  # imports the library
+        except (ValueError, ImportError) as error:
+            raise ArtifactError(
+                f"SENTI_ARTIFACTS={root} cannot be used ({error}): expected a folder, s3://BUCKET/PATH or "
+                "gs://BUCKET/PATH, with the library s3fs or gcsfs installed here"
+            ) from error
         self._fetched = work / "fetched"
-        self._is_local = self.root.protocol in ("", "file", "local")
 
     def put(self, folder: Path, kind: str, name: str) -> tuple[str, str]:
         """Stores a finished local ``folder`` as ``kind/name-DIGEST8``; returns this name and the whole digest.

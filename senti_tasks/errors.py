@@ -2,6 +2,22 @@
 
 from typing import ClassVar
 
+SHOWN_LENGTH = 16
+"""Characters of a cell that a message may quote. A label, a name or a date in Chinese is shorter, and most reviews are
+longer."""
+
+
+def quoted(cell: object) -> str:
+    """How a message quotes a cell of a file or table: in quotes if it is short, and otherwise only its length.
+
+    In a broken row, a text can be where a label or a date should be, and messages stay in logs after the review was
+    erased. ASCII may be longer: it is a name or a number.
+    """
+    spelling = str(cell)
+    if len(spelling) <= (40 if spelling.isascii() else SHOWN_LENGTH):
+        return repr(spelling)
+    return f"a text of {len(spelling):,} characters"
+
 
 class SentiError(Exception):
     """Base class of all errors here. The command line prints the message on one line and exits with 1."""

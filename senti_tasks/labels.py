@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
 
-from senti_tasks.errors import ConfigError
+from senti_tasks.errors import ConfigError, quoted
 
 _SYNONYMS: tuple[tuple[str, ...], ...] = (
     ("negative", "neg", "负", "负面", "差评"),
@@ -33,7 +33,7 @@ class Spellings:
         if not spelling:
             return None
         if spelling not in self.cells:
-            raise ValueError(f"label {str(value)[:40]!r} is not one of {self.expected}")
+            raise ValueError(f"label {quoted(value)} is not one of {self.expected}")
         return self.cells[spelling]
 
 

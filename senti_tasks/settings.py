@@ -27,7 +27,7 @@ ReviewIdType = Literal["bigint", "text", "uuid"]
 def _known_zone(name: str) -> str:
     try:
         return ZoneInfo(name).key
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: the name is too long for a file
         raise ValueError(f"expected an IANA time zone such as Asia/Shanghai, found {name!r}") from None
 
 
@@ -65,8 +65,9 @@ class Settings(BaseSettings):
     fastest such variant on ``device``."""
     promotion: Literal["gate", "approval"] = "gate"
     """Who promotes a model that passes the gate: the gate at once, or a person, whom Airflow waits for."""
-    overlap_hours: int = Field(24, ge=0)
-    """Hours before the watermark that a run searches for changes again, as transactions may commit late; 0 or more."""
+    overlap_hours: int = Field(24, ge=0, le=87_600)
+    """Hours before the watermark that a run searches for changes again, as transactions may commit late; 0 to 87,600
+    (ten years)."""
     keep_models: int = Field(3, ge=1)
     """How many models that served keep their labels, 1 or more. The models in use and the one that a rollback would
     restore always keep them."""

@@ -12,8 +12,9 @@ WINDOW = 6
 """Characters in a row. Fewer could be found by chance, and more would let a cut sentence pass."""
 
 
-def windows(sentence: str) -> set[str]:
-    return {sentence[start : start + WINDOW] for start in range(len(sentence) - WINDOW + 1)}
+def windows(sentence: str, length: int = WINDOW) -> set[str]:
+    """All pieces of ``sentence`` of so many characters."""
+    return {sentence[start : start + length] for start in range(len(sentence) - length + 1)}
 
 
 def spellings(words: str) -> set[bytes]:

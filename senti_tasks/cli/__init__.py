@@ -1,12 +1,13 @@
 """``senti``: one command per job. Results are tables for people, or JSON for programs. An error is one line on standard
 error and exit code 1."""
 
+import io
 import sys
 
 import typer
 
 from senti_tasks.cli import registry, scoring, training, upkeep
-from senti_tasks.errors import SentiError
+from senti_tasks.errors import ConfigError, SentiError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -23,9 +24,24 @@ for command in (
 app.add_typer(registry.app, name="models")
 
 
+def _check_encoding(arguments: list[str]) -> None:
+    """Raises ``ConfigError`` if an argument holds bytes that are not in the terminal's encoding: no database takes
+    them."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise ConfigError(
+                f"the argument {argument!r} is not UTF-8: type it again in a UTF-8 terminal, or rename the file"
+            ) from None
+
+
 def main() -> None:
     """Runs the command line. Prints a ``SentiError`` as one line on standard error, and exits with 1."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without a glyph must not end a command
     try:
+        _check_encoding(sys.argv[1:])
         app()
     except SentiError as error:
         sys.stderr.write(f"error: {error}\n")

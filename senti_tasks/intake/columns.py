@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from senti_tasks.errors import InputFileError
+from senti_tasks.errors import InputFileError, quoted
 
 _USUAL: dict[str, tuple[str, ...]] = {
     "text": ("review", "review_text", "text", "text_a", "content", "sentence", "comment", "评论", "内容"),
@@ -52,7 +52,7 @@ class Columns:
 
 def _message(role: str, named: str | None, found: list[str], header: Sequence[str], path: Path | str) -> str:
     option = f"--{role.replace('_', '-')}-column"
-    has = "its columns are " + ", ".join(repr(name[:40]) for name in header[:20]) + (", …" if len(header) > 20 else "")
+    has = "its columns are " + ", ".join(quoted(name) for name in header[:20]) + (", …" if len(header) > 20 else "")
     if named is not None:
         return f"{path} has {len(found) or 'no'} column{'s' * bool(found)} {named!r}, which {option} names: {has}"
     if found:

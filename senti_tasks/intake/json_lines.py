@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from senti_tasks.errors import quoted
 from senti_tasks.intake import encodings
 from senti_tasks.intake.columns import Columns
 from senti_tasks.intake.rows import Cells, Record
@@ -35,4 +36,4 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
             where = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
             yield number, f"broken JSON: {where}"
         else:
-            yield number, found if isinstance(found, dict) else line.strip()[:40]
+            yield number, found if isinstance(found, dict) else quoted(line.strip())

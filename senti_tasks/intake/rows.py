@@ -8,7 +8,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from senti_tasks import text
-from senti_tasks.errors import InputFileError
+from senti_tasks.errors import InputFileError, quoted
 from senti_tasks.intake import timestamps
 from senti_tasks.labels import Spellings
 
@@ -115,5 +115,5 @@ def _string(what: str, value: object) -> str | None:
         value = int(value)
     match value:
         case bool() | bytes() | list() | dict():
-            raise ValueError(f"the {what} is not text: found {type(value).__name__} {str(value)[:40]}")
+            raise ValueError(f"the {what} is not text: found {type(value).__name__} {quoted(value)}")
     return str(value)

@@ -5,6 +5,8 @@ from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from senti_tasks.errors import quoted
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECONDS = re.compile(r"\d{9,10}(\.\d+)?")  # 1973 to 2286
 _MILLISECONDS = re.compile(r"\d{13}(\.\d+)?")  # 2001 to 2286; 12 digits could also be 202405011830
@@ -24,7 +26,7 @@ def parse(value: object, timezone: ZoneInfo) -> datetime | None:
         return (found.replace(tzinfo=timezone) if found.tzinfo is None else found).astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError(
-            f"created_at {str(value)[:40]!r} is no date: expected ISO 8601 (2024-05-01 18:30:00+08:00), 2024/05/01, "
+            f"created_at {quoted(value)} is no date: expected ISO 8601 (2024-05-01 18:30:00+08:00), 2024/05/01, "
             "or seconds or milliseconds since 1970"
         ) from None
 

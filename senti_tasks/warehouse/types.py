@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from senti_tasks.errors import ConfigError
+from senti_tasks.errors import ConfigError, quoted
 
 
 class UTCDateTime(TypeDecorator[datetime]):
@@ -60,13 +60,13 @@ def parse_review_id(spelling: str, name: str) -> int | str:
     """Converts ``spelling`` to a key of the type ``name``. Raises ``ValueError`` if it is no such key."""
     if name == "bigint":
         if not re.fullmatch(r"[+-]?[0-9]{1,19}", spelling) or not -(2**63) <= int(spelling) < 2**63:
-            raise ValueError(f"id {spelling[:40]!r} is not a whole number of 64 bits (SENTI_REVIEW_ID_TYPE is bigint)")
+            raise ValueError(f"id {quoted(spelling)} is not a whole number of 64 bits (SENTI_REVIEW_ID_TYPE is bigint)")
         return int(spelling)
     if name == "uuid":
         try:
             return str(uuid.UUID(spelling))
         except ValueError:
-            raise ValueError(f"id {spelling[:40]!r} is not a UUID (SENTI_REVIEW_ID_TYPE is uuid)") from None
+            raise ValueError(f"id {quoted(spelling)} is not a UUID (SENTI_REVIEW_ID_TYPE is uuid)") from None
     if name == "text":
         return spelling
     raise ConfigError(f"SENTI_REVIEW_ID_TYPE must be bigint, text or uuid, found {name!r}")
