@@ -476,7 +476,7 @@ def test_a_blank_date_is_none(tmp_path: Path) -> None:
 def test_json_lines_that_are_no_objects_are_refused(tmp_path: Path) -> None:
     path = written(tmp_path / "a.jsonl", '{"text": "好"}\n["好"]\n{"text": "好"\n\n"好"\n{}\n' + "[" * 100_000 + "\n")
     assert [(row.line, row.reason[:40]) for row in refusals(path)] == [
-        (2, 'expected a JSON object, found ["好"]'),
+        (2, "expected a JSON object, found '[\"好\"]'"),
         (3, "expected a JSON object, found broken JSO"),
         (5, 'expected a JSON object, found "好"'),
         (6, "the text is blank"),
@@ -513,7 +513,7 @@ def test_json_values_keep_their_meaning(tmp_path: Path) -> None:
         Row(3, 3, None, "好", None, None, None),
     ]
     assert found[3:] == [
-        Refusal(4, "the text is not text: found list ['好']"),
+        Refusal(4, "the text is not text: found list \"['好']\""),
         Refusal(5, "the product is not text: found dict {'name': '书'}"),
     ]
 
