@@ -478,7 +478,7 @@ def test_json_lines_that_are_no_objects_are_refused(tmp_path: Path) -> None:
     assert [(row.line, row.reason[:40]) for row in refusals(path)] == [
         (2, "expected a JSON object, found '[\"好\"]'"),
         (3, "expected a JSON object, found broken JSO"),
-        (5, 'expected a JSON object, found "好"'),
+        (5, "expected a JSON object, found '\"好\"'"),
         (6, "the text is blank"),
         (7, "expected a JSON object, found broken JSO"),
     ]
@@ -514,7 +514,7 @@ def test_json_values_keep_their_meaning(tmp_path: Path) -> None:
     ]
     assert found[3:] == [
         Refusal(4, "the text is not text: found list \"['好']\""),
-        Refusal(5, "the product is not text: found dict {'name': '书'}"),
+        Refusal(5, "the product is not text: found dict \"{'name': '书'}\""),
     ]
 
 
