@@ -145,7 +145,7 @@ def _run_steps(scoring: Any) -> Seconds:
     """Opens, plans, scores, audits and publishes a run with the jobs in ``scoring``; returns seconds by step."""
     seconds: Seconds = {}
     started = time.perf_counter()
-    run = scoring.open_run("benchmark", NOW.isoformat())
+    (run,) = scoring.open_series("benchmark", NOW.isoformat())
     shards = scoring.plan(run, 1)
     seconds["plan"] = time.perf_counter() - started
     seconds["score"] = seconds_of(lambda: [scoring.score_shard(run, shard) for shard in shards])

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine
 from senti_tasks.warehouse import database, migrations
 from senti_tasks.warehouse.models import promotions, registry
 from senti_tasks.warehouse.schema import corpora
-from senti_tasks.warehouse.scoring import runs, watermarks
+from senti_tasks.warehouse.scoring import runs, series, watermarks
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 DIALECTS = ("sqlite", "postgresql")
@@ -154,8 +154,17 @@ def add_history(engine: Engine, rows: int) -> None:
 def open_run(engine: Engine, idempotency_key: str, scope: str = "new") -> int:
     """Opens a run of the fp32 variant of ``OLD_MODEL`` and returns its ``run_id``."""
     with database.writing(engine) as connection:
-        values = {"idempotency_key": idempotency_key, "scope": scope, "model_version": OLD_MODEL, "variant": "fp32"}
-        return int(runs.open_run(connection, **values, due=NOW, now=NOW)["run_id"])
+        (run,) = series.open_series(
+            connection,
+            idempotency_key=idempotency_key,
+            scope=scope,
+            model_version=OLD_MODEL,
+            variant="fp32",
+            due=NOW,
+            now=NOW,
+            rows=10**12,  # one run, whatever the number of reviews
+        )
+        return run
 
 
 def plan_run(engine: Engine, idempotency_key: str, scope: str = "new") -> int:

@@ -1,12 +1,14 @@
 """What all DAGs use: default arguments, assets, and the templates of due time and idempotency key."""
 
 from datetime import timedelta
+from typing import Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
-from airflow.sdk import Asset, Context, CronTriggerTimetable
+from airflow.sdk import Asset, Context, CronTriggerTimetable, XComArg, task
 from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
 
 from senti_tasks.errors import SentiError
+from senti_tasks.jobs import scoring
 
 CHAMPION = Asset("senti://models/champion")
 LABELS = Asset("senti://tables/review_sentiment")
@@ -49,6 +51,20 @@ DEFAULTS = {
 def cron(expression: str) -> CronTriggerTimetable:
     """A schedule in the time zone of China. Unpausing a DAG does not start a run for a time in the past."""
     return CronTriggerTimetable(expression, timezone="Asia/Shanghai", run_immediately=timedelta(0))
+
+
+def score(scope: str, **of_shards: Any) -> tuple[XComArg, XComArg]:
+    """The tasks of every scoring run. They open the runs of ``scope``, score their shards beside each other, and
+    publish them. ``of_shards`` are arguments of the tasks that run the model.
+
+    Returns the results of the first task (the run_ids) and of the last one.
+    """
+    runs = task(scoring.open_series)(idempotency_key=IDEMPOTENCY_KEY, due=DUE, scope=scope)
+    shards = task(scoring.list_shards)(runs)
+    scored = task(scoring.complete_shard, **GPU, **of_shards).expand_kwargs(shards)
+    published = task(scoring.publish_series, outlets=[LABELS])(runs)
+    scored >> published
+    return runs, published
 
 
 def ask(task_id: str, subject: str, body: str) -> ApprovalOperator:

@@ -20,17 +20,14 @@ to be dropped for longer than five seconds: a retry is enough. If there are many
 
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import TriggerRule, dag, task
-from conventions import DEFAULTS, DUE, GPU, IDEMPOTENCY_KEY, LABELS, cron
+from conventions import DEFAULTS, IDEMPOTENCY_KEY, cron, score
 
-from senti_tasks.jobs import maintenance, scoring
+from senti_tasks.jobs import maintenance
 
 
 @dag(schedule=cron("0 5 * * 1"), doc_md=__doc__, tags=["sentiment", "upkeep"], **DEFAULTS)
 def maintain_warehouse() -> None:
-    run = task(scoring.open_run)(idempotency_key=IDEMPOTENCY_KEY, due=DUE, scope="reconcile")
-    shards = task(scoring.score_shard, **GPU).partial(run=run).expand(shard=task(scoring.plan)(run))
-    published = task(scoring.publish, outlets=[LABELS])(run)
-    shards >> task(scoring.audit)(run) >> published
+    _, published = score("reconcile")
     ended = {"trigger_rule": TriggerRule.ALL_DONE}
     settled = task(maintenance.settle_deleted)(idempotency_key=IDEMPOTENCY_KEY)
     retained, tidied = task(maintenance.retain, **ended)(), task(maintenance.tidy, **ended)()

@@ -18,7 +18,7 @@ next run continues with the missing ranges. To undo the promotion instead: `sent
 """
 
 from airflow.sdk import AssetOrTimeSchedule, dag, task
-from conventions import CHAMPION, DEFAULTS, DUE, GPU, IDEMPOTENCY_KEY, LABELS, cron
+from conventions import CHAMPION, DEFAULTS, LABELS, cron, score
 
 from senti_tasks.jobs import scoring
 
@@ -28,11 +28,10 @@ SCHEDULE = AssetOrTimeSchedule(timetable=cron("0 */6 * * *"), assets=[CHAMPION])
 @dag(schedule=SCHEDULE, doc_md=__doc__, tags=["sentiment", "scoring"], **DEFAULTS)
 def rescore_reviews() -> None:
     incoming = task.short_circuit(scoring.has_incoming)()
-    ranges = task(scoring.open_ranges)(idempotency_key=IDEMPOTENCY_KEY, due=DUE)
-    scored = task(scoring.score_range, **GPU, priority_weight=1, weight_rule="absolute").expand(run=ranges)
-    covered = task.short_circuit(scoring.is_covered)(ranges)
-    incoming >> ranges
-    scored >> covered >> task(scoring.start_service, outlets=[LABELS])(ranges)
+    runs, published = score("rescore", priority_weight=1, weight_rule="absolute")
+    covered = task.short_circuit(scoring.is_covered)(runs)
+    incoming >> runs
+    published >> covered >> task(scoring.start_service, outlets=[LABELS])(runs)
 
 
 rescore_reviews()

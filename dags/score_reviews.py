@@ -18,17 +18,13 @@ all other reviews, so this can wait.
 **By hand:** `senti score`.
 """
 
-from airflow.sdk import dag, task
-from conventions import DEFAULTS, DUE, GPU, IDEMPOTENCY_KEY, LABELS, cron
-
-from senti_tasks.jobs import scoring
+from airflow.sdk import dag
+from conventions import DEFAULTS, cron, score
 
 
 @dag(schedule=cron("0 2 * * *"), doc_md=__doc__, tags=["sentiment", "scoring"], **DEFAULTS)
 def score_reviews() -> None:
-    run = task(scoring.open_run)(idempotency_key=IDEMPOTENCY_KEY, due=DUE)
-    shards = task(scoring.score_shard, **GPU).partial(run=run).expand(shard=task(scoring.plan)(run))
-    shards >> task(scoring.audit)(run) >> task(scoring.publish, outlets=[LABELS])(run)
+    score("new")
 
 
 score_reviews()

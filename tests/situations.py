@@ -17,7 +17,7 @@ from senti_tasks.text import text_hash
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.models import corpora, promotions, registry
 from senti_tasks.warehouse.schema import models, review_annotations, reviews
-from senti_tasks.warehouse.scoring import publication, runs, shards, staging
+from senti_tasks.warehouse.scoring import publication, runs, series, shards, staging
 
 on_sqlite = pytest.mark.parametrize("dialect", ["sqlite"], indirect=True)
 on_postgresql = pytest.mark.parametrize("dialect", ["postgresql"], indirect=True)
@@ -162,7 +162,7 @@ def open_planned_run(
     connection: Connection, idempotency_key: str = "run", *, scope: str = "new", model: str | None = None
 ) -> int:
     """A run for ``model``, or the one in service; planned into one shard."""
-    run = runs.open_run(
+    (run,) = series.open_series(
         connection,
         idempotency_key=idempotency_key,
         scope=scope,
@@ -171,8 +171,8 @@ def open_planned_run(
         due=WEDNESDAY,
         now=WEDNESDAY,
     )
-    runs.plan(connection, run["run_id"], shards=1)
-    return int(run["run_id"])
+    runs.plan(connection, run, shards=1)
+    return run
 
 
 def judged(items: Iterable[shards.Item]) -> staging.Answers:

@@ -178,7 +178,7 @@ def test_a_run_that_somebody_else_opened_is_given_up_and_another_one_begun(
 ) -> None:
     with database.writing(engine) as connection:
         add_reviews(connection, {1: "很好", 2: "太差"})
-    stuck = scoring.open_run("score_reviews/scheduled", "2026-11-04T02:00:00+08:00")
+    (stuck,) = scoring.open_series("score_reviews/scheduled", "2026-11-04T02:00:00+08:00")
     scoring.plan(stuck)
     (published,) = senti("score", "--run", str(stuck), "--restart", "--json").json
     assert published["labelled"] == 2
@@ -191,7 +191,7 @@ def test_a_held_run_is_shown_with_what_to_type(
 ) -> None:
     with database.writing(engine) as connection:
         add_reviews(connection, {1: "很好", 2: "太差"})
-    run = scoring.open_run("score_reviews/scheduled", "2026-11-04T02:00:00+08:00")
+    (run,) = scoring.open_series("score_reviews/scheduled", "2026-11-04T02:00:00+08:00")
     scoring.plan(run)
     scoring.score_shard(run, 0)
     with database.writing(engine) as connection:

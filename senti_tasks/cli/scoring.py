@@ -1,7 +1,8 @@
 """``senti score`` and ``senti predict``."""
 
+import time
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -10,6 +11,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from senti_tasks import console
 from senti_tasks.cli.calls import Json, new_call, user_name
 from senti_tasks.jobs import scoring, upkeep
+
+WAIT_S = 2.0
+"""Seconds between two looks at what another process has still to do."""
 
 
 def score(
@@ -20,7 +24,9 @@ def score(
             "review again; rescore: all reviews, for the incoming model."
         ),
     ] = "new",
-    shards: Annotated[int, typer.Option(help="Number of shards; here they are scored one after the other.")] = 1,
+    shards: Annotated[
+        int | None, typer.Option(help="Number of shards; several processes of this command share them.")
+    ] = None,
     run: Annotated[int | None, typer.Option(help="Continue this run, whoever opened it (see `senti status`).")] = None,
     publish_anyway: Annotated[
         str | None, typer.Option(metavar="REASON", help="Publish a held run, or one that would be held; on record.")
@@ -30,15 +36,21 @@ def score(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Label reviews with the model in service: plan, score, audit, publish. Continues runs of killed calls first."""
+    """Label reviews with the model in service: plan, score, audit, publish. Continues runs of killed calls first.
+
+    Several processes at the same time, on one machine or several, share the work.
+    """
     if run is not None and restart:
         scoring.abandon(run)
         run = None
-    run_ids = _runs(scope, restart) if run is None else [run]
-    published = [_complete(run_id, shards, publish_anyway) for run_id in run_ids]
-    done = [found["run_id"] for found in published]
-    if scope == "rescore" and scoring.is_covered(done):
-        scoring.start_service(done)
+    published = []
+    for run_ids in _series(scope, restart) if run is None else [[run]]:
+        if len(run_ids) == 1:
+            scoring.plan(run_ids[0], shards)
+        _complete(run_ids, takes_over=run is not None)
+        published += scoring.publish_series(run_ids, publish_anyway, user_name() if publish_anyway else None)
+        if scope == "rescore" and scoring.is_covered(run_ids):
+            scoring.start_service(run_ids)
     lines = [
         f"run {found['run_id']} is published: {found['labelled']:,} labelled by {found['model_version']} "
         f"({found['truncated']:,} truncated), {found['failed']:,} could not be scored, "
@@ -48,31 +60,50 @@ def score(
     console.show(published, as_json, *lines)
 
 
-def _runs(scope: str, restart: bool) -> Iterator[int]:
-    """The runs to complete: first those of killed calls, then a new one unless these have covered the work."""
+def _series(scope: str, restart: bool) -> Iterator[list[int]]:
+    """The series to complete: first those of killed calls and of other processes, then a new one unless these have
+    covered the work."""
     command = f"senti score {scope}"
     resumed = False
-    while (unfinished := scoring.unfinished_run(scope, command, restart)) is not None:
-        console.progress(f"continuing run {unfinished}")
+    while unfinished := scoring.unfinished_series(scope, f"{command}/", restart):
+        console.progress(f"continuing {_named(unfinished)}")
         resumed = True
         yield unfinished
     due, idempotency_key = new_call(command)
-    if scope == "rescore" and (not resumed or scoring.has_incoming()):
-        yield from scoring.open_ranges(idempotency_key, due)
-    elif scope != "rescore" and (not resumed or (scope == "new" and upkeep.status()["pending"])):
-        yield scoring.open_run(idempotency_key, due, scope)
+    if scope == "rescore":
+        is_needed = not resumed or scoring.has_incoming()
+    else:
+        is_needed = not resumed or (scope == "new" and upkeep.status()["pending"] > 0)
+    if is_needed:
+        yield scoring.open_series(idempotency_key, due, scope)
 
 
-def _complete(run: int, shards: int, anyway: str | None) -> dict[str, Any]:
-    """Plans, scores, audits and publishes a run; returns its counts."""
-    numbers, counts = scoring.plan(run, shards), scoring.counts(run)
-    columns = (TextColumn("scoring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+def _named(run_ids: list[int]) -> str:
+    return f"run {run_ids[0]}" if len(run_ids) == 1 else f"runs {run_ids[0]} to {run_ids[-1]}"
+
+
+def _complete(run_ids: list[int], *, takes_over: bool) -> None:
+    """Scores the shards of a series that no other process is scoring, and waits for the others. ``takes_over`` takes
+    the shards of other processes, too."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task("scoring", total=counts["planned"], completed=counts["answered"])
-        for number in numbers:
-            scoring.score_shard(run, number, progress=lambda rows: progress.advance(bar, rows))
-    scoring.audit(run, anyway, user_name() if anyway else None)
-    return scoring.publish(run)
+        bar = progress.add_task("scoring", total=None)
+
+        def complete(shard: dict[str, int]) -> None:
+            counts = scoring.counts(shard["run"])
+            range_ = "" if len(run_ids) == 1 else f", range {run_ids.index(shard['run']) + 1} of {len(run_ids)}"
+            progress.update(bar, description=f"scoring{range_}", total=counts["planned"], completed=counts["answered"])
+            scoring.complete_shard(**shard, progress=lambda rows: progress.advance(bar, rows))
+
+        if takes_over:
+            for shard in scoring.list_shards(run_ids):
+                complete(shard)
+        while (left := scoring.count_left(run_ids)) > 0:
+            if (reserved := scoring.reserve_shard(run_ids)) is not None:
+                complete(reserved)
+            else:
+                progress.update(bar, description=f"waiting for another process ({left:,} shards left)")
+                time.sleep(WAIT_S)
 
 
 def predict(texts: Annotated[list[str], typer.Argument(help="Texts to label.")], as_json: Json = False) -> None:

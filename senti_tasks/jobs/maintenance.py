@@ -74,17 +74,18 @@ def tidy() -> dict[str, Any]:
     """Abandons unpublished runs that nobody needs, deletes the staged rows of finished runs, and vacuums ``VACUUMED``,
     whose names it returns as tidied.
 
-    Not needed are runs older than a week if a later run was published, and ranges of a re-scoring if their model is not
-    the incoming one, or if they are older than a week and not audited.
+    Not needed are runs older than a week if a later series was published, and those of models that are neither in
+    service nor incoming. Held and audited runs wait for their publication.
     """
     context = load_context()
     with context.writing() as connection:
-        incoming, week_ago = promotions.awaiting_service(connection), now() - timedelta(days=7)
-        if overtaken := runs.abandon_overtaken(connection, before=week_ago):
+        if overtaken := runs.abandon_overtaken(connection, before=now() - timedelta(days=7)):
             log.info("abandoned, because later runs were published: %s", overtaken)
-        model = None if incoming is None else incoming["model_version"]
-        if unneeded := runs.abandon_ranges(connection, incoming=model, before=week_ago):
-            log.info("abandoned, because no re-scoring needs these ranges: %s", unneeded)
+        champion = promotions.champion(connection)
+        if champion is not None:
+            in_use = {champion, promotions.in_service(connection)}
+            if unneeded := runs.abandon_unused(connection, in_use=in_use):
+                log.info("abandoned, because their models are no longer in use: %s", unneeded)
     with context.writing() as connection:
         publication.sweep(connection)
     database.vacuum(context.engine, VACUUMED)

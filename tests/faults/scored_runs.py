@@ -31,7 +31,7 @@ CHUNK = 60
 
 def score_run(idempotency_key: str, due: datetime, shards: int = 2) -> int:
     """Takes a run to where it can be published; returns its run_id."""
-    run = scoring.open_run(idempotency_key, due.isoformat())
+    (run,) = scoring.open_series(idempotency_key, due.isoformat())
     for shard in scoring.plan(run, shards):
         scoring.score_shard(run, shard)
     scoring.audit(run)

@@ -29,7 +29,7 @@ def wire(shop: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
 
 def score(wire: Wire, cut: Cut) -> None:
     """Scores the run's one shard, six chunks and a bit, until the wire is cut."""
-    run = scoring.open_run("run", WEDNESDAY.isoformat())
+    (run,) = scoring.open_series("run", WEDNESDAY.isoformat())
     scoring.plan(run, 1)
     wire.cut = cut
     with pytest.raises(UnreachableError, match=UNREACHABLE):
@@ -88,7 +88,7 @@ def test_a_publication_whose_commit_got_no_answer_stands_and_is_not_made_again(w
 
 
 def test_a_session_that_an_administrator_ends_says_so_and_the_next_attempt_goes_on(shop: Engine) -> None:
-    run = scoring.open_run("run", WEDNESDAY.isoformat())
+    (run,) = scoring.open_series("run", WEDNESDAY.isoformat())
     scoring.plan(run, 1)
     others = sa.text(
         "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity "

@@ -73,7 +73,7 @@ def test_a_killed_scoring_is_finished_by_the_next_call(
     fill(other)
     deploy(other, model_folder, home)
     monkeypatch.setenv("SENTI_DATABASE_URL", other.url.render_as_string(hide_password=False))
-    uninterrupted(scoring.open_run("uninterrupted", DUE))
+    uninterrupted(*scoring.open_series("uninterrupted", DUE))
     assert labels(engine) == labels(other)
     assert len(labels(engine)) == REVIEWS
     assert {label for label, _ in labels(engine).values()} == {0, 1}
@@ -97,8 +97,8 @@ def uninterrupted(run: int) -> dict[str, Any]:
 def test_each_step_can_be_done_twice(engine: Engine, champion: str) -> None:
     with database.writing(engine) as connection:
         add_reviews(connection, dict(enumerate(PHRASES)))
-    run = scoring.open_run("run", DUE)
-    assert scoring.open_run("run", DUE) == run
+    (run,) = scoring.open_series("run", DUE)
+    assert scoring.open_series("run", DUE) == [run]
     assert scoring.plan(run, 2) == scoring.plan(run, 3) == [0, 1]
     assert [scoring.score_shard(run, shard)["answered"] for shard in (0, 0, 1, 1)] == [6, 0, 6, 0]
     assert scoring.audit(run) == scoring.audit(run)
@@ -113,7 +113,7 @@ def test_an_attempt_that_was_presumed_dead_stops_when_another_took_its_shard(eng
     chunks = 2 * ScoreConfig().chunk_rows
     with database.writing(engine) as connection:
         add_reviews(connection, dict.fromkeys(range(chunks), "味道不错"))
-    run = scoring.open_run("run", DUE)
+    (run,) = scoring.open_series("run", DUE)
     scoring.plan(run, 1)
     answered: list[int] = []
 
@@ -130,7 +130,7 @@ def test_an_attempt_that_was_presumed_dead_stops_when_another_took_its_shard(eng
 def test_a_review_edited_between_reading_and_publishing_is_labelled_anew(engine: Engine, champion: str) -> None:
     with database.writing(engine) as connection:
         add_reviews(connection, dict(enumerate(PHRASES)))
-    run = scoring.open_run("run", DUE)
+    (run,) = scoring.open_series("run", DUE)
     scoring.plan(run)
     scoring.score_shard(run, 0)
     with database.writing(engine) as connection:
@@ -139,7 +139,7 @@ def test_a_review_edited_between_reading_and_publishing_is_labelled_anew(engine:
     assert scoring.publish(run)["labelled"] == len(PHRASES)
     assert upkeep.status()["pending"] == 1
     assert [row["review_id"] for row in rows(engine, "review_sentiment") if row["stale"]] == [3]
-    assert uninterrupted(scoring.open_run("next run", DUE))["labelled"] == 1
+    assert uninterrupted(*scoring.open_series("next run", DUE))["labelled"] == 1
     assert upkeep.status()["pending"] == 0
     assert not [row for row in rows(engine, "review_sentiment") if row["stale"]]
     assert [row["review_id"] for row in rows(engine, review_label_history)] == [3]
@@ -148,7 +148,7 @@ def test_a_review_edited_between_reading_and_publishing_is_labelled_anew(engine:
 def test_a_review_edited_between_plan_and_reading_waits_for_the_next_run(engine: Engine, champion: str) -> None:
     with database.writing(engine) as connection:
         add_reviews(connection, dict(enumerate(PHRASES)))
-    run = scoring.open_run("run", DUE)
+    (run,) = scoring.open_series("run", DUE)
     scoring.plan(run)
     with database.writing(engine) as connection:
         edit(connection, 3, "完全不是这么回事")
@@ -165,9 +165,9 @@ def test_a_run_of_a_model_that_no_longer_serves_is_abandoned_and_the_next_call_g
 ) -> None:
     with database.writing(engine) as connection:
         add_reviews(connection, {1: "很好", 2: "太差"})
-    stuck = scoring.open_run("senti score new/stuck", WEDNESDAY.isoformat())
+    (stuck,) = scoring.open_series("senti score new/stuck", WEDNESDAY.isoformat())
     scoring.plan(stuck)
-    assert scoring.unfinished_run("new", "senti score new") == stuck
+    assert scoring.unfinished_series("new", "senti score new") == [stuck]
     row = deploy(engine, model_folder, home, "2026-11-09-next")
     with database.writing(engine) as connection:
         waiting = promotions.awaiting_service(connection)
@@ -176,7 +176,7 @@ def test_a_run_of_a_model_that_no_longer_serves_is_abandoned_and_the_next_call_g
         next_model = add_model(connection, "2026-11-16-after")
         promote(connection, next_model)
     assert row == "2026-11-09-next"
-    assert scoring.unfinished_run("new", "senti score new") is None
+    assert scoring.unfinished_series("new", "senti score new") == []
     with pytest.raises(RunStateError, match="abandoned"):
         scoring.plan(stuck)
     with pytest.raises(RunStateError, match="abandoned"):
@@ -186,8 +186,8 @@ def test_a_run_of_a_model_that_no_longer_serves_is_abandoned_and_the_next_call_g
 def test_restarting_abandons_what_a_failed_call_left(engine: Engine, champion: str) -> None:
     with database.writing(engine) as connection:
         add_reviews(connection, {1: "很好"})
-    failed = scoring.open_run("senti score new/failed", WEDNESDAY.isoformat())
-    assert scoring.unfinished_run("new", "senti score new", restart=True) is None
+    (failed,) = scoring.open_series("senti score new/failed", WEDNESDAY.isoformat())
+    assert scoring.unfinished_series("new", "senti score new", restart=True) == []
     with database.reading(engine) as connection:
         assert runs.run(connection, failed)["state"] == "abandoned"
 
@@ -196,10 +196,10 @@ def test_a_run_is_found_again_by_its_idempotency_key_after_its_model_went_into_s
     engine: Engine, champion: str, model_folder: Path, home: Path
 ) -> None:
     deploy(engine, model_folder, home, "2026-11-09-next")
-    found = scoring.open_ranges("rescore", WEDNESDAY.isoformat())
+    found = scoring.open_series("rescore", WEDNESDAY.isoformat(), "rescore")
     for run in found:
-        scoring.score_range(run)
+        scoring.complete_shard(run, 0)
     assert scoring.is_covered(found)
     assert scoring.start_service(found) == {"model": "2026-11-09-next"}
-    assert scoring.open_ranges("rescore", WEDNESDAY.isoformat()) == found
+    assert scoring.open_series("rescore", WEDNESDAY.isoformat(), "rescore") == found
     assert not scoring.is_covered(found), "there is nothing left to put into service"

@@ -40,7 +40,7 @@ def no_more_pages() -> Iterator[None]:
 
 @pytest.mark.parametrize("failing", WRITES)
 def test_a_step_that_finds_no_room_says_so_and_the_run_goes_on_there(failing: str, shop: Engine) -> None:
-    run = scoring.open_run("run", WEDNESDAY.isoformat())
+    (run,) = scoring.open_series("run", WEDNESDAY.isoformat())
     before = list(STEPS)[: list(STEPS).index(failing)]
     for step in before:
         STEPS[step](run)

@@ -22,7 +22,7 @@ WRITTEN = datetime(2026, 11, 2, 17, tzinfo=UTC)  # the 3rd in China, the 2nd in 
 
 
 def score(key: str, due: str) -> None:
-    run = scoring.open_run(key, due)
+    (run,) = scoring.open_series(key, due)
     scoring.plan(run)
     scoring.score_shard(run, 0)
     scoring.audit(run)
@@ -65,7 +65,7 @@ def test_another_time_zone_is_refused_and_doctor_reports_both(
     assert "days are those of Asia/Shanghai" in finding()["finding"]
     monkeypatch.setenv("SENTI_TIMEZONE", "America/New_York")
     complaint = r"SENTI_TIMEZONE is 'America/New_York', but .*'Asia/Shanghai': set it back, or run `senti migrate --rec"
-    for call in (upkeep.migrate, upkeep.status, lambda: scoring.open_run("third", "2026-11-06T02:00:00+08:00")):
+    for call in (upkeep.migrate, upkeep.status, lambda: scoring.open_series("third", "2026-11-06T02:00:00+08:00")):
         with pytest.raises(WarehouseError, match=complaint):
             call()
     assert not finding()["ok"]
@@ -80,7 +80,7 @@ def finding() -> dict[str, Any]:
 def test_a_recount_gives_each_label_its_day_in_the_new_time_zone(
     labelled: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held = scoring.open_run("held", "2026-11-06T02:00:00+08:00")
+    (held,) = scoring.open_series("held", "2026-11-06T02:00:00+08:00")
     with database.writing(labelled) as connection:
         written = {"created_at": WRITTEN, "updated_at": datetime(2026, 11, 5, 12, tzinfo=UTC)}
         connection.execute(sa.insert(reviews).values(review_id=4, review_text="很好", **written))
@@ -113,7 +113,7 @@ def test_a_run_that_is_being_scored_is_finished_before_a_recount(
 ) -> None:
     from senti_tasks.warehouse.scoring import shards
 
-    run = scoring.open_run("under way", "2026-11-06T02:00:00+08:00")
+    (run,) = scoring.open_series("under way", "2026-11-06T02:00:00+08:00")
     scoring.plan(run)
     with database.writing(labelled) as connection:
         assert shards.claim(connection, run, 0) is not None

@@ -22,7 +22,7 @@ def shop(engine: Engine, champion: str, model_folder: Path, home: Path) -> Engin
     """Reviews, a model in service and an incoming one; publishing is frozen."""
     with database.writing(engine) as connection:
         add_reviews(connection, dict(enumerate(PHRASES)))
-    run = scoring.open_run("first", WEDNESDAY.isoformat())
+    (run,) = scoring.open_series("first", WEDNESDAY.isoformat())
     for shard in scoring.plan(run):
         scoring.score_shard(run, shard)
     scoring.audit(run)
@@ -35,9 +35,9 @@ def shop(engine: Engine, champion: str, model_folder: Path, home: Path) -> Engin
 def dag_run(number: int) -> list[int]:
     """What a run of ``rescore_reviews`` does; returns its runs."""
     due = (WEDNESDAY + number * timedelta(hours=6)).isoformat()
-    run_ids = scoring.open_ranges(f"rescore_reviews/{number}", due)
+    run_ids = scoring.open_series(f"rescore_reviews/{number}", due, "rescore")
     for run in run_ids:
-        scoring.score_range(run)
+        scoring.complete_shard(run, 0)
     if scoring.is_covered(run_ids):
         scoring.start_service(run_ids)
     return run_ids

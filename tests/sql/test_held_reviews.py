@@ -13,7 +13,7 @@ from senti_tasks.jobs import scoring, upkeep
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.models import promotions, retention
 from senti_tasks.warehouse.schema import review_labels, run_items, scoring_runs
-from senti_tasks.warehouse.scoring import held_runs, pending, runs, shards, watermarks
+from senti_tasks.warehouse.scoring import held_runs, pending, runs, series, shards, watermarks
 from tests.situations import MONDAY, add_model, add_reviews, answer, edit, judged, on_postgresql, promote, rows
 
 NIGHT = timedelta(days=1)
@@ -55,7 +55,7 @@ def planned(engine: Engine, night: int, scope: str = "new") -> int:
     """A run that is due an hour after the reviews of this night were written."""
     due = after(night) + timedelta(hours=1)
     with database.writing(engine) as connection:
-        opened = runs.open_run(
+        (opened,) = series.open_series(
             connection,
             idempotency_key=f"{scope} {night}",
             scope=scope,
@@ -64,8 +64,8 @@ def planned(engine: Engine, night: int, scope: str = "new") -> int:
             due=due,
             now=due,
         )
-        runs.plan(connection, opened["run_id"], shards=1)
-    return int(opened["run_id"])
+        runs.plan(connection, opened, shards=1)
+    return opened
 
 
 def score(engine: Engine, run: int) -> int:
@@ -222,23 +222,22 @@ def test_of_all_plans_only_those_of_held_runs_are_read(shop: Engine, held: int) 
 def test_another_model_plans_them(shop: Engine, held: int) -> None:
     with database.writing(shop) as connection:
         add_model(connection, "m2")
-        run = runs.open_ranges(
+        (run,) = series.open_series(
             connection,
             idempotency_key="rescore",
+            scope="rescore",
             model_version="m2",
             variant="fp32",
             due=after(9),
             now=after(9),
-            rows=10_000,
-            most=10,
-        )[0]
+        )
         runs.plan(connection, run, shards=1)
     assert set(HELD_KEYS) <= set(plan_of(shop, run))
 
 
 def test_a_held_run_is_neither_resumed_nor_given_up_but_by_its_number(shop: Engine, held: int) -> None:
     for restart in (False, True):
-        assert scoring.unfinished_run("new", "new", restart) is None
+        assert scoring.unfinished_series("new", "new", restart) == []
     publish(scored(shop, 9))
     with database.writing(shop) as connection:
         assert runs.abandon_overtaken(connection, before=after(1_000)) == []

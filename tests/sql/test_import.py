@@ -242,7 +242,7 @@ def test_texts_of_every_kind_are_imported_as_they_are_and_scored(engine: Engine,
     quoted = [text.replace('"', '""') for text in strange]
     assert load(csv, "review\n" + "".join(f'"{text}"\n' for text in quoted))["imported"] == len(strange)
     assert texts(engine) == strange
-    run = scoring.open_run("run", "2026-11-04T02:00:00+08:00")
+    (run,) = scoring.open_series("run", "2026-11-04T02:00:00+08:00")
     scoring.plan(run)
     scoring.score_shard(run, 0)
     scoring.audit(run)

@@ -75,7 +75,7 @@ def test_three_labels_go_all_the_way(three: Engine, bare_home: Path) -> None:
     (card,) = (bare_home / "var/artifacts/models").glob("*/README.md")
     assert "Labels: 0 negative, 1 neutral, 2 positive." in card.read_text("utf-8")
 
-    run = scoring.open_run("run", datetime.now(UTC).isoformat())
+    (run,) = scoring.open_series("run", datetime.now(UTC).isoformat())
     scoring.plan(run, 1)
     scoring.score_shard(run, 0)
     scoring.audit(run)

@@ -178,7 +178,7 @@ def test_keys_of_each_type_go_all_the_way(
     unnamed = bare_home / "more.csv"
     unnamed.write_text("review\n一般\n", "utf-8")
     assert [upkeep.import_reviews(unnamed, {})["imported"] for _ in range(2)] == [1, 0]
-    run = scoring.open_run("run", "2026-11-02T12:00:00+08:00")
+    (run,) = scoring.open_series("run", "2026-11-02T12:00:00+08:00")
     for shard in scoring.plan(run, shards=2):
         scoring.score_shard(run, shard)
     scoring.audit(run)

@@ -99,7 +99,7 @@ def make(
 
 
 def complete_run(idempotency_key: str, due: Any = WEDNESDAY, scope: str = "new") -> dict[str, Any]:
-    run = scoring.open_run(idempotency_key, due.isoformat(), scope=scope)
+    (run,) = scoring.open_series(idempotency_key, due.isoformat(), scope=scope)
     for shard in scoring.plan(run, shards=2):
         scoring.score_shard(run, shard)
     scoring.audit(run)

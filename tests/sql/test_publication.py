@@ -23,7 +23,7 @@ from senti_tasks.warehouse.schema import (
     scoring_runs,
     staged_labels,
 )
-from senti_tasks.warehouse.scoring import pending, publication, publication_lock, runs, shards
+from senti_tasks.warehouse.scoring import pending, publication, publication_lock, runs, series, shards
 from tests.situations import (
     MONDAY,
     TUESDAY,
@@ -196,9 +196,9 @@ def test_an_edit_after_the_plan_does_not_fail_the_audit(shop: Engine) -> None:
 
 def test_a_run_without_a_plan_has_nothing_to_audit(shop: Engine) -> None:
     with database.writing(shop) as connection:
-        run = runs.open_run(
+        (run,) = series.open_series(
             connection, idempotency_key="run", scope="new", model_version="m1", variant="fp32", due=MONDAY, now=MONDAY
-        )["run_id"]
+        )
     with pytest.raises(RunStateError, match=f"run {run} is open: there is nothing to audit"):
         audit(shop, run)
     with pytest.raises(RunStateError, match=f"run {run} is open, and only an audited run can be published"):
@@ -302,9 +302,10 @@ def test_runs_published_at_the_same_time_follow_one_another(shop: Engine) -> Non
 
 
 def test_of_two_overlapping_runs_the_first_to_publish_labels_a_review(shop: Engine) -> None:
-    first, second = audited(shop, "first"), audited(shop, "second")
-    publish(shop, second)
-    publish(shop, first)
+    first, second = answered(shop, "first"), answered(shop, "second")
+    for run in (second, first):
+        audit(shop, run)
+        publish(shop, run)
     assert {row["run_id"] for row in rows(shop, review_labels)} == {second}
     assert count(shop, review_label_history) == 0
 

@@ -72,7 +72,7 @@ def test_the_pipeline_scores_publishes_promotes_and_maintains_and_cannot_change_
     roles: dict[str, str], engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = connected(roles, "pipeline", monkeypatch)
-    run = scoring.open_run("run", "2026-11-04T02:00:00+08:00")
+    (run,) = scoring.open_series("run", "2026-11-04T02:00:00+08:00")
     scoring.plan(run)
     scoring.score_shard(run, 0)
     scoring.audit(run)

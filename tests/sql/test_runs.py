@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from senti_tasks.errors import RunStateError, ShardTakenError
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.schema import run_items, run_shards, scoring_runs, staged_labels
-from senti_tasks.warehouse.scoring import runs, shards
+from senti_tasks.warehouse.scoring import runs, series, shards
 from tests.situations import (
     TUESDAY,
     WEDNESDAY,
@@ -38,7 +38,7 @@ def shop(engine: Engine) -> Engine:
 
 def opened(engine: Engine, idempotency_key: str = "run", scope: str = "new") -> int:
     with database.writing(engine) as connection:
-        run = runs.open_run(
+        (run,) = series.open_series(
             connection,
             idempotency_key=idempotency_key,
             scope=scope,
@@ -47,7 +47,7 @@ def opened(engine: Engine, idempotency_key: str = "run", scope: str = "new") -> 
             due=WEDNESDAY,
             now=WEDNESDAY,
         )
-    return int(run["run_id"])
+    return run
 
 
 def planned(engine: Engine, shards: int = 1, idempotency_key: str = "run") -> int:
@@ -145,7 +145,7 @@ def test_a_run_plans_what_has_no_label_and_a_full_run_everything(shop: Engine) -
 
 
 def opened_in(connection: Any, idempotency_key: str, scope: str) -> int:
-    run = runs.open_run(
+    (run,) = series.open_series(
         connection,
         idempotency_key=idempotency_key,
         scope=scope,
@@ -154,7 +154,7 @@ def opened_in(connection: Any, idempotency_key: str, scope: str) -> int:
         due=WEDNESDAY,
         now=WEDNESDAY,
     )
-    return int(run["run_id"])
+    return run
 
 
 def test_the_oldest_unfinished_run_of_its_kind_is_found(shop: Engine) -> None:
@@ -165,11 +165,11 @@ def test_the_oldest_unfinished_run_of_its_kind_is_found(shop: Engine) -> None:
         opened(shop, "airflow/1"),
     )
     with database.reading(shop) as connection:
-        found = runs.unfinished_run(connection, scope="new", key_prefix="senti score/new/")
+        found = series.unfinished(connection, scope="new", key_prefix="senti score/new/")
         assert found is not None
         assert found["run_id"] == older
-        assert runs.unfinished_run(connection, scope="all", key_prefix="senti score/") is None
-        assert runs.unfinished_run(connection, scope="new", key_prefix="senti%") is None
+        assert series.unfinished(connection, scope="all", key_prefix="senti score/") is None
+        assert series.unfinished(connection, scope="new", key_prefix="senti%") is None
 
 
 # Claiming

@@ -31,7 +31,7 @@ TOO_LONG = {"a megabyte", "unknown"}
 
 
 def run_a_run(idempotency_key: str, scope: str = "new") -> dict[str, Any]:
-    run = scoring.open_run(idempotency_key, DUE, scope)
+    (run,) = scoring.open_series(idempotency_key, DUE, scope)
     for shard in scoring.plan(run):
         scoring.score_shard(run, shard)
     scoring.audit(run)
@@ -154,7 +154,7 @@ def test_chunks_are_staged_one_by_one_and_cover_the_shard(
     monkeypatch.setattr(loading.scorer_of(load_context(), champion), "chunk_rows", 7)
     with database.writing(engine) as connection:
         add_reviews(connection, {key: GOOD[key] for key in range(1, 31)})
-    run = scoring.open_run("run", DUE)
+    (run,) = scoring.open_series("run", DUE)
     (shard,) = scoring.plan(run, 1)
     seen: list[int] = []
     assert scoring.score_shard(run, shard, progress=seen.append)["answered"] == 30

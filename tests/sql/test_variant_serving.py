@@ -90,7 +90,7 @@ def test_int8_serves_once_it_agrees_on_enough_unlabelled_reviews(
 
     with database.writing(engine) as connection:
         promote(connection, candidate)
-    run = scoring.open_run("run", "2026-11-04T02:00:00+08:00")
+    (run,) = scoring.open_series("run", "2026-11-04T02:00:00+08:00")
     for shard in scoring.plan(run):
         scoring.score_shard(run, shard)
     scoring.audit(run)

@@ -116,7 +116,7 @@ def test_a_day_begins_at_midnight_in_shanghai(engine: Engine, champion: str) -> 
     with database.writing(engine) as connection:
         for key, time in times.items():
             add_reviews(connection, {key: "味道不错"}, created_at=time)
-    run = scoring.open_run("run", "2026-11-04T02:00:00+08:00")
+    (run,) = scoring.open_series("run", "2026-11-04T02:00:00+08:00")
     scoring.plan(run)
     scoring.score_shard(run, 0)
     scoring.audit(run)
@@ -136,7 +136,7 @@ def test_a_day_begins_where_the_setting_says(
     upkeep.migrate(recount_days=True)
     with database.writing(engine) as connection:
         add_reviews(connection, {1: "味道不错"}, created_at=datetime(2026, 11, 3, 1, tzinfo=SHANGHAI))
-    run = scoring.open_run("run", "2026-11-04T02:00:00+08:00")
+    (run,) = scoring.open_series("run", "2026-11-04T02:00:00+08:00")
     scoring.plan(run)
     scoring.score_shard(run, 0)
     scoring.audit(run)

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Engine
 
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.schema import review_labels, scoring_runs
-from senti_tasks.warehouse.scoring import pending, publication, runs, watermarks
+from senti_tasks.warehouse.scoring import pending, publication, runs, series, watermarks
 from tests.situations import (
     MONDAY,
     WEDNESDAY,
@@ -88,7 +88,7 @@ def test_the_watermark_never_moves_backwards_and_never_past_the_opening(shop: En
         ("the next run", THURSDAY, THURSDAY, THURSDAY),
     ):
         with database.writing(shop) as connection:
-            run = runs.open_run(
+            (run,) = series.open_series(
                 connection,
                 idempotency_key=idempotency_key,
                 scope="new",
@@ -96,7 +96,7 @@ def test_the_watermark_never_moves_backwards_and_never_past_the_opening(shop: En
                 variant="fp32",
                 due=due,
                 now=opened,
-            )["run_id"]
+            )
             runs.plan(connection, run)
             answer(connection, run)
             publication.audit(connection, run)
@@ -130,9 +130,9 @@ def test_ranges_of_keys_cover_what_waits_and_are_opened_once(shop: Engine) -> No
         add_model(connection, "m2")
         add_reviews(connection, dict.fromkeys(range(3, 11), "不错"))
         found = ranges(connection, rows_each=3)
-        assert runs.ranges_by_key(connection, "rescore") == found
+        assert series.by_key(connection, "rescore") == found
         assert ranges(connection, rows_each=1) == found, "another attempt, at the same time, opened ranges of its own"
-        assert runs.ranges_by_key(connection, "another") == []
+        assert series.by_key(connection, "another") == []
         for run in found:
             runs.plan(connection, run)
     bounds = [(row["after_id"], row["through_id"], row["planned"]) for row in rows(shop, scoring_runs)[1:]]
@@ -151,9 +151,10 @@ def test_ranges_are_larger_where_there_would_be_too_many_and_one_where_nothing_w
 
 
 def ranges(connection: Connection, *, rows_each: int, most: int = 500, idempotency_key: str = "rescore") -> list[int]:
-    return runs.open_ranges(
+    return series.open_series(
         connection,
         idempotency_key=idempotency_key,
+        scope="rescore",
         model_version="m2",
         variant="fp32",
         due=WEDNESDAY,

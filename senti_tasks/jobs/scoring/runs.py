@@ -4,30 +4,42 @@ import logging
 from datetime import timedelta
 from typing import Any
 
+from sqlalchemy import Connection
+
 from senti_tasks.config import PlanConfig
-from senti_tasks.errors import ConfigError, HeldRunError, LockedError
+from senti_tasks.errors import AuditError, ConfigError, FrozenError, HeldRunError, LockedError, NoChampionError
 from senti_tasks.jobs.context import load_context, now, parse_timestamp
 from senti_tasks.warehouse.models import promotions, registry
-from senti_tasks.warehouse.scoring import held_runs, publication, runs
+from senti_tasks.warehouse.scoring import held_runs, publication, runs, series
 
 log = logging.getLogger(__name__)
 
+SCOPES = ("new", "reconcile", "all", "rescore")
 
-def open_run(idempotency_key: str, due: str, scope: str = "new") -> int:
-    """Opens a run for the model in service and returns its run_id. A repeated call with the same ``idempotency_key``
-    returns the same run.
 
-    Scope ``new``: reviews changed since the model's watermark that it has not answered yet. ``reconcile``: all reviews
-    that it has not answered yet, whenever they changed. ``all``: every review, again. Raises ``NoChampionError`` if no
-    model is in service.
+def open_series(idempotency_key: str, due: str, scope: str = "new") -> list[int]:
+    """Opens the runs that answer the reviews of ``scope``; returns their run_ids, at least one.
+
+    Scope ``new``: reviews changed since the watermark of the model in service that it has not answered yet.
+    ``reconcile``: all reviews that it has not answered yet, whenever they changed. ``all``: every review, again.
+    ``rescore``: all reviews that the incoming model has not answered yet.
+    Up to ``PlanConfig.range_rows`` reviews are one run; more are several runs over ranges of keys, each planned, scored
+    and published by itself. A repeated call with the same ``idempotency_key`` returns the same runs. Runs that earlier
+    calls scored, and could not publish because of a freeze, are published first; while the freeze lasts, their reviews
+    are left out. Raises ``NoChampionError`` if no model is in service, or none is incoming.
     """
-    if scope not in ("new", "all", "reconcile"):
-        raise ConfigError(f"scope must be new, all or reconcile (or rescore, for the incoming model), found {scope!r}")
-    with load_context().writing() as connection:
-        if (opened := runs.run_by_key(connection, idempotency_key)) is not None:
+    if scope not in SCOPES:
+        raise ConfigError(f"scope must be one of {', '.join(SCOPES)}, found {scope!r}")
+    context, config = load_context(), PlanConfig()
+    with context.reading() as connection:
+        if opened := series.by_key(connection, idempotency_key):
             return opened
-        model = promotions.in_service(connection)
-        run = runs.open_run(
+        model = _model(connection, scope)
+        waiting = runs.audited_runs(connection, model)
+    for run in waiting:
+        finish(run)
+    with context.writing() as connection:
+        return series.open_series(
             connection,
             idempotency_key=idempotency_key,
             scope=scope,
@@ -35,8 +47,32 @@ def open_run(idempotency_key: str, due: str, scope: str = "new") -> int:
             variant=registry.serving_variant(connection, model)["variant"],
             due=parse_timestamp(due),
             now=now(),
+            rows=config.range_rows,
+            most=config.max_shards,
+            overlap=timedelta(hours=context.settings.overlap_hours),
         )
-        return int(run["run_id"])
+
+
+def _model(connection: Connection, scope: str) -> str:
+    """The model whose labels a run of ``scope`` makes."""
+    if scope != "rescore":
+        return promotions.in_service(connection)
+    incoming = promotions.awaiting_service(connection)
+    if incoming is None:
+        raise NoChampionError("no promoted model waits for its labels: there is nothing to re-score")
+    version: str = incoming["model_version"]
+    return version
+
+
+def list_shards(run_ids: list[int]) -> list[dict[str, int]]:
+    """The shards of a series, each as run and shard, for ``complete_shard``.
+
+    A single run is planned now, and has as many shards as ``PlanConfig`` gives. Each run of a longer series has one
+    shard, and is planned when that is scored.
+    """
+    if len(run_ids) > 1:
+        return [{"run": run, "shard": 0} for run in run_ids]
+    return [{"run": run, "shard": shard} for run in run_ids for shard in plan(run)]
 
 
 def plan(run: int, shards: int | None = None) -> list[int]:
@@ -93,22 +129,60 @@ def publish(run: int) -> dict[str, Any]:
     return {name: published[name] for name in names}
 
 
-def unfinished_run(scope: str, key_prefix: str, restart: bool = False) -> int | None:
-    """The oldest unpublished run of ``scope`` whose idempotency key begins with ``key_prefix``: a killed call left it.
+def finish(run: int) -> None:
+    """Audits and publishes a run whose shards are finished. A freeze or a failed check is logged, and the run waits:
+    ``publish_series`` raises the error."""
+    try:
+        audit(run)
+        publish(run)
+    except (FrozenError, AuditError) as error:
+        log.warning("%s", error)
 
-    ``None`` if there is none. Abandons such runs of models that are neither champion nor in service; with ``restart``
+
+def publish_series(run_ids: list[int], anyway: str | None = None, actor: str | None = None) -> list[dict[str, Any]]:
+    """Audits and publishes the runs of a series that are not published yet; returns the counts of each published run.
+
+    ``anyway`` and ``actor`` are those of ``audit``. A run that was given up is left out if there are others. A run that
+    cannot be published does not hold up the others; afterwards the first such error is raised.
+    """
+    published, errors = [], []
+    for run in run_ids:
+        if len(run_ids) > 1 and _is_abandoned(run):
+            log.warning("run %d was given up: its reviews wait for a later run", run)
+            continue
+        try:
+            audit(run, anyway, actor)
+            published.append(publish(run))
+        except (FrozenError, AuditError) as error:
+            log.warning("%s", error)
+            errors.append(error)
+    if errors:
+        raise errors[0]
+    return published
+
+
+def _is_abandoned(run: int) -> bool:
+    with load_context().reading() as connection:
+        return bool(runs.run(connection, run)["state"] == "abandoned")
+
+
+def unfinished_series(scope: str, key_prefix: str, restart: bool = False) -> list[int]:
+    """The runs of the oldest unpublished series of ``scope`` whose idempotency key begins with ``key_prefix``: a killed
+    call left it, or another process works at it.
+
+    Empty if there is none. Abandons such runs of models that are neither champion nor in service; with ``restart``
     abandons all of them. Held runs are left alone.
     """
     with load_context().writing() as connection:
         wanted = {promotions.champion(connection)}
         if None not in wanted:
             wanted.add(promotions.in_service(connection))
-        while (found := runs.unfinished_run(connection, scope=scope, key_prefix=key_prefix)) is not None:
+        while (found := series.unfinished(connection, scope=scope, key_prefix=key_prefix)) is not None:
             if found["model_version"] in wanted and not restart:
-                return int(found["run_id"])
+                return series.by_key(connection, found["series"])
             log.info("run %d of %s is abandoned", found["run_id"], found["model_version"])
             runs.abandon(connection, found["run_id"])
-    return None
+    return []
 
 
 def abandon(run: int) -> None:

@@ -1,8 +1,11 @@
 """Scores one shard of a run: reads it chunk by chunk and stages the labels."""
 
+import logging
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
+from threading import Event, Thread
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -11,11 +14,19 @@ import numpy as np
 from senti_tasks import text
 from senti_tasks.jobs.context import JobContext, load_context, now
 from senti_tasks.jobs.scoring.loading import scorer_of
+from senti_tasks.jobs.scoring.runs import finish
 from senti_tasks.scoring.pipeline import ahead, behind
 from senti_tasks.scoring.predictions import Predictions
 from senti_tasks.warehouse.scoring import runs, shards
 from senti_tasks.warehouse.scoring.shards import Claim, Item
 from senti_tasks.warehouse.scoring.staging import Answers
+
+log = logging.getLogger(__name__)
+
+LEASE = timedelta(seconds=60)
+"""How long `senti score` leaves a shard to the process that works at it, after that process last renewed its lease."""
+RENEWAL_S = 15.0
+"""Seconds between two renewals: three may fail."""
 
 
 def score_shard(run: int, shard: int, progress: Callable[[int], None] | None = None) -> dict[str, Any]:
@@ -28,9 +39,15 @@ def score_shard(run: int, shard: int, progress: Callable[[int], None] | None = N
     context = load_context()
     with context.writing() as connection:
         opened = runs.run(connection, run)
-        claim = shards.claim(connection, run, shard)
+        claim = shards.claim(connection, run, shard, lease_until=now() + LEASE)
     if claim is None:
         return {"shard": shard, "answered": 0}
+    with _lease(context, claim):
+        return {"shard": shard, "answered": _score(context, opened, claim, progress)}
+
+
+def _score(context: JobContext, opened: dict[str, Any], claim: Claim, progress: Callable[[int], None] | None) -> int:
+    """Labels the claimed shard of the run ``opened``; returns how many reviews this attempt answered."""
     answered, held = 0, claim
 
     def stage(scored: tuple[_Chunk, Predictions]) -> None:
@@ -54,7 +71,67 @@ def score_shard(run: int, shard: int, progress: Callable[[int], None] | None = N
                     put(scored)
     with context.writing() as connection:
         shards.accept(connection, held)
-    return {"shard": shard, "answered": answered}
+    return answered
+
+
+@contextmanager
+def _lease(context: JobContext, claim: Claim) -> Iterator[None]:
+    """Renews the lease of the shard in a thread of its own, until the block ends: a chunk may take longer than a
+    lease."""
+    ended = Event()
+
+    def renew() -> None:
+        while not ended.wait(RENEWAL_S):
+            try:
+                with context.writing() as connection:
+                    shards.renew(connection, claim, lease_until=now() + LEASE)
+            except Exception as error:  # the attempt itself notices if the database is gone
+                log.warning("the lease of shard %d of run %d was not renewed: %s", claim.shard, claim.run_id, error)
+
+    thread = Thread(target=renew, name="lease", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def complete_shard(run: int, shard: int, progress: Callable[[int], None] | None = None) -> dict[str, Any]:
+    """Scores a shard as ``score_shard`` does, and plans its run first if that was not done yet.
+
+    If it was the last shard of its run, the run is audited and published, unless a freeze or a check prevents that.
+    """
+    context = load_context()
+    with context.writing() as connection:
+        if runs.run(connection, run)["state"] == "open":
+            runs.plan(connection, run, shards=1, overlap=timedelta(hours=context.settings.overlap_hours))
+    scored = score_shard(run, shard, progress)
+    with context.reading() as connection:
+        left = shards.count_left(connection, [run])
+    if left == 0:
+        finish(run)
+    return scored
+
+
+def reserve_shard(run_ids: list[int]) -> dict[str, int] | None:
+    """Finds a shard of these runs that no other process is scoring, and keeps it for this one for ``LEASE``.
+
+    Returns run and shard, or ``None`` if there is none. A run that is not planned yet is planned, with one shard.
+    """
+    context, lease_until = load_context(), now() + LEASE
+    with context.writing() as connection:
+        found = shards.reserve(connection, run_ids, now=now(), lease_until=lease_until)
+        if found is None and (run := runs.next_open(connection, run_ids)) is not None:
+            runs.plan(connection, run, shards=1, overlap=timedelta(hours=context.settings.overlap_hours))
+            found = shards.reserve(connection, [run], now=now(), lease_until=lease_until)
+    return None if found is None else {"run": found[0], "shard": found[1]}
+
+
+def count_left(run_ids: list[int]) -> int:
+    """How many shards of these runs are not finished; a run that is not planned yet counts as one."""
+    with load_context().reading() as connection:
+        return shards.count_left(connection, run_ids)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ def unneeded_versions(connection: Connection, *, keep: int) -> list[str]:
     for find in (promotions.in_service, promotions.previous_champion):
         with suppress(NoChampionError, RegistryError):
             needed.add(find(connection))
-    needed.update(connection.execute(sa.select(scoring_runs.c.model_version).where(held_runs.OWNS_REVIEWS)).scalars())
+    needed.update(connection.execute(sa.select(scoring_runs.c.model_version).where(held_runs.IS_HELD)).scalars())
     with_labels = set(connection.execute(sa.select(label_rollups.c.model_version).distinct()).scalars())
     return sorted(with_labels - needed)
 

@@ -1,7 +1,7 @@
 """Scoring runs: plans, shards, staged labels and the publication lock."""
 
 import sqlalchemy as sa
-from sqlalchemy import CheckConstraint, Column, ForeignKey, Table
+from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Table
 
 from senti_tasks.warehouse.schema.metadata import Counter, TextHash, metadata
 from senti_tasks.warehouse.types import ReviewId, UTCDateTime
@@ -11,6 +11,7 @@ scoring_runs = Table(
     metadata,
     Column("run_id", Counter, primary_key=True),
     Column("idempotency_key", sa.Text, nullable=False, unique=True),  # a retried task finds its run
+    Column("series", sa.Text, nullable=False),  # the runs over ranges of keys that one call opened
     Column("scope", sa.Text, nullable=False),
     Column("model_version", sa.Text, ForeignKey("models.version"), nullable=False),
     Column("variant", sa.Text, nullable=False),
@@ -39,6 +40,7 @@ scoring_runs = Table(
     CheckConstraint("(state = 'published') = (publish_seq IS NOT NULL)", name="published"),
     CheckConstraint("state <> 'held' OR held_at IS NOT NULL", name="held"),
     CheckConstraint("(held_at IS NULL) = (held_because IS NULL)", name="held_because"),
+    Index("ix_scoring_runs_series", "series"),
 )
 
 scoring_watermarks = Table(  # every review that changed up to the watermark was planned and published
@@ -77,6 +79,7 @@ run_shards = Table(
     Column("attempt", sa.Integer, nullable=False, server_default="0"),  # the fencing token: each claim raises it
     Column("accepted_attempt", sa.Integer),  # set once, when all chunks are staged
     Column("cursor", ReviewId),  # the last review_id staged: the next attempt continues after it
+    Column("lease_until", UTCDateTime),  # until then, other processes of `senti score` leave the shard to its attempt
     CheckConstraint("accepted_attempt <= attempt", name="accepted"),
 )
 

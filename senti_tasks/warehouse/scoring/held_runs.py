@@ -18,9 +18,12 @@ from senti_tasks.warehouse.scoring import publication_lock
 
 _UNFINISHED = scoring_runs.c.state.not_in(["published", "abandoned"])
 
-OWNS_REVIEWS = sa.and_(scoring_runs.c.held_at.is_not(None), _UNFINISHED)
-"""The condition that a run of ``scoring_runs`` keeps its reviews from other runs. It is true for held runs, and for
-those that a person overruled and that are not published yet, e.g. during a freeze."""
+IS_HELD = sa.and_(scoring_runs.c.held_at.is_not(None), _UNFINISHED)
+"""The condition that a run of ``scoring_runs`` waits for a person, or that a person overruled it and it is not
+published yet, e.g. during a freeze."""
+OWNS_REVIEWS = sa.and_(_UNFINISHED, sa.or_(IS_HELD, scoring_runs.c.state == "audited"))
+"""The condition that no other run plans the reviews of a run: it is held, or it is audited and waits for its
+publication."""
 
 
 def hold(connection: Connection, run_id: int, *, because: str, now: datetime) -> None:
@@ -40,8 +43,8 @@ def hold(connection: Connection, run_id: int, *, because: str, now: datetime) ->
 
 
 def of_model(connection: Connection, model_version: str) -> list[int]:
-    """The run_ids, in order, of the runs of ``model_version`` that keep their reviews from other runs."""
-    owners = sa.select(scoring_runs.c.run_id).where(scoring_runs.c.model_version == model_version, OWNS_REVIEWS)
+    """The run_ids, in order, of the runs of ``model_version`` that are held."""
+    owners = sa.select(scoring_runs.c.run_id).where(scoring_runs.c.model_version == model_version, IS_HELD)
     return list(connection.execute(owners.order_by(scoring_runs.c.run_id)).scalars())
 
 
@@ -49,7 +52,7 @@ def before(connection: Connection, found: dict[str, Any]) -> list[int]:
     """The run_ids of the runs of the same model that were held earlier than the run ``found``; if it was never held, of
     all of them. What both planned belongs to these runs."""
     owners = sa.select(scoring_runs.c.run_id).where(
-        scoring_runs.c.model_version == found["model_version"], scoring_runs.c.run_id != found["run_id"], OWNS_REVIEWS
+        scoring_runs.c.model_version == found["model_version"], scoring_runs.c.run_id != found["run_id"], IS_HELD
     )
     if found["held_at"] is not None:
         same_time = sa.and_(scoring_runs.c.held_at == found["held_at"], scoring_runs.c.run_id < found["run_id"])

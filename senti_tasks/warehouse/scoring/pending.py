@@ -21,7 +21,7 @@ def pending_reviews(
     """Selects the reviews (review_id, updated_at) that are pending for this model.
 
     ``since`` leaves out reviews that last changed before it, so that a run reads few old reviews. ``without`` leaves
-    out the reviews that belong to these runs (see ``held_runs.of_model`` and ``runs.waiting_ranges``). Erased reviews
+    out the reviews that belong to these runs (see ``runs.reviews_to_plan``). Erased reviews
     and those without ``updated_at`` are never pending: a label stores the ``updated_at`` of its text. (``senti doctor``
     counts the reviews without it.)
     """

@@ -23,7 +23,7 @@ from senti_tasks.warehouse.schema import (
     scoring_runs,
     staged_labels,
 )
-from senti_tasks.warehouse.scoring import held_runs, publication_lock, rollups, watermarks
+from senti_tasks.warehouse.scoring import held_runs, publication_lock, rollups, series, watermarks
 from senti_tasks.warehouse.scoring.runs import run
 
 OFFENDERS_SHOWN = 5
@@ -120,17 +120,18 @@ def publish(connection: Connection, run_id: int, *, now: datetime) -> dict[str, 
     }
     connection.execute(sa.update(scoring_runs).where(scoring_runs.c.run_id == run_id).values(published))
     publication_lock.advance(connection, seq)
-    if found["scope"] != "rescore":  # a rescore is one range of keys: the watermark moves after all of them
+    if not series.others_left(connection, found):
         _advance_watermark(connection, found)
     return run(connection, run_id)
 
 
 def _advance_watermark(connection: Connection, found: dict[str, Any]) -> None:
-    """Moves the watermark to the time for which the run was due, unless a held run was given up since it was planned.
+    """Moves the watermark to the time for which the series of the run was due, unless a held run was given up since the
+    series was planned.
 
-    That moved the watermark back behind ``planned_from``, and this run has not planned the reviews in between.
+    That moved the watermark back behind ``planned_from``, and this series has not planned the reviews in between.
     """
-    model, planned_from = found["model_version"], found["planned_from"]
+    model, planned_from = found["model_version"], series.planned_from(connection, found)
     present = watermarks.of(connection, model)
     if planned_from is None or present is None or present >= planned_from:
         watermarks.advance(connection, model, min(found["due"], found["opened_at"]))

@@ -1,7 +1,7 @@
-"""Scoring runs: each is opened once per idempotency key, planned once, then published or abandoned."""
+"""Scoring runs: each is planned once, then published or abandoned. ``series`` opens them."""
 
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from itertools import pairwise
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from senti_tasks.errors import RunStateError
 from senti_tasks.warehouse import partitions
-from senti_tasks.warehouse.database import count_rows, fetch_all, fetch_one, insert, insert_missing
+from senti_tasks.warehouse.database import count_rows, fetch_all, fetch_one
 from senti_tasks.warehouse.schema import (
     review_labels,
     reviews,
@@ -21,33 +21,7 @@ from senti_tasks.warehouse.schema import (
 )
 from senti_tasks.warehouse.scoring import held_runs, pending, publication_lock, watermarks
 
-_UNFINISHED = scoring_runs.c.state.not_in(["published", "abandoned"])
-
-
-def open_run(
-    connection: Connection,
-    *,
-    idempotency_key: str,
-    scope: str,
-    model_version: str,
-    variant: str,
-    due: datetime,
-    now: datetime,
-) -> dict[str, Any]:
-    """The run with this ``idempotency_key`` in any state; if there is none, opens one with the other arguments."""
-    values = {"scope": scope, "model_version": model_version, "variant": variant, "due": due}
-    key = {"idempotency_key": idempotency_key}
-    insert_missing(connection, scoring_runs, {**key, **values, "state": "open", "opened_at": now})
-    (opened,) = fetch_all(connection, sa.select(scoring_runs).filter_by(**key))
-    return opened
-
-
-def run_by_key(connection: Connection, idempotency_key: str) -> int | None:
-    """The run_id of the run with this ``idempotency_key``; ``None`` if there is none."""
-    found: int | None = connection.scalar(
-        sa.select(scoring_runs.c.run_id).where(scoring_runs.c.idempotency_key == idempotency_key)
-    )
-    return found
+UNFINISHED = scoring_runs.c.state.not_in(["published", "abandoned"])
 
 
 def run(connection: Connection, run_id: int) -> dict[str, Any]:
@@ -58,30 +32,33 @@ def run(connection: Connection, run_id: int) -> dict[str, Any]:
     return found
 
 
-def unfinished_run(connection: Connection, *, scope: str, key_prefix: str) -> dict[str, Any] | None:
-    """The oldest run of ``scope`` that was neither published nor abandoned, and whose idempotency key begins with
-    ``key_prefix``; ``None`` if there is none. A held run is none of these: it waits for a person."""
-    of_task = scoring_runs.c.idempotency_key.startswith(key_prefix, autoescape=True)
-    resumable = sa.and_(_UNFINISHED, scoring_runs.c.state != "held")
-    found = sa.select(scoring_runs).where(scoring_runs.c.scope == scope, of_task, resumable)
-    return fetch_one(connection, found.order_by(scoring_runs.c.run_id).limit(1))
-
-
-def audited_runs(connection: Connection) -> list[int]:
-    """The run_ids, in order, of the runs that are audited and not published."""
+def audited_runs(connection: Connection, model_version: str | None = None) -> list[int]:
+    """The run_ids, in order, of the runs that are audited and not published, e.g. because of a freeze: of all models,
+    or of one. No other run plans their reviews."""
     audited = sa.select(scoring_runs.c.run_id).where(scoring_runs.c.state == "audited")
+    if model_version is not None:
+        audited = audited.where(scoring_runs.c.model_version == model_version)
     return list(connection.execute(audited.order_by(scoring_runs.c.run_id)).scalars())
+
+
+def next_open(connection: Connection, run_ids: Sequence[int]) -> int | None:
+    """The first of these runs that is not planned yet, and that no other process is planning; locked until the
+    transaction ends. ``None`` if there is none."""
+    is_open = sa.and_(scoring_runs.c.run_id.in_(run_ids), scoring_runs.c.state == "open")
+    first = sa.select(scoring_runs.c.run_id).where(is_open).order_by(scoring_runs.c.run_id).limit(1)
+    found: int | None = connection.scalar(first.with_for_update(skip_locked=True))
+    return found
 
 
 def abandon(connection: Connection, run_id: int) -> None:
     """Marks a run as abandoned, unless it was published: it can no longer be, and a sweep deletes its staged rows.
 
-    If it is a held run, its reviews are pending again, and the watermark moves back so far that the next run plans
-    them.
+    If it was held or audited, its reviews are pending again, and the watermark moves back so far that the next run
+    plans them.
     """
     publication_lock.take(connection)  # if the run is being published, wait: it needs its staged rows
-    held = sa.select(scoring_runs.c.model_version).where(scoring_runs.c.run_id == run_id, held_runs.OWNS_REVIEWS)
-    if (model := connection.scalar(held)) is not None:
+    owner = sa.select(scoring_runs.c.model_version).where(scoring_runs.c.run_id == run_id, held_runs.OWNS_REVIEWS)
+    if (model := connection.scalar(owner)) is not None:
         oldest = _oldest_unanswered(connection, run_id, model)
         if oldest is not None:
             watermarks.move_back(connection, model, oldest)
@@ -105,110 +82,52 @@ def _oldest_unanswered(connection: Connection, run_id: int, model_version: str) 
 
 
 def abandon_overtaken(connection: Connection, *, before: datetime) -> list[int]:
-    """Abandons unpublished runs opened before ``before`` if a later run with the same reviews was published.
+    """Abandons unpublished runs opened before ``before`` if a later series with the same reviews was published.
 
     Returns their run_ids, in order. Such a run belongs to an old DAG run that nobody resumes; otherwise its staged rows
-    would stay for ever. Held runs are left: no later run plans their reviews.
+    would stay for ever. Held and audited runs are left: no later run plans their reviews.
     """
-    later = scoring_runs.alias("later")
+    later, unpublished = scoring_runs.alias("later"), scoring_runs.alias("unpublished")
+    is_incomplete = sa.exists().where(unpublished.c.series == later.c.series, unpublished.c.state != "published")
     overtaken = sa.exists().where(
         later.c.model_version == scoring_runs.c.model_version,
-        later.c.scope.in_(("new", "reconcile", "all")),
+        later.c.series != scoring_runs.c.series,
         later.c.state == "published",
         later.c.opened_at > scoring_runs.c.opened_at,
+        ~is_incomplete,
     )
-    old = sa.and_(scoring_runs.c.scope.in_(("new", "reconcile")), scoring_runs.c.opened_at < before)
     publication_lock.take(connection)
-    resumed_by_nobody = sa.and_(_UNFINISHED, ~held_runs.OWNS_REVIEWS)
-    abandoned = sa.update(scoring_runs).where(old, resumed_by_nobody, overtaken).values(state="abandoned")
+    resumed_by_nobody = sa.and_(UNFINISHED, ~held_runs.OWNS_REVIEWS, scoring_runs.c.opened_at < before)
+    abandoned = sa.update(scoring_runs).where(resumed_by_nobody, overtaken).values(state="abandoned")
     return sorted(connection.execute(abandoned.returning(scoring_runs.c.run_id)).scalars())
 
 
-def waiting_ranges(connection: Connection, model_version: str) -> list[int]:
-    """The run_ids, in order, of the ranges of a re-scoring that are audited and not published, e.g. because of a
-    freeze. No other range plans their reviews."""
-    waiting = sa.and_(scoring_runs.c.model_version == model_version, scoring_runs.c.scope == "rescore")
-    found = sa.select(scoring_runs.c.run_id).where(waiting, scoring_runs.c.state == "audited")
-    return list(connection.execute(found.order_by(scoring_runs.c.run_id)).scalars())
+def abandon_unused(connection: Connection, *, in_use: Collection[str]) -> list[int]:
+    """Abandons the unpublished runs of all models but ``in_use``, except held ones; returns their run_ids, in order.
+    They were overtaken by a promotion or a rollback, e.g. during a freeze."""
+    publication_lock.take(connection)
+    unused = sa.and_(UNFINISHED, ~held_runs.IS_HELD, scoring_runs.c.model_version.not_in(in_use))
+    abandoned = sa.update(scoring_runs).where(unused).values(state="abandoned")
+    return sorted(connection.execute(abandoned.returning(scoring_runs.c.run_id)).scalars())
 
 
-def abandon_ranges(connection: Connection, *, incoming: str | None, before: datetime) -> list[int]:
-    """Abandons unpublished ranges of re-scorings that nobody needs; returns their run_ids, in order.
+def reviews_to_plan(connection: Connection, found: Mapping[str, Any], since: datetime | None) -> sa.Select[Any]:
+    """Selects the reviews that the run ``found`` plans. ``since`` is for the scope ``new``: the earliest change.
 
-    These are the ranges of every model but ``incoming``, and those of ``incoming`` that were opened before ``before``
-    and are not scored to their end: later ranges have planned their reviews again. Audited ranges of ``incoming`` wait
-    for their publication.
+    Left out are reviews that belong to another run of the same model: a held one, or an audited one that waits for its
+    publication.
     """
-    publication_lock.take(connection)
-    other_model = sa.true() if incoming is None else scoring_runs.c.model_version != incoming
-    left = sa.and_(scoring_runs.c.state != "audited", scoring_runs.c.opened_at < before)
-    unneeded = sa.and_(scoring_runs.c.scope == "rescore", _UNFINISHED, sa.or_(other_model, left))
-    abandoned = sa.update(scoring_runs).where(unneeded).values(state="abandoned")
-    return sorted(connection.execute(abandoned.returning(scoring_runs.c.run_id)).scalars())
-
-
-def _reviews_to_plan(connection: Connection, found: dict[str, Any], since: datetime | None) -> sa.Select[Any]:
-    """Selects the reviews that the run ``found`` plans. ``since`` is for the scope ``new``: the earliest change."""
     model = found["model_version"]
-    held = held_runs.of_model(connection, model)
+    owners = sorted({*held_runs.of_model(connection, model), *audited_runs(connection, model)})
     if found["scope"] == "all":
-        return pending.scorable_reviews(held)
-    if found["scope"] == "new":
-        return pending.pending_reviews(model, since=since, without=held)
-    if found["scope"] == "rescore":
-        held += waiting_ranges(connection, model)
-    scope = pending.pending_reviews(model, without=held)
+        scope = pending.scorable_reviews(owners)
+    else:
+        scope = pending.pending_reviews(model, since=since if found["scope"] == "new" else None, without=owners)
     if found["after_id"] is not None:
         scope = scope.where(reviews.c.review_id > found["after_id"])
     if found["through_id"] is not None:
         scope = scope.where(reviews.c.review_id <= found["through_id"])
     return scope
-
-
-def open_ranges(
-    connection: Connection,
-    *,
-    idempotency_key: str,
-    model_version: str,
-    variant: str,
-    due: datetime,
-    now: datetime,
-    rows: int,
-    most: int,
-) -> list[int]:
-    """Opens runs of the scope ``rescore``, which split the pending reviews of a model into ranges of review_id.
-
-    Each range has about ``rows`` reviews; there are at least one run and at most ``most``. Each run is planned, scored
-    and published separately, so that a failure loses one range only. Reviews of waiting ranges are left out. Returns
-    the run_ids, in order of their keys.
-    """
-    owners = held_runs.of_model(connection, model_version) + waiting_ranges(connection, model_version)
-    reviews_left = pending.pending_reviews(model_version, without=owners).subquery()
-    position = sa.func.row_number().over(order_by=reviews_left.c.review_id).label("position")
-    numbered = sa.select(reviews_left.c.review_id, position, sa.func.count().over().label("total")).subquery()
-    size = sa.case((numbered.c.total > rows * most, numbered.c.total // most + 1), else_=rows)
-    ends = sa.select(numbered.c.review_id).where(
-        numbered.c.position % size == 0, numbered.c.position < numbered.c.total
-    )
-    bounds = [None, *connection.execute(ends.order_by(numbered.c.review_id)).scalars(), None]
-    values = {"scope": "rescore", "model_version": model_version, "variant": variant, "due": due}
-    values |= {"state": "open", "opened_at": now}
-    ranges = [
-        {**values, "idempotency_key": f"{idempotency_key}#{number}", "after_id": after, "through_id": through}
-        for number, (after, through) in enumerate(pairwise(bounds))
-    ]
-    first = insert(connection, scoring_runs).values(ranges[0]).on_conflict_do_nothing()
-    opened = connection.scalar(first.returning(scoring_runs.c.run_id))
-    if opened is not None and ranges[1:]:  # None: another attempt has opened its ranges at the same time
-        connection.execute(sa.insert(scoring_runs), ranges[1:])
-    return ranges_by_key(connection, idempotency_key)
-
-
-def ranges_by_key(connection: Connection, idempotency_key: str) -> list[int]:
-    """The run_ids, in order, of the ranges that were opened under ``idempotency_key``; empty if there are none."""
-    mine = scoring_runs.c.idempotency_key.startswith(f"{idempotency_key}#", autoescape=True)
-    found = sa.select(scoring_runs.c.run_id).where(mine).order_by(scoring_runs.c.run_id)
-    return list(connection.execute(found).scalars())
 
 
 def plan(
@@ -225,8 +144,7 @@ def plan(
     There are ``shards`` of them; if that is ``None``, as many as are needed for ``shard_rows`` reviews each, at most
     ``max_shards``.
     A run of the scope ``new`` plans reviews that changed since ``overlap`` before the model's watermark. ``reconcile``
-    plans all pending reviews, and counts as late those that a run of the scope ``new`` would not have planned. No run
-    plans the reviews of a held run of the same model.
+    plans all pending reviews, and counts as late those that a run of the scope ``new`` would not have planned.
     Returns the shards' numbers, in order: at least one, which is empty if no review is pending. If the run is already
     planned, its plan stays as it is. Raises ``RunStateError`` if the run was abandoned.
     """
@@ -242,7 +160,7 @@ def plan(
             partitions.create(connection, table, run_id)
         planned_from = watermarks.of(connection, found["model_version"])
         start = pending.scan_start(planned_from, overlap)
-        scope = _reviews_to_plan(connection, found, start).subquery()
+        scope = reviews_to_plan(connection, found, start).subquery()
         total = sa.func.count().over()
         most = max_shards if shards is None else shards
         wanted = total if shards is not None else (total + shard_rows - 1) // shard_rows

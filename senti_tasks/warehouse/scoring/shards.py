@@ -7,7 +7,7 @@ after another one has claimed the shard, and the new attempt continues after the
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -16,10 +16,12 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from senti_tasks.errors import RunStateError, ShardTakenError
-from senti_tasks.warehouse.database import fetch_all
+from senti_tasks.warehouse.database import count_rows, fetch_all
 from senti_tasks.warehouse.schema import TextHash, review_labels, reviews, run_items, run_shards, scoring_runs
 from senti_tasks.warehouse.scoring import staging
 from senti_tasks.warehouse.scoring.staging import Answers
+
+_RUN_IS_PLANNED = sa.exists().where(scoring_runs.c.run_id == run_shards.c.run_id, scoring_runs.c.state == "planned")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +47,16 @@ class Item(NamedTuple):
     """Whether the review was edited or deleted after planning. Then ``text`` is ``None``; an edited one is pending."""
 
 
-def claim(connection: Connection, run_id: int, shard: int) -> Claim | None:
+def claim(connection: Connection, run_id: int, shard: int, *, lease_until: datetime | None = None) -> Claim | None:
     """Claims the shard for a new attempt, also if another one owns it; ``None`` when the shard is finished. Raises
-    ``RunStateError`` if there is no such shard, or if its run was abandoned."""
+    ``RunStateError`` if there is no such shard, or if its run was abandoned.
+
+    ``lease_until`` keeps the shard from ``reserve``; a claim by its number succeeds all the same.
+    """
     row = connection.execute(
         sa.update(run_shards)
         .where(_one_shard(run_id, shard), run_shards.c.accepted_attempt.is_(None), _not_abandoned(run_id))
-        .values(attempt=run_shards.c.attempt + 1)
+        .values(attempt=run_shards.c.attempt + 1, lease_until=lease_until)
         .returning(run_shards.c.attempt, run_shards.c.cursor, run_shards.c.planned)
     ).one_or_none()
     if row is not None:
@@ -60,6 +65,44 @@ def claim(connection: Connection, run_id: int, shard: int) -> Claim | None:
     if connection.execute(sa.select(run_shards.c.shard).where(_one_shard(run_id, shard))).one_or_none() is None:
         raise RunStateError(f"run {run_id} has no shard {shard}: plan it first")
     return None
+
+
+def renew(connection: Connection, claim: Claim, *, lease_until: datetime) -> None:
+    """Prolongs the lease of the shard, if this attempt owns it still."""
+    mine = sa.and_(_one_shard(claim.run_id, claim.shard), run_shards.c.attempt == claim.attempt)
+    connection.execute(sa.update(run_shards).where(mine).values(lease_until=lease_until))
+
+
+def reserve(
+    connection: Connection, run_ids: Sequence[int], *, now: datetime, lease_until: datetime
+) -> tuple[int, int] | None:
+    """Finds a shard of these runs that is not finished and that no process has a lease on, and gives it a lease until
+    ``lease_until``. Returns run_id and shard, or ``None`` if there is no such shard."""
+    unfinished = sa.and_(run_shards.c.run_id.in_(run_ids), run_shards.c.accepted_attempt.is_(None))
+    is_free = sa.or_(run_shards.c.lease_until.is_(None), run_shards.c.lease_until < now)
+    first = (
+        sa.select(run_shards.c.run_id, run_shards.c.shard)
+        .where(unfinished, is_free, _RUN_IS_PLANNED)
+        .order_by(run_shards.c.run_id, run_shards.c.shard)
+        .limit(1)
+        .with_for_update(skip_locked=True)  # a process beside this one takes the next shard and does not wait
+    )
+    found = connection.execute(first).one_or_none()
+    if found is None:
+        return None
+    connection.execute(
+        sa.update(run_shards).where(_one_shard(found.run_id, found.shard)).values(lease_until=lease_until)
+    )
+    return found.run_id, found.shard
+
+
+def count_left(connection: Connection, run_ids: Sequence[int]) -> int:
+    """How many shards of these runs are not finished; an open run, whose shards are not known yet, counts as one."""
+    unfinished = sa.and_(run_shards.c.run_id.in_(run_ids), run_shards.c.accepted_attempt.is_(None), _RUN_IS_PLANNED)
+    is_open = sa.and_(scoring_runs.c.run_id.in_(run_ids), scoring_runs.c.state == "open")
+    return count_rows(connection, sa.select(run_shards.c.shard).where(unfinished).subquery()) + count_rows(
+        connection, sa.select(scoring_runs.c.run_id).where(is_open).subquery()
+    )
 
 
 def read_chunk(connection: Connection, run_id: int, shard: int, *, after: Any, limit: int) -> list[Item]:

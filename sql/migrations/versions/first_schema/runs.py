@@ -21,6 +21,7 @@ def _create_runs(review_id: Any) -> None:
         "scoring_runs",
         sa.Column("run_id", Counter, primary_key=True),
         sa.Column("idempotency_key", sa.Text(), nullable=False, unique=True),
+        sa.Column("series", sa.Text(), nullable=False),
         sa.Column("scope", sa.Text(), nullable=False),
         sa.Column("model_version", sa.Text(), sa.ForeignKey("models.version"), nullable=False),
         sa.Column("variant", sa.Text(), nullable=False),
@@ -44,6 +45,7 @@ def _create_runs(review_id: Any) -> None:
         sa.CheckConstraint("state <> 'held' OR held_at IS NOT NULL", name="held"),
         sa.CheckConstraint("(held_at IS NULL) = (held_because IS NULL)", name="held_because"),
     )
+    op.create_index("ix_scoring_runs_series", "scoring_runs", ["series"])
     op.create_table(
         "scoring_watermarks",
         sa.Column("model_version", sa.Text(), sa.ForeignKey("models.version"), primary_key=True),
@@ -73,6 +75,7 @@ def _create_runs(review_id: Any) -> None:
         sa.Column("attempt", sa.Integer(), nullable=False, server_default="0"),
         sa.Column("accepted_attempt", sa.Integer()),
         sa.Column("cursor", review_id),
+        sa.Column("lease_until", UTCDateTime()),
         sa.CheckConstraint("accepted_attempt <= attempt", name="accepted"),
     )
     op.create_table(
