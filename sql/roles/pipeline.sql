@@ -5,6 +5,7 @@
 DO $$
 DECLARE
     relation record;
+    privilege text;
     sequence regclass;
 BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA %I TO senti_pipeline', current_schema());
@@ -26,19 +27,32 @@ BEGIN
             SELECT recorded.called, CAST(line.inhrelid AS regclass)
             FROM pg_inherits AS line
             INNER JOIN recorded ON recorded.oid = line.inhparent
+            -- senti_create_partition gives a partition its rights. Others are left alone, since a run may be dropping them.
+            WHERE NOT has_table_privilege('senti_pipeline', line.inhrelid, 'MAINTAIN')
         )
 
         SELECT
             ours.oid,
-            class.relkind = 'v' OR ours.called IN (
-                'reviews', 'review_annotations', 'import_sources', 'calendar_days', 'warehouse_settings', 'alembic_version'
-            ) AS only_read
+            CASE
+                WHEN
+                    class.relkind = 'v'
+                    OR ours.called IN (
+                        'reviews', 'review_annotations', 'import_sources', 'calendar_days', 'warehouse_settings',
+                        'alembic_version'
+                    )
+                    THEN ARRAY['SELECT']
+                ELSE ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'MAINTAIN']
+            END AS rights
         FROM ours
         INNER JOIN pg_class AS class ON class.oid = ours.oid
     LOOP
-        EXECUTE format('GRANT SELECT ON %s TO senti_pipeline', relation.oid);
-        IF NOT relation.only_read THEN
-            EXECUTE format('GRANT INSERT, UPDATE, DELETE, MAINTAIN ON %s TO senti_pipeline', relation.oid);
+        -- A GRANT would wait for a run that is creating the first partition of a table, so nothing is granted twice.
+        FOREACH privilege IN ARRAY relation.rights LOOP
+            IF NOT has_table_privilege('senti_pipeline', relation.oid, privilege) THEN
+                EXECUTE format('GRANT %s ON %s TO senti_pipeline', privilege, relation.oid);
+            END IF;
+        END LOOP;
+        IF 'INSERT' = ANY(relation.rights) THEN
             FOR sequence IN
                 SELECT depends.objid FROM pg_depend AS depends
                 INNER JOIN pg_class AS class ON class.oid = depends.objid AND class.relkind = 'S'

@@ -10,6 +10,7 @@ from senti_tasks.errors import WarehouseError
 from senti_tasks.jobs import erasure, maintenance, scoring, upkeep
 from senti_tasks.warehouse import database, migrations, partitions
 from senti_tasks.warehouse.migrations import SQL, view_statements
+from senti_tasks.warehouse.roles import ROLES
 from senti_tasks.warehouse.schema import review_labels
 from senti_tasks.warehouse.scoring import publication
 from tests.situations import (
@@ -266,6 +267,32 @@ SELECT
     ) AS callers
 FROM pg_proc WHERE pronamespace = CAST('public' AS regnamespace)
 """
+
+
+def test_giving_the_rights_again_waits_for_nobody(roles: dict[str, str], engine: Engine) -> None:
+    analyst, pipeline = (database.connect(roles[role]) for role in ("analyst", "pipeline"))
+    with database.reading(analyst) as reader, database.writing(pipeline) as writer:
+        reader.exec_driver_sql("SELECT * FROM sentiment_latest")
+        open_planned_run(writer)
+        writer.exec_driver_sql("LOCK TABLE text_splits IN SHARE ROW EXCLUSIVE MODE")
+        done = migrations.migrate(
+            engine, review_id_type="bigint", reviews_table="reviews", lock_timeout_s=0.1, pauses_s=()
+        )
+    assert done["roles"] == sorted(ROLES)
+
+
+def test_partitions_that_were_made_before_the_roles_get_their_rights(
+    roles: dict[str, str], engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with database.writing(engine) as connection:
+        run = open_planned_run(connection)
+        connection.exec_driver_sql(f"REVOKE ALL ON run_items_{run}, staged_labels_{run} FROM senti_pipeline")
+    own = connected(roles, "pipeline", monkeypatch)
+    refused(own, f"SELECT * FROM staged_labels_{run}")
+    migrations.migrate(engine, review_id_type="bigint", reviews_table="reviews")
+    with database.writing(own) as connection:
+        answer(connection, run)
+        assert publication.audit(connection, run)
 
 
 @pytest.mark.parametrize(
