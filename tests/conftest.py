@@ -40,6 +40,10 @@ class Databases:
             self._template = url
         return self._create(self._template)
 
+    def copy(self, url: str) -> str:
+        """A copy of a database that nobody is connected to."""
+        return self._create(url)
+
     def _create(self, template: str | None) -> str:
         self._made += 1
         name = f"warehouse_{self._made}"

@@ -18,7 +18,9 @@ from senti_tasks.warehouse.types import parse_review_id, review_id_of_row
 
 
 def migrate(recount_days: bool = False) -> dict[str, Any]:
-    """Brings the warehouse to the newest schema; safe to repeat. Returns before and after (revisions) and views.
+    """Brings the warehouse to the newest schema and gives the roles of ``sql/roles`` their rights; safe to repeat.
+
+    Returns before and after (revisions), views, and roles (those that the server has).
 
     ``recount_days`` allows a changed SENTI_TIMEZONE: see ``days.recount``, whose result is returned as recounted.
     Without it, such a setting raises ``WarehouseError``, and recounted is ``None``.

@@ -11,7 +11,7 @@ from transformers import AutoModelForSequenceClassification
 from transformers.utils import logging as transformers_logging
 
 from senti_tasks.errors import ArtifactError, ConfigError
-from senti_tasks.scoring import devices
+from senti_tasks.scoring import devices, foreign_code
 from senti_tasks.scoring.config import ScoreConfig
 from senti_tasks.scoring.engines.bert import Bert, is_bert
 from senti_tasks.scoring.engines.engine import Engine
@@ -42,6 +42,7 @@ def load(
     folder cannot be loaded, and ``ConfigError`` if this machine cannot run the variant.
     """
     config = config or ScoreConfig()
+    _refuse_code(folder)
     tokenizer = TextTokenizer.load(folder)
     where = _device_for(variant, device)
     shape = json.loads((folder / "config.json").read_text("utf-8"))
@@ -103,6 +104,7 @@ def _int8(folder: Path, tokenizer: TextTokenizer) -> tuple[int, Engine]:
 
 def load_classifier(folder: Path) -> Any:
     """The transformers classifier in ``folder``, float32, on the CPU. Raises ``ArtifactError``."""
+    _refuse_code(folder)
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # it would draw over ours and into logs
     try:
         model, report = AutoModelForSequenceClassification.from_pretrained(
@@ -120,3 +122,11 @@ def load_classifier(folder: Path) -> Any:
             f"{folder} holds no classifier that can be loaded: its weights lack {', '.join(missing[:5])}"
         )
     return model.eval()
+
+
+def _refuse_code(folder: Path) -> None:
+    if found := foreign_code.named_in(folder):
+        raise ArtifactError(
+            f"{folder} names code for its loader to run ({found}), and no code of a model is ever run: expected a "
+            "model of an architecture that transformers has; remove this field if it has, or serve another model"
+        )

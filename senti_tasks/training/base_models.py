@@ -30,6 +30,7 @@ from senti_tasks.artifacts import files_digest, folder_digest
 from senti_tasks.config import PRETRAINED, TrainConfig
 from senti_tasks.errors import BaseModelError
 from senti_tasks.labels import LabelSet
+from senti_tasks.scoring import foreign_code
 from senti_tasks.scoring.tokens import readable_tokens
 from senti_tasks.training import hub
 from senti_tasks.training.tokenizer.vocabulary import build_tokenizer, check_coverage, fit_to_vocabulary
@@ -210,16 +211,23 @@ def _load_errors(base_model: str, expected: str = "text classifier") -> Iterator
 def _model_folder(
     base_model: str, revision: str | None = None, folder: Path | None = None, weights: bool = False
 ) -> Path:
-    """The folder for ``from_pretrained``. Code in it is never run: every call passes ``trust_remote_code=False``."""
+    """The folder for ``from_pretrained``. Raises ``BaseModelError`` if a file in it names code to be run."""
     if base_model.startswith(PRETRAINED):
         if folder is None:
             raise BaseModelError(
                 f"{base_model} is looked up in the warehouse by a job: expected the folder of the encoder, found none"
             )
-        return folder
-    if _is_folder(base_model):
-        return Path(base_model).expanduser()
-    return hub.fetch(base_model, revision or hub.newest_commit(base_model), weights)
+    elif _is_folder(base_model):
+        folder = Path(base_model).expanduser()
+    else:
+        folder = hub.fetch(base_model, revision or hub.newest_commit(base_model), weights)
+    if found := foreign_code.named_in(folder):
+        raise BaseModelError(
+            f"{base_model} names code for its loader to run ({found}), and no code of a model is ever run: expected a "
+            "model of an architecture that transformers has; take another base model, or a copy without this field if "
+            "transformers has its architecture"
+        )
+    return folder
 
 
 def _is_folder(base_model: str) -> bool:

@@ -1,4 +1,4 @@
-"""Brings a warehouse to the newest schema: Alembic for the tables, then the views of ``sql/views``, then comments."""
+"""Brings a warehouse to the newest schema: Alembic for the tables, then views, functions, comments and rights."""
 
 import hashlib
 import re
@@ -20,7 +20,7 @@ from sqlalchemy.engine.reflection import ObjectKind
 from senti_tasks import labels
 from senti_tasks.errors import LockedError, RevisionError, WarehouseError
 from senti_tasks.labels import LabelSet
-from senti_tasks.warehouse import column_comments
+from senti_tasks.warehouse import column_comments, roles
 from senti_tasks.warehouse.database import create_file, location, migrating, reading, upsert
 from senti_tasks.warehouse.schema import metadata, warehouse_settings
 
@@ -28,6 +28,8 @@ _PACKAGED = Path(__file__).parents[1] / "sql"
 SQL = _PACKAGED if _PACKAGED.exists() else Path(__file__).parents[2] / "sql"
 """The folder of SQL files: beside the package in a checkout, inside it in a wheel."""
 
+ADVISORY_LOCK = 7236341
+"""The number of the lock that a migration takes on PostgreSQL."""
 LOCK_TIMEOUT_S = 5.0
 """How long a statement of a migration waits for a lock on PostgreSQL. Queries of analysts that arrive later wait behind
 it."""
@@ -50,7 +52,7 @@ def migrate(
 
     The first migration records ``review_id_type``, ``reviews_table``, ``label_set`` and ``timezone``. Later ones raise
     ``WarehouseError`` if they differ from the record; ``check_timezone=False`` leaves out the last.
-    Returns the revisions before and after, and the names of the views.
+    Returns the revisions before and after, the names of the views, and the roles that got their rights.
     On PostgreSQL, when a statement waits for a lock longer than ``lock_timeout_s``, the transaction is repeated after
     the next of ``pauses_s``; after the last, ``LockedError`` is raised. On SQLite the busy timeout applies.
     """
@@ -65,9 +67,10 @@ def migrate(
         try:
             with migrating(engine) as connection:
                 if on_postgresql:
-                    connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7236341)")  # one migration at a time
                     timeout = f"{lock_timeout_s * 1000:.0f}ms"
                     connection.execute(sa.select(sa.func.set_config("lock_timeout", timeout, True)))
+                    # One migration at a time. The timeout applies to this lock too, since any role may take it.
+                    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ADVISORY_LOCK)))
                 return _migrate(connection, settings, checked)
         except LockedError as error:
             if not on_postgresql:
@@ -96,25 +99,28 @@ def _migrate(connection: Connection, settings: dict[str, str], checked: dict[str
     command.upgrade(config, "head")
     views = _create_views(connection)
     if connection.dialect.name == "postgresql":
+        _create_functions(connection)
         _write_comments(connection)
-    return {"before": before, "after": current_revision(connection), "views": views}
+    granted = roles.grant(connection, SQL)
+    return {"before": before, "after": current_revision(connection), "views": views, "roles": granted}
 
 
 LOCK_HOLDERS = """
 SELECT DISTINCT held.pid, session.usename
 FROM pg_locks AS held
-INNER JOIN pg_class AS relation ON relation.oid = held.relation
-INNER JOIN pg_namespace AS namespace ON namespace.oid = relation.relnamespace
+LEFT JOIN pg_class AS relation ON relation.oid = held.relation
+LEFT JOIN pg_namespace AS namespace ON namespace.oid = relation.relnamespace
 INNER JOIN pg_stat_activity AS session ON session.pid = held.pid AND session.datid = held.database
-WHERE held.granted AND held.pid <> pg_backend_pid()
-    AND session.datname = current_database() AND namespace.nspname = current_schema()
+WHERE held.granted AND held.pid <> pg_backend_pid() AND session.datname = current_database()
+    AND (namespace.nspname = current_schema() OR (held.locktype = 'advisory' AND held.objid = :advisory_lock))
 ORDER BY held.pid
 """
 
 
 def _lock_holders(engine: Engine) -> str:
+    held = {"advisory_lock": ADVISORY_LOCK}
     with reading(engine) as connection:
-        holders = [f"pid {pid} of {user}" for pid, user in connection.exec_driver_sql(LOCK_HOLDERS)]
+        holders = [f"pid {pid} of {user}" for pid, user in connection.execute(sa.text(LOCK_HOLDERS), held)]
     return ", ".join(holders) or "they have ended since"
 
 
@@ -196,6 +202,12 @@ def _create_views(connection: Connection) -> list[str]:
         if name not in present:
             connection.execute(sa.delete(warehouse_settings).where(warehouse_settings.c.name == f"comments:{name}"))
     return list(statements)
+
+
+def _create_functions(connection: Connection) -> None:
+    """Creates or replaces the functions of ``sql/functions``. PostgreSQL only."""
+    for path in sorted((SQL / "functions").glob("*.sql")):
+        connection.exec_driver_sql(path.read_text("utf-8"), execution_options={"no_parameters": True})
 
 
 def _write_comments(connection: Connection) -> None:

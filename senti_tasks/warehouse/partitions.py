@@ -1,6 +1,7 @@
 """Partitions of PostgreSQL tables: labels by model, plans and staged rows by run. Dropping one is dropping a table.
 
-SQLite has no partitions: creating one does nothing, and dropping one deletes its rows.
+On PostgreSQL the functions in ``sql/functions`` create and drop them, because the pipeline's role owns no table. SQLite
+has no partitions: creating one does nothing, and dropping one deletes its rows.
 """
 
 from typing import Any
@@ -20,10 +21,6 @@ CHILDREN = sa.text(
     "SELECT child.relname FROM pg_inherits AS line INNER JOIN pg_class AS child ON child.oid = line.inhrelid "
     "WHERE line.inhparent = to_regclass(:parent)"
 )
-OWNER = sa.text(
-    "SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = to_regclass(:parent) "
-    "AND pg_get_userbyid(relowner) <> current_user"
-)
 LOCK_TIMEOUT_MS = 5_000
 """How long dropping a partition waits for readers, in milliseconds. Queries that arrive later wait behind it."""
 
@@ -34,18 +31,8 @@ def name_of(table: Table, key: Any) -> str:
 
 def create(connection: Connection, table: Table, key: Any) -> None:
     """Creates the partition of ``table`` for ``key``, unless it exists."""
-    if connection.dialect.name != "postgresql" or name_of(table, key) in _present(connection, table):
-        return
-    quote = connection.dialect.identifier_preparer.quote
-    partition, parent = quote(name_of(table, key)), quote(table.name)
-    bound = sa.literal(key).compile(dialect=connection.dialect, compile_kwargs={"literal_binds": True})
-    # CREATE TABLE ... PARTITION OF would block readers of the whole table. ATTACH does not.
-    connection.exec_driver_sql(f"CREATE TABLE IF NOT EXISTS {partition} (LIKE {parent} INCLUDING ALL)")
-    if owner := connection.scalar(
-        OWNER, {"parent": table.name}
-    ):  # a role with several members: each may fill and drop it
-        connection.exec_driver_sql(f"ALTER TABLE {partition} OWNER TO {quote(owner)}")
-    connection.exec_driver_sql(f"ALTER TABLE {parent} ATTACH PARTITION {partition} FOR VALUES IN ({bound})")
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.senti_create_partition(table.name, str(key))))
 
 
 def analyze(connection: Connection, table: Table, key: Any) -> None:
@@ -62,7 +49,7 @@ def drop(connection: Connection, table: Table, key: Any) -> None:
         connection.execute(sa.delete(table).where(table.c[PARTITION_COLUMNS[table.name]] == key))
     elif name_of(table, key) in _present(connection, table):
         connection.execute(sa.select(sa.func.set_config("lock_timeout", f"{LOCK_TIMEOUT_MS}ms", True)))
-        connection.exec_driver_sql(f"DROP TABLE {connection.dialect.identifier_preparer.quote(name_of(table, key))}")
+        connection.execute(sa.select(sa.func.senti_drop_partition(table.name, str(key))))
 
 
 def keys(connection: Connection, table: Table) -> set[str]:

@@ -23,7 +23,8 @@ class Server:
             installed = PostgresServer(folder)
         installed.ensure_pgdata_inited()
         self._folder = folder
-        self._programs: Path = installed.bin_path
+        self.programs: Path = installed.bin_path
+        """The folder of postgres, psql and the others."""
         self._user: str | None = installed.system_user  # root may run no server
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -38,7 +39,7 @@ class Server:
             return
         # Our own child and not that of pg_ctl: a killed postmaster that nobody waits for would keep its pid, and the
         # next one take it for running.
-        command: list[str | Path] = [self._programs / "postgres", "-D", self._folder, "-k", self._folder, "-h", ""]
+        command: list[str | Path] = [self.programs / "postgres", "-D", self._folder, "-k", self._folder, "-h", ""]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, user=self._user)
         wait_until(self._answers)
@@ -46,7 +47,7 @@ class Server:
     def _answers(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, (self._folder / "log").read_text("utf-8")[-2_000:]
-        asked: list[str | Path] = [self._programs / "pg_isready", "--quiet", "--host", self._folder]
+        asked: list[str | Path] = [self.programs / "pg_isready", "--quiet", "--host", self._folder]
         return subprocess.run(asked, check=False).returncode == 0
 
     def kill(self) -> None:

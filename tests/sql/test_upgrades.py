@@ -16,8 +16,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine
 
 from senti_tasks.errors import LockedError
-from senti_tasks.warehouse import database, migrations, partitions
-from senti_tasks.warehouse.schema import label_rollups, review_labels, run_items, scoring_runs, staged_labels
+from senti_tasks.warehouse import database, migrations
+from senti_tasks.warehouse.schema import label_rollups, review_labels, scoring_runs
 from senti_tasks.warehouse.scoring import publication, shards, watermarks
 from tests.situations import MONDAY, TUESDAY, WEDNESDAY, judged, on_postgresql, rows, scoring_run
 
@@ -40,6 +40,11 @@ def upgrade() -> None:
         table.create_check_constraint(op.f("ck_scoring_runs_planned"), "planned >= 0")
 '''
 
+PARTITIONS = (
+    "CREATE TABLE review_labels_m PARTITION OF review_labels FOR VALUES IN ('m')",
+    "CREATE TABLE run_items_2 PARTITION OF run_items FOR VALUES IN (2)",
+    "CREATE TABLE staged_labels_2 PARTITION OF staged_labels FOR VALUES IN (2)",
+)
 MON, TUE = "'2026-11-02 12:00:00+00:00'", "'2026-11-03 12:00:00+00:00'"
 AT_THE_FIRST_REVISION = (
     (
@@ -103,9 +108,7 @@ def old(
     database.create_file(engine)
     with database.writing(engine) as connection:
         upgrade(connection, FIRST)
-        for table, key in ((review_labels, "m"), (run_items, 2), (staged_labels, 2)):
-            partitions.create(connection, table, key)
-        for statement in AT_THE_FIRST_REVISION:
+        for statement in (*(PARTITIONS if engine.dialect.name == "postgresql" else ()), *AT_THE_FIRST_REVISION):
             connection.exec_driver_sql(statement)
         if engine.dialect.name == "postgresql":
             connection.exec_driver_sql("ALTER SEQUENCE scoring_runs_run_id_seq RESTART WITH 3")
