@@ -53,7 +53,7 @@ def cron(expression: str) -> CronTriggerTimetable:
     return CronTriggerTimetable(expression, timezone="Asia/Shanghai", run_immediately=timedelta(0))
 
 
-def score(scope: str, **of_shards: Any) -> tuple[XComArg, XComArg]:
+def score(scope: str | XComArg, **of_shards: Any) -> tuple[XComArg, XComArg]:
     """The tasks of every scoring run. They open the runs of ``scope``, score their shards beside each other, and
     publish them. ``of_shards`` are arguments of the tasks that run the model.
 

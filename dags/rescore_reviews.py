@@ -1,11 +1,17 @@
 """
-### Label every review with a newly promoted model
+### Label what the model that analysts see, or are to see, has not labelled yet
 
-After a promotion, and every six hours, this DAG labels all reviews with the promoted model. It works at low priority,
-one range of keys after another, while the earlier model stays in service. Each range is published by itself; no view
-shows these labels yet. When every review has a label or an error, the new model goes into service, and the views show
-its labels. If no model waits, the run ends after its first task; that is normal. The DAG also runs by time, because a
-promotion on the command line does not update the asset.
+After a promotion, and every 15 minutes, this DAG looks whether there is something to catch up. If not, the run ends
+after its first task; that is normal. It works at low priority, one range of keys after another, and each range is
+published by itself. The DAG also runs by time, because a promotion on the command line does not update the asset.
+
+**After a promotion** the earlier model stays in service, and no view shows a label of the new one. The transaction that
+publishes the last of what the earlier model has labelled puts the new model into service. So no review that had a label
+is without one. `catch_up` labels what was published meanwhile. Reviews that the new model cannot label keep the label
+they had.
+
+**After a rollback** the earlier model serves at once. Reviews that it has not labelled yet show the label they had
+(`carried_over` in the views). This DAG replaces these labels. `service_health` counts both.
 
 **Clear or retry any task at any time**, as in `score_reviews`.
 
@@ -14,24 +20,24 @@ promotion on the command line does not update the asset.
 **If it fails:** correct the cause named at the end of the task's log, then clear the task. You can also leave it: the
 next run continues with the missing ranges. To undo the promotion instead: `senti models rollback`.
 
-**By hand:** `senti score --scope rescore`.
+**By hand:** `senti score --scope rescore` after a promotion, `senti score --scope reconcile` after a rollback.
 """
 
 from airflow.sdk import AssetOrTimeSchedule, dag, task
-from conventions import CHAMPION, DEFAULTS, LABELS, cron, score
+from conventions import CHAMPION, DEFAULTS, DUE, GPU, IDEMPOTENCY_KEY, LABELS, cron, score
 
 from senti_tasks.jobs import scoring
 
-SCHEDULE = AssetOrTimeSchedule(timetable=cron("0 */6 * * *"), assets=[CHAMPION])
+SCHEDULE = AssetOrTimeSchedule(timetable=cron("*/15 * * * *"), assets=[CHAMPION])
+LOW_PRIORITY = {"priority_weight": 1, "weight_rule": "absolute"}
+"""Every other task that runs a model comes first."""
 
 
 @dag(schedule=SCHEDULE, doc_md=__doc__, tags=["sentiment", "scoring"], **DEFAULTS)
 def rescore_reviews() -> None:
-    incoming = task.short_circuit(scoring.has_incoming)()
-    runs, published = score("rescore", priority_weight=1, weight_rule="absolute")
-    covered = task.short_circuit(scoring.is_covered)(runs)
-    incoming >> runs
-    published >> covered >> task(scoring.start_service, outlets=[LABELS])(runs)
+    scope = task.short_circuit(scoring.scope_to_catch_up)()
+    _, published = score(scope, **LOW_PRIORITY)
+    published >> task(scoring.catch_up, outlets=[LABELS], **GPU, **LOW_PRIORITY)(IDEMPOTENCY_KEY, DUE)
 
 
 rescore_reviews()

@@ -59,7 +59,7 @@ def _run_demo(options: argparse.Namespace) -> None:
         _promote_refused(models.scorecards()[0])
         _heading("score_reviews")
         _run(airflow, "score_reviews")
-        if scoring.has_incoming():
+        if scoring.scope_to_catch_up() == "rescore":
             _heading("rescore_reviews, for the incoming model")
             _run(airflow, "rescore_reviews")
     _scorecard()

@@ -111,7 +111,7 @@ def test_each_service_does_its_part_and_nothing_else(
     monkeypatch.setenv("SENTI_DATABASE_URL", address(server, "worker"))
     worker = database.connect(address(server, "worker"))
     deploy(worker, model_folder, bare_home)
-    run = scoring.open_run("run", "2026-11-04T02:00:00+08:00")
+    (run,) = scoring.open_series("run", "2026-11-04T02:00:00+08:00")
     scoring.plan(run)
     scoring.score_shard(run, 0)
     scoring.audit(run)

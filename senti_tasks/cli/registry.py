@@ -91,8 +91,13 @@ def promote(version: str, reason: Reason, as_json: Json = False) -> None:
 def rollback(reason: Reason = "rolled back by hand", as_json: Json = False) -> None:
     """Promote the previous champion again; it serves at once."""
     done = models.rollback(reason, actor=user_name())
-    line = f"{done['model']} is the champion again, instead of {done['instead_of']}. {service_line(done)}"
-    console.show(done, as_json, line)
+    lines = [f"{done['model']} is the champion again, instead of {done['instead_of']}. {service_line(done)}"]
+    if done["carried_over"]:
+        lines.append(
+            f"{done['carried_over']:,} reviews that it has not labelled yet show the label they had (carried_over). "
+            "rescore_reviews labels them within 15 minutes; `senti score --scope reconcile` does it now."
+        )
+    console.show(done, as_json, *lines)
 
 
 def scorecard_table(cards: list[dict[str, Any]]) -> Table:

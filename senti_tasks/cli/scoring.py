@@ -49,8 +49,6 @@ def score(
             scoring.plan(run_ids[0], shards)
         _complete(run_ids, takes_over=run is not None)
         published += scoring.publish_series(run_ids, publish_anyway, user_name() if publish_anyway else None)
-        if scope == "rescore" and scoring.is_covered(run_ids):
-            scoring.start_service(run_ids)
     lines = [
         f"run {found['run_id']} is published: {found['labelled']:,} labelled by {found['model_version']} "
         f"({found['truncated']:,} truncated), {found['failed']:,} could not be scored, "
@@ -71,11 +69,13 @@ def _series(scope: str, restart: bool) -> Iterator[list[int]]:
         yield unfinished
     due, idempotency_key = new_call(command)
     if scope == "rescore":
-        is_needed = not resumed or scoring.has_incoming()
+        is_needed = not resumed or scoring.scope_to_catch_up() == "rescore"
     else:
         is_needed = not resumed or (scope == "new" and upkeep.status()["pending"] > 0)
     if is_needed:
         yield scoring.open_series(idempotency_key, due, scope)
+    if scope == "rescore":
+        scoring.catch_up(f"{idempotency_key}/catch-up", due)
 
 
 def _named(run_ids: list[int]) -> str:
@@ -93,7 +93,7 @@ def _complete(run_ids: list[int], *, takes_over: bool) -> None:
             counts = scoring.counts(shard["run"])
             range_ = "" if len(run_ids) == 1 else f", range {run_ids.index(shard['run']) + 1} of {len(run_ids)}"
             progress.update(bar, description=f"scoring{range_}", total=counts["planned"], completed=counts["answered"])
-            scoring.complete_shard(**shard, progress=lambda rows: progress.advance(bar, rows))
+            scoring.complete_shard(shard["run"], shard["shard"], lambda rows: progress.advance(bar, rows))
 
         if takes_over:
             for shard in scoring.list_shards(run_ids):

@@ -100,10 +100,26 @@ def status(as_json: Json = False) -> None:
         f"{found['reviews']:,} reviews, {found['annotated']:,} labelled by people, {found['pending']:,} pending"
         + (f", {sum(run['reviews'] for run in found['held']):,} in held runs" if found["held"] else ""),
         f"in service: {found['in_service'] or 'no model yet'}; champion: {found['champion'] or 'none yet'}",
+        *_service_lines(found),
         *_frozen_line(found["frozen"]),
         *(_held_line(run) for run in found["held"]),
         console.table(found["runs"], {name: name.replace("_", " ") for name in shown}),
     )
+
+
+def _service_lines(found: dict[str, Any]) -> list[str]:
+    lines = []
+    if found["incoming"] is not None:
+        lines.append(
+            f"{found['incoming']} goes into service when it has labelled {found['missing']:,} more reviews: "
+            "rescore_reviews does that, or `senti score --scope rescore`"
+        )
+    if found["carried_over"]:
+        lines.append(
+            f"{found['carried_over']:,} reviews show the label of the model that served before {found['in_service']}: "
+            "rescore_reviews replaces them, or `senti score --scope reconcile`"
+        )
+    return lines
 
 
 def _frozen_line(frozen: dict[str, Any] | None) -> list[str]:

@@ -4,7 +4,7 @@ from typing import Any
 
 from senti_tasks.jobs.context import load_context, now
 from senti_tasks.warehouse import overview
-from senti_tasks.warehouse.models import corpora, promotions, registry
+from senti_tasks.warehouse.models import corpora, promotions, registry, service
 
 
 def scorecards() -> list[dict[str, Any]]:
@@ -52,17 +52,15 @@ def promote(version: str, reason: str, actor: str) -> dict[str, Any]:
 
 
 def rollback(reason: str, actor: str) -> dict[str, Any]:
-    """Promotes the previous champion again. It serves at once, because its labels are still there.
+    """Promotes the previous champion again. It serves at once, unless its labels were dropped.
 
-    Returns model, instead_of (the former champion), seq, kind and serves. Raises ``RegistryError`` if nothing served
-    before.
+    Returns model, instead_of (the former champion), seq, kind, serves and carried_over (reviews that it has not
+    labelled yet, and that show the label they had). Raises ``RegistryError`` if nothing served before.
     """
     with load_context().writing() as connection:
-        champion, version = promotions.champion(connection), promotions.previous_champion(connection)
-        row = promotions.promote(
-            connection, version, kind="rollback", compared_with=champion, actor=actor, reason=reason, now=now()
-        )
-    return {"model": version, "instead_of": champion, **_answer(row)}
+        row = service.roll_back(connection, actor=actor, reason=reason, now=now())
+    answer = {"model": row["model_version"], "instead_of": row["compared_with"], **_answer(row)}
+    return {**answer, "carried_over": row["carried_over"]}
 
 
 def _answer(row: dict[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,8 @@ def status(connection: Connection, *, overlap: timedelta = pending.DAY) -> dict[
 
     ``annotated`` counts the reviews that people labelled. ``pending`` counts the reviews that the next run would plan:
     without a label of the model in service, not in a held run, and changed since ``overlap`` before its watermark.
-    ``held`` are the held runs, as ``held_runs.waiting`` returns them; their reviews are not in ``pending``.
+    ``carried_over``, ``incoming`` and ``missing`` are those of the view ``service_health``. ``held`` are the held runs,
+    as ``held_runs.waiting`` returns them; their reviews are not in ``pending``.
     """
     champion = promotions.champion(connection)
     serving = None if champion is None else promotions.in_service(connection)
@@ -41,9 +42,17 @@ def status(connection: Connection, *, overlap: timedelta = pending.DAY) -> dict[
         "held": held_runs.waiting(connection),
         "champion": champion,
         "in_service": serving,
+        **_service(connection),
         "frozen": publication_lock.current_freeze(connection),
         "runs": fetch_all(connection, newest),
     }
+
+
+def _service(connection: Connection) -> dict[str, Any]:
+    """carried_over, incoming and missing of the view ``service_health``."""
+    names = ("carried_over", "incoming", "missing")
+    found = fetch_all(connection, sa.select(*map(sa.column, names)).select_from(sa.table("service_health")))
+    return found[0] if found else {"carried_over": 0, "incoming": None, "missing": 0}
 
 
 def reviews_without_version(connection: Connection) -> tuple[int, int]:

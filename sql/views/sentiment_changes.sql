@@ -30,3 +30,4 @@ CROSS JOIN previous
 INNER JOIN review_labels AS old ON old.model_version = previous.model_version AND old.review_id = new.review_id
 LEFT JOIN model_labels AS old_name ON old_name.model_version = old.model_version AND old_name.label = old.label
 LEFT JOIN model_labels AS new_name ON new_name.model_version = new.model_version AND new_name.label = new.label
+WHERE new.carried_from IS NULL AND old.carried_from IS NULL

@@ -16,7 +16,8 @@ INNER JOIN model_in_service AS service ON service.model_version = published.mode
 INNER JOIN review_annotations AS annotation
     ON annotation.review_id = published.review_id AND annotation.text_hash = published.text_hash
 WHERE
-    NOT EXISTS (
+    published.carried_from IS NULL
+    AND NOT EXISTS (
         SELECT 1
         FROM review_annotations AS newer
         WHERE

@@ -49,7 +49,7 @@ def test_each_task_retries_with_backoff_and_a_timeout_and_models_run_in_the_gpu_
     ]
     assert {line[0] for line in lines} == {path.stem for path in FILES}
     on_gpu = {(dag, task) for dag, task, gpu, *_ in lines if gpu == "True"}
-    models = {"check_champion", "train", "pretrain", "build_variants", "evaluate", "score_shard", "score_range"}
+    models = {"check_champion", "train", "pretrain", "build_variants", "evaluate", "complete_shard", "catch_up"}
     assert {task for _, task in on_gpu} == models
     for dag, task, _, retries, backoff, timeout, runbook, catchup, active in lines:
         assert int(retries) >= 1, (dag, task)

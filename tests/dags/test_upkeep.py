@@ -31,13 +31,13 @@ def made(name):
         ran.append(name)
         if name in failing:
             raise RunStateError(f"{name} fails here")
-        return {"open_run": 1, "plan": [0, 1]}.get(name)
+        return {"open_series": [1], "list_shards": [{"run": 1, "shard": 0}, {"run": 1, "shard": 1}]}.get(name)
     step.__name__ = name
     return step
 
 
 for module, names in (
-    (scoring, ("open_run", "plan", "score_shard", "audit", "publish")),
+    (scoring, ("open_series", "list_shards", "complete_shard", "publish_series")),
     (maintenance, ("settle_deleted", "retain", "tidy")),
 ):
     for name in names:
@@ -68,16 +68,15 @@ def maintain(home: Path, *failing: str) -> dict[str, Any]:
     return found
 
 
-RECONCILIATION = ["open_run", "plan", "score_shard", "score_shard", "audit", "publish"]
+RECONCILIATION = ["open_series", "list_shards", "complete_shard", "complete_shard", "publish_series"]
 UPKEEP = ["settle_deleted", "retain", "tidy"]
 
 
 @pytest.mark.parametrize(
     "failing",
     [
-        pytest.param("open_run", id="no champion"),
-        pytest.param("audit", id="a failed check"),
-        pytest.param("publish", id="a freeze"),
+        pytest.param("open_series", id="no champion"),
+        pytest.param("publish_series", id="a freeze or a failed check"),
     ],
 )
 def test_upkeep_does_not_wait_for_a_reconciliation_that_fails(failing: str, tmp_path: Path) -> None:

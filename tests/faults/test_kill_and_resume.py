@@ -199,7 +199,6 @@ def test_a_run_is_found_again_by_its_idempotency_key_after_its_model_went_into_s
     found = scoring.open_series("rescore", WEDNESDAY.isoformat(), "rescore")
     for run in found:
         scoring.complete_shard(run, 0)
-    assert scoring.is_covered(found)
-    assert scoring.start_service(found) == {"model": "2026-11-09-next"}
+    assert upkeep.status()["in_service"] == "2026-11-09-next"
     assert scoring.open_series("rescore", WEDNESDAY.isoformat(), "rescore") == found
-    assert not scoring.is_covered(found), "there is nothing left to put into service"
+    assert scoring.scope_to_catch_up() is None, "there is nothing left to put into service"

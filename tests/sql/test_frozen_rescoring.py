@@ -1,5 +1,6 @@
 """A freeze during a re-scoring: what is scored waits staged, and is published after the freeze."""
 
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
+from senti_tasks.errors import FrozenError
 from senti_tasks.jobs import maintenance, scoring, upkeep
 from senti_tasks.warehouse import database, partitions
 from senti_tasks.warehouse.models import promotions
@@ -38,8 +40,8 @@ def dag_run(number: int) -> list[int]:
     run_ids = scoring.open_series(f"rescore_reviews/{number}", due, "rescore")
     for run in run_ids:
         scoring.complete_shard(run, 0)
-    if scoring.is_covered(run_ids):
-        scoring.start_service(run_ids)
+    with suppress(FrozenError):
+        scoring.publish_series(run_ids)
     return run_ids
 
 

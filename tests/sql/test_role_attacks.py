@@ -87,7 +87,7 @@ def attackers(people: dict[str, str], engine: Engine, champion: str, monkeypatch
     with database.writing(engine) as connection:
         add_reviews(connection, TEXTS)
     monkeypatch.setenv("SENTI_DATABASE_URL", people["pipeline"])
-    run = scoring.open_run("run", "2026-11-04T02:00:00+08:00")
+    (run,) = scoring.open_series("run", "2026-11-04T02:00:00+08:00")
     scoring.plan(run)
     scoring.score_shard(run, 0)
     scoring.audit(run)
@@ -245,7 +245,7 @@ def test_a_night_passes_while_an_importer_holds_every_lock_it_can(
     with sa.create_engine(attackers["importer"], poolclass=sa.NullPool).connect() as importer:
         for statement in BUSY_IMPORT:
             importer.exec_driver_sql(statement)
-        run = scoring.open_run("second", "2026-11-05T02:00:00+08:00")
+        (run,) = scoring.open_series("second", "2026-11-05T02:00:00+08:00")
         scoring.plan(run)
         scoring.score_shard(run, 0)
         scoring.audit(run)

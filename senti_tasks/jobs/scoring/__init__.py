@@ -1,7 +1,7 @@
 """Scores reviews: the tasks of ``score_reviews`` and ``rescore_reviews``, and the prediction of single texts."""
 
 from senti_tasks.jobs.scoring.prediction import predict
-from senti_tasks.jobs.scoring.rescoring import has_incoming, is_covered, start_service
+from senti_tasks.jobs.scoring.rescoring import catch_up, scope_to_catch_up
 from senti_tasks.jobs.scoring.runs import (
     abandon,
     audit,
@@ -16,7 +16,6 @@ from senti_tasks.jobs.scoring.runs import (
 from senti_tasks.jobs.scoring.shards import complete_shard, count_left, reserve_shard, score_shard
 
 __all__ = [
-    "abandon", "audit", "complete_shard", "count_left", "counts", "has_incoming", "is_covered", "list_shards",
-    "open_series", "plan", "predict", "publish", "publish_series", "reserve_shard", "score_shard", "start_service",
-    "unfinished_series",
+    "abandon", "audit", "catch_up", "complete_shard", "count_left", "counts", "list_shards", "open_series", "plan",
+    "predict", "publish", "publish_series", "reserve_shard", "scope_to_catch_up", "score_shard", "unfinished_series",
 ]  # fmt: skip

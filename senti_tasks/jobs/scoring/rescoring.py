@@ -1,46 +1,55 @@
-"""Labels every review with a newly promoted model, range by range, until that model can serve."""
+"""Labels what the model that analysts see, or are to see, has not labelled yet, after a promotion or a rollback."""
 
 import logging
-from typing import Any
 
-from sqlalchemy import Connection
-
-from senti_tasks.jobs.context import load_context, now
-from senti_tasks.warehouse.models import promotions
-from senti_tasks.warehouse.scoring import pending, runs
+from senti_tasks.config import PlanConfig
+from senti_tasks.jobs.context import load_context
+from senti_tasks.jobs.scoring.runs import list_shards, open_series, publish_series
+from senti_tasks.jobs.scoring.shards import complete_shard
+from senti_tasks.warehouse.models import promotions, service
 
 log = logging.getLogger(__name__)
 
+ROUNDS = 10
+"""Rounds of ``catch_up`` in one call. Each needs another publication in between; nobody publishes that often."""
 
-def has_incoming() -> bool:
-    """Whether there is an incoming model: promoted, but not in service before all reviews have its labels."""
+
+def scope_to_catch_up() -> str | None:
+    """The scope of the run that is needed, or ``None``.
+
+    ``rescore`` if there is an incoming model: promoted, but not in service before it has labelled what the model in
+    service has. ``reconcile`` if labels of another model were carried over to the model in service, by a rollback.
+    """
     with load_context().reading() as connection:
-        waiting = promotions.awaiting_service(connection)
-    log.info("incoming model: %s", waiting["model_version"] if waiting else "none")
-    return waiting is not None
+        if promotions.champion(connection) is None:
+            return None
+        incoming, serving = promotions.awaiting_service(connection), promotions.in_service(connection)
+        log.info("in service: %s; incoming: %s", serving, incoming["model_version"] if incoming else "none")
+        if incoming is not None:
+            return "rescore"
+        return "reconcile" if service.has_work(connection, serving) else None
 
 
-def is_covered(run_ids: list[int]) -> bool:
-    """Whether the model of these runs is the incoming one and has answered every review as of their due time."""
-    with load_context().reading() as connection:
-        if _incoming_promotion(connection, run_ids) is None:
+def catch_up(idempotency_key: str, due: str) -> bool:
+    """Labels what was published for the model in service while the incoming model's re-scoring was running, until
+    that model is in service. Returns whether no model is incoming any more.
+
+    Each round takes less time than the one before it. It returns ``False`` if more than ``PlanConfig.range_rows``
+    reviews are missing, or during a freeze; then the next call goes on.
+    """
+    few = PlanConfig().range_rows
+    for number in range(ROUNDS):
+        with load_context().reading() as connection:
+            incoming = promotions.awaiting_service(connection)
+            if incoming is None:
+                return True
+            model, serving = incoming["model_version"], promotions.in_service(connection)
+            missing = service.count_missing(connection, model, serving)
+        log.info("%s: %d reviews missing", model, missing)
+        if missing > few:
             return False
-        found = runs.run(connection, run_ids[0])
-        missing = pending.count(connection, found["model_version"], due=found["due"])
-    log.info("%s: %d reviews missing", found["model_version"], missing)
-    return missing == 0
-
-
-def start_service(run_ids: list[int]) -> dict[str, Any]:
-    """Puts the model of the runs into service if it is still the incoming one; returns model (the one in service)."""
-    with load_context().writing() as connection:
-        if (promotion := _incoming_promotion(connection, run_ids)) is not None:
-            promotions.start_service(connection, promotion["seq"], now=now())
-        return {"model": promotions.in_service(connection)}
-
-
-def _incoming_promotion(connection: Connection, run_ids: list[int]) -> dict[str, Any] | None:
-    """The promotion of the runs' model, if that is the incoming model; otherwise ``None``."""
-    waiting = promotions.awaiting_service(connection)
-    model = runs.run(connection, run_ids[0])["model_version"]
-    return waiting if waiting is not None and waiting["model_version"] == model else None
+        run_ids = open_series(f"{idempotency_key}/{number}", due, "rescore")
+        for shard in list_shards(run_ids):
+            complete_shard(shard["run"], shard["shard"])
+        publish_series(run_ids)
+    return False

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from senti_tasks.config import PlanConfig
 from senti_tasks.errors import AuditError, ConfigError, FrozenError, HeldRunError, LockedError, NoChampionError
 from senti_tasks.jobs.context import load_context, now, parse_timestamp
-from senti_tasks.warehouse.models import promotions, registry
+from senti_tasks.warehouse.models import promotions, registry, service
 from senti_tasks.warehouse.scoring import held_runs, publication, runs, series
 
 log = logging.getLogger(__name__)
@@ -116,10 +116,16 @@ def audit(run: int, anyway: str | None = None, actor: str | None = None) -> dict
 
 
 def publish(run: int) -> dict[str, Any]:
-    """Publishes an audited run in one transaction and returns its counts. A repeated call changes nothing."""
+    """Publishes an audited run in one transaction and returns its counts. A repeated call changes nothing.
+
+    If the run is the last one of a re-scoring, and the incoming model has then answered all that the model in service
+    has labelled, the same transaction puts it into service.
+    """
     context = load_context()
     with context.writing() as connection:
         published = publication.publish(connection, run, now=now())
+        if published["scope"] == "rescore" and not series.others_left(connection, published):
+            service.start_if_covered(connection, now=now())
     try:
         with context.writing() as connection:
             publication.sweep(connection)

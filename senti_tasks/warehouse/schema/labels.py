@@ -19,6 +19,7 @@ def _label_columns() -> list[Column[object]]:
         Column("run_id", Counter, nullable=False),
         Column("scored_at", UTCDateTime, nullable=False),
         Column("local_day", sa.Date, nullable=False),  # the day the review was written, in SENTI_TIMEZONE
+        Column("carried_from", sa.Text),  # the model that made the label, if it is another one than model_version
     ]
 
 
@@ -30,6 +31,12 @@ review_labels = Table(
     *_label_columns(),
     Column("publish_seq", Counter, nullable=False),
     Index("ix_review_labels_text_hash", "model_version", "text_hash"),
+    Index(
+        "ix_review_labels_carried",
+        "model_version",
+        postgresql_where=sa.text("carried_from IS NOT NULL"),
+        sqlite_where=sa.text("carried_from IS NOT NULL"),
+    ),
     postgresql_partition_by="LIST (model_version)",
 )
 

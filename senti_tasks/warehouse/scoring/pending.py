@@ -32,8 +32,14 @@ def pending_reviews(
             answers.c.review_id == reviews.c.review_id,
             answers.c.review_updated_at == reviews.c.updated_at,
         )
-        pending = pending.where(~sa.exists().where(same_text))
+        pending = pending.where(~sa.exists().where(same_text, made_by_model(answers)))
     return pending if since is None else pending.where(reviews.c.updated_at >= since)
+
+
+def made_by_model(answers: sa.FromClause) -> sa.ColumnElement[bool]:
+    """The condition that a row of ``review_labels`` or ``scoring_errors`` is an answer of its model. A label that was
+    carried over from another model is none."""
+    return answers.c.carried_from.is_(None) if "carried_from" in answers.c else sa.true()
 
 
 def scorable_reviews(without: Sequence[int] = ()) -> sa.Select[Any]:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from senti_tasks.errors import AuditError, RunStateError
 from senti_tasks.warehouse import partitions
-from senti_tasks.warehouse.database import fetch_all, insert, upsert
+from senti_tasks.warehouse.database import count_rows, fetch_all, insert, upsert
 from senti_tasks.warehouse.migrations import SQL
 from senti_tasks.warehouse.schema import (
     erased_reviews,
@@ -103,10 +103,7 @@ def publish(connection: Connection, run_id: int, *, now: datetime) -> dict[str, 
     publication_lock.require_unfrozen(lock, run_id)
     seq = lock["publish_seq"] + 1
     again = found["scope"] == "all"
-    publishing = _create_publishing(connection, _decide(_accepted(connection, found), again=again))
-    _keep_history(connection, publishing, seq)
-    rollups.add(connection, publishing)
-    _merge(connection, publishing, seq)
+    publishing = _write_labels(connection, _decide(_accepted(connection, found), again=again), seq)
     _record_errors(connection, publishing, now, again=again)
     counts = _summarise(connection, run_id, publishing)
     publishing.drop(connection)
@@ -123,6 +120,37 @@ def publish(connection: Connection, run_id: int, *, now: datetime) -> dict[str, 
     if not series.others_left(connection, found):
         _advance_watermark(connection, found)
     return run(connection, run_id)
+
+
+def carry_over(connection: Connection, source: str, target: str) -> int:
+    """Copies the labels of the model ``source`` that ``target`` lacks; returns their number. The caller is about to put
+    ``target`` into service instead of ``source``, so that no review that had a label is without one.
+
+    ``target`` lacks a label if it has none for the review, or only one of an older text while ``source`` has one of the
+    present text. A copy names the model that made the label in ``carried_from``, and is not an answer of ``target``:
+    the review stays pending for it.
+    """
+    seq = publication_lock.take(connection)["publish_seq"] + 1
+    theirs, own = review_labels.alias("theirs"), review_labels.alias("own")
+    same_review = sa.and_(own.c.model_version == target, own.c.review_id == theirs.c.review_id)
+    is_stale = sa.and_(
+        theirs.c.review_updated_at == reviews.c.updated_at, own.c.review_updated_at != theirs.c.review_updated_at
+    )
+    copied: dict[str, sa.ColumnElement[Any]] = {name: theirs.c[name] for name in LABEL_COLUMNS}
+    copied["model_version"] = sa.literal(target, sa.Text).label("model_version")
+    made_by = sa.func.coalesce(theirs.c.carried_from, theirs.c.model_version)
+    copied["carried_from"] = sa.func.nullif(made_by, target).label("carried_from")
+    is_missing = own.c.review_id.is_(None)
+    lacking = (
+        sa.select(*copied.values(), sa.true().label("publishes"), (~is_missing).label("replaces"))
+        .select_from(theirs.outerjoin(own, same_review).outerjoin(reviews, reviews.c.review_id == theirs.c.review_id))
+        .where(theirs.c.model_version == source, sa.or_(is_missing, is_stale))
+    )
+    publishing = _write_labels(connection, lacking, seq)
+    carried = count_rows(connection, publishing)
+    publishing.drop(connection)
+    publication_lock.advance(connection, seq)
+    return carried
 
 
 def _advance_watermark(connection: Connection, found: dict[str, Any]) -> None:
@@ -149,6 +177,7 @@ def _accepted(connection: Connection, found: dict[str, Any]) -> sa.Subquery:
         sa.select(
             sa.literal(found["model_version"], sa.Text).label("model_version"),
             sa.literal(found["variant"], sa.Text).label("variant"),
+            sa.cast(sa.null(), sa.Text).label("carried_from"),
             item.review_updated_at,
             *(column for column in staged if column.name not in ("shard", "attempt")),
         )
@@ -167,8 +196,9 @@ def _decide(answers: sa.Subquery, *, again: bool) -> sa.Select[Any]:
 
     A label is published if the review has no label or an older one.
     A label is older if its version is earlier than the answer's, or if it is not the version now in ``reviews``. The
-    second case covers a restored backup, where versions go backwards. ``again`` also replaces a label of the same
-    version. The publication lock is held, so the decision still holds when the labels are written.
+    second case covers a restored backup, where versions go backwards. A label of the same version is replaced if
+    ``again``, or if it was carried over from another model. The publication lock is held, so the decision still holds
+    when the labels are written.
     """
     old, answer = review_labels, answers.c
     other = answer.review_updated_at != old.c.review_updated_at
@@ -182,6 +212,7 @@ def _decide(answers: sa.Subquery, *, again: bool) -> sa.Select[Any]:
         ),
         *([~other] if again else []),
         sa.and_(other, answer.review_updated_at == present),
+        sa.and_(~other, old.c.carried_from.is_not(None)),
     )
     same_review = sa.and_(old.c.model_version == answer.model_version, old.c.review_id == answer.review_id)
     publishes = sa.and_(answer.label.is_not(None), sa.func.coalesce(newer, sa.false()))
@@ -191,6 +222,16 @@ def _decide(answers: sa.Subquery, *, again: bool) -> sa.Select[Any]:
         publishes.label("publishes"),
         sa.and_(publishes, old.c.review_id.is_not(None)).label("replaces"),
     ).select_from(answers.outerjoin(old, same_review))
+
+
+def _write_labels(connection: Connection, decided: sa.Select[Any], seq: int) -> sa.Table:
+    """Writes the labels that ``decided`` publishes, the history of those they replace, and the rollups. Returns
+    ``decided`` as a temporary table, which the caller drops."""
+    publishing = _create_publishing(connection, decided)
+    _keep_history(connection, publishing, seq)
+    rollups.add(connection, publishing)
+    _merge(connection, publishing, seq)
+    return publishing
 
 
 def _create_publishing(connection: Connection, decided: sa.Select[Any]) -> sa.Table:

@@ -76,7 +76,7 @@ def _oldest_unanswered(connection: Connection, run_id: int, model_version: str) 
             answers.c.review_id == run_items.c.review_id,
             answers.c.review_updated_at == run_items.c.review_updated_at,
         )
-        oldest = oldest.where(~sa.exists().where(same_version))
+        oldest = oldest.where(~sa.exists().where(same_version, pending.made_by_model(answers)))
     found: datetime | None = connection.scalar(oldest)
     return found
 

@@ -138,7 +138,10 @@ def known_labels(
     same = sa.and_(review_labels.c.model_version == model_version, review_labels.c.variant == variant)
     other = review_labels.alias("other")
     same_text = sa.and_(
-        other.c.model_version == model_version, other.c.variant == variant, other.c.text_hash == asked.c.text_hash
+        other.c.model_version == model_version,
+        other.c.variant == variant,
+        other.c.text_hash == asked.c.text_hash,
+        other.c.carried_from.is_(None),
     )
     one = sa.select(other.c.review_id).where(same_text).limit(1).scalar_subquery()
     names = ("label", "score", "confidence", "truncated")

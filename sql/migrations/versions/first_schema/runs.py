@@ -110,6 +110,7 @@ def _label() -> list[sa.Column[Any]]:
         sa.Column("run_id", Counter, nullable=False),
         sa.Column("scored_at", UTCDateTime(), nullable=False),
         sa.Column("local_day", sa.Date(), nullable=False),
+        sa.Column("carried_from", sa.Text()),
     ]
 
 
@@ -123,6 +124,10 @@ def _create_labels(review_id: Any) -> None:
         postgresql_partition_by="LIST (model_version)",
     )
     op.create_index("ix_review_labels_text_hash", "review_labels", ["model_version", "text_hash"])
+    carried = sa.text("carried_from IS NOT NULL")
+    op.create_index(
+        "ix_review_labels_carried", "review_labels", ["model_version"], postgresql_where=carried, sqlite_where=carried
+    )
     op.create_table(
         "review_label_history",
         sa.Column("model_version", sa.Text(), primary_key=True),

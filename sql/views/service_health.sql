@@ -1,0 +1,57 @@
+-- One row: which model's labels analysts see, and what is missing of the model that is to come.
+-- model_version: the model in service. carried_over: reviews that it has not labelled yet, so that analysts see the label
+-- of the model that served before (review_sentiment.carried_over); the catch-up run after a rollback lowers this to 0.
+-- incoming: a promoted model that is not in service yet, or NULL. missing: reviews with a label of the model in service
+-- that the incoming model has not answered yet; at 0 it goes into service. Until then analysts see no label of it.
+WITH newest AS (
+    SELECT
+        promotion.model_version,
+        promotion.serving_since
+    FROM promotions AS promotion
+    ORDER BY promotion.seq DESC
+    LIMIT 1
+)
+
+SELECT
+    service.model_version,
+    service.serving_since,
+    (
+        SELECT COUNT(*)
+        FROM review_labels AS carried
+        WHERE carried.model_version = service.model_version AND carried.carried_from IS NOT NULL
+    ) AS carried_over,
+    newest.model_version AS incoming,
+    CASE
+        WHEN newest.model_version IS NOT NULL
+            THEN
+                (
+                    SELECT COUNT(*)
+                    FROM review_labels AS published
+                    INNER JOIN reviews AS review
+                        ON
+                            review.review_id = published.review_id
+                            AND review.updated_at = published.review_updated_at
+                    WHERE
+                        published.model_version = service.model_version
+                        AND NOT EXISTS (
+                            SELECT 1
+                            FROM review_labels AS answered
+                            WHERE
+                                answered.model_version = newest.model_version
+                                AND answered.review_id = published.review_id
+                                AND answered.review_updated_at = published.review_updated_at
+                                AND answered.carried_from IS NULL
+                        )
+                        AND NOT EXISTS (
+                            SELECT 1
+                            FROM scoring_errors AS failed
+                            WHERE
+                                failed.model_version = newest.model_version
+                                AND failed.review_id = published.review_id
+                                AND failed.review_updated_at = published.review_updated_at
+                        )
+                )
+        ELSE 0
+    END AS missing
+FROM model_in_service AS service
+LEFT JOIN newest ON newest.serving_since IS NULL

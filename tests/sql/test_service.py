@@ -1,0 +1,236 @@
+"""A switch of models loses no label: what analysts see before, at and after a promotion and a rollback."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import Engine
+
+from senti_tasks.jobs import erasure, models, scoring, upkeep
+from senti_tasks.text import text_hash
+from senti_tasks.warehouse import database
+from senti_tasks.warehouse.models import promotions, service
+from senti_tasks.warehouse.schema import label_rollups, review_label_history, review_labels, scoring_errors
+from senti_tasks.warehouse.scoring import publication, rollups
+from tests.situations import (
+    MONDAY,
+    PHRASES,
+    WEDNESDAY,
+    add_model,
+    add_reviews,
+    answer,
+    count,
+    edit,
+    open_planned_run,
+    promote,
+    rows,
+    scoring_run,
+)
+
+OLD, NEW = "m1", "m2"
+DAY = timedelta(days=1)
+REVIEWS = len(PHRASES)
+
+
+@pytest.fixture
+def shop(engine: Engine, home: Path) -> Engine:
+    """Reviews that the model in service has labelled, and a second model."""
+    with database.writing(engine) as connection:
+        for version in (OLD, NEW):
+            add_model(connection, version)
+        promote(connection, OLD)
+        add_reviews(connection, dict(enumerate(PHRASES)), now=MONDAY)
+    scoring_run(engine, "first night")
+    return engine
+
+
+def rescored(engine: Engine, idempotency_key: str = "rescore") -> bool:
+    """Labels with the incoming model what it has not labelled; whether that put it into service."""
+    scoring_run(engine, idempotency_key, scope="rescore", model=NEW)
+    with database.writing(engine) as connection:
+        return service.start_if_covered(connection, now=WEDNESDAY)
+
+
+def shown(engine: Engine) -> dict[Any, dict[str, Any]]:
+    return {row["review_id"]: row for row in rows(engine, "review_sentiment")}
+
+
+def current(engine: Engine) -> set[Any]:
+    """The reviews whose present text has a label that analysts see."""
+    return {key for key, row in shown(engine).items() if not row["stale"]}
+
+
+def in_service(engine: Engine) -> str:
+    with database.reading(engine) as connection:
+        return promotions.in_service(connection)
+
+
+def check_rollups(engine: Engine) -> None:
+    """The sums are what a recount gives."""
+    kept = rollup_rows(engine)
+    with database.writing(engine) as connection:
+        for version in (OLD, NEW):
+            rollups.rebuild(connection, version)
+    assert {key: row for key, row in kept.items() if row[0]} == rollup_rows(engine)
+
+
+def rollup_rows(engine: Engine) -> dict[tuple[Any, ...], tuple[int, float, float]]:
+    keys = [column.name for column in label_rollups.primary_key]
+    return {
+        tuple(row[name] for name in keys): (
+            row["reviews"], pytest.approx(row["score_sum"]), pytest.approx(row["confidence_sum"])
+        )
+        for row in rows(engine, label_rollups)
+    }  # fmt: skip
+
+
+def health(engine: Engine) -> dict[str, Any]:
+    (row,) = rows(engine, "service_health")
+    return row
+
+
+# Promotion
+
+
+def test_what_the_old_model_labels_during_a_rescoring_is_labelled_before_the_switch(shop: Engine) -> None:
+    with database.writing(shop) as connection:
+        promote(connection, NEW)
+        run = open_planned_run(connection, "rescore", scope="rescore", model=NEW)
+        add_reviews(connection, {100: "很好", 101: "太差"}, now=WEDNESDAY)
+        edit(connection, 3, "改了，还不错", now=WEDNESDAY)
+    scoring_run(shop, "a night in between")
+    before = current(shop)
+    with database.writing(shop) as connection:
+        answer(connection, run)
+        publication.audit(connection, run)
+        publication.publish(connection, run, now=WEDNESDAY)
+        assert not service.start_if_covered(connection, now=WEDNESDAY)
+    assert (in_service(shop), health(shop)["incoming"], health(shop)["missing"]) == (OLD, NEW, 3)
+    assert rescored(shop, "the rest")
+    assert in_service(shop) == NEW
+    assert current(shop) == before
+    assert {row["model_version"] for row in shown(shop).values()} == {NEW}
+    check_rollups(shop)
+
+
+def test_a_review_that_the_new_model_cannot_label_keeps_its_label(shop: Engine) -> None:
+    with database.writing(shop) as connection:
+        promote(connection, NEW)
+        failed = {"model_version": NEW, "review_id": 2, "review_updated_at": MONDAY, "text_hash": text_hash(PHRASES[2])}
+        connection.execute(
+            sa.insert(scoring_errors), {**failed, "reason": "the model failed", "run_id": 1, "failed_at": WEDNESDAY}
+        )
+    before = shown(shop)[2]
+    assert rescored(shop)
+    after = shown(shop)[2]
+    assert (after["label"], after["score"], after["model_version"]) == (before["label"], before["score"], OLD)
+    assert after["carried_over"]
+    assert health(shop)["carried_over"] == 1
+    assert scoring.scope_to_catch_up() is None, "no run can replace this label"
+    check_rollups(shop)
+
+
+def test_a_model_that_was_rescored_to_its_end_serves_from_the_publication_of_the_last_range(
+    engine: Engine, champion: str, home: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.situations import deploy
+
+    monkeypatch.setenv("SENTI_RANGE_ROWS", "5")
+    with database.writing(engine) as connection:
+        add_reviews(connection, dict(enumerate(PHRASES)))
+    for run in scoring.open_series("night", WEDNESDAY.isoformat()):
+        for shard in scoring.list_shards([run]):
+            scoring.complete_shard(**shard)
+    incoming = deploy(engine, model_folder, home, "2026-11-09-tiny")
+    assert scoring.scope_to_catch_up() == "rescore"
+    assert scoring.catch_up("rescore", WEDNESDAY.isoformat())
+    assert in_service(engine) == incoming
+    assert scoring.scope_to_catch_up() is None
+    assert len(current(engine)) == REVIEWS
+
+
+# Rollback
+
+
+@pytest.fixture
+def rolled_back(shop: Engine) -> Engine:
+    """A second model has served for a night with new and edited reviews; then the first one was promoted again."""
+    with database.writing(shop) as connection:
+        promote(connection, NEW)
+    assert rescored(shop)
+    with database.writing(shop) as connection:
+        add_reviews(connection, {100: "很好", 101: "太差"}, now=WEDNESDAY)
+        edit(connection, 3, "改了，还不错", now=WEDNESDAY)
+    scoring_run(shop, "a night of the second model")
+    before = current(shop)
+    assert len(before) == REVIEWS + 2
+    done = models.rollback("比昨天差", actor="小李")
+    assert (done["serves"], done["carried_over"], done["model"]) == (True, 3, OLD)
+    assert current(shop) == before
+    return shop
+
+
+def test_after_a_rollback_reviews_without_a_label_show_the_one_they_had(rolled_back: Engine) -> None:
+    carried = {key: row["model_version"] for key, row in shown(rolled_back).items() if row["carried_over"]}
+    assert carried == dict.fromkeys((3, 100, 101), NEW)
+    latest = {row["review_id"]: bool(row["carried_over"]) for row in rows(rolled_back, "sentiment_latest")}
+    assert latest[100]
+    assert not latest[0]
+    assert health(rolled_back)["carried_over"] == 3
+    assert upkeep.status()["carried_over"] == 3
+    assert {row["review_id"] for row in rows(rolled_back, "sentiment_changes")} == set(range(REVIEWS)) - {3}
+    check_rollups(rolled_back)
+
+
+def test_a_run_replaces_them_without_history_of_the_same_text(rolled_back: Engine) -> None:
+    history = count(rolled_back, review_label_history)
+    assert scoring.scope_to_catch_up() == "reconcile"
+    assert scoring_run(rolled_back, "catching up", scope="reconcile")["labelled"] == 3
+    assert not [row for row in shown(rolled_back).values() if row["carried_over"]]
+    assert {row["model_version"] for row in shown(rolled_back).values()} == {OLD}
+    assert scoring.scope_to_catch_up() is None
+    assert count(rolled_back, review_label_history) == history
+    check_rollups(rolled_back)
+
+
+def test_a_nightly_run_replaces_them_too(rolled_back: Engine) -> None:
+    scoring_run(rolled_back, "the next night")
+    assert not [row for row in shown(rolled_back).values() if row["carried_over"]]
+    check_rollups(rolled_back)
+
+
+def test_a_promotion_while_labels_are_carried_over_loses_none(rolled_back: Engine) -> None:
+    before = current(rolled_back)
+    with database.writing(rolled_back) as connection:
+        promote(connection, NEW)
+    assert rescored(rolled_back, "again")
+    assert in_service(rolled_back) == NEW
+    assert current(rolled_back) == before
+    assert not [row for row in shown(rolled_back).values() if row["carried_over"]]
+    check_rollups(rolled_back)
+
+
+def test_a_carried_label_of_an_edited_review_is_replaced(rolled_back: Engine) -> None:
+    with database.writing(rolled_back) as connection:
+        edit(connection, 100, "其实太差", now=WEDNESDAY + DAY)
+    scoring_run(rolled_back, "the next night")
+    row = shown(rolled_back)[100]
+    assert (row["label"], bool(row["carried_over"]), row["model_version"]) == (0, False, OLD)
+    check_rollups(rolled_back)
+
+
+def test_an_erased_review_has_no_carried_label(rolled_back: Engine) -> None:
+    erasure.erase(["100"], "一封信", "小李")
+    assert not [row for row in rows(rolled_back, review_labels) if row["review_id"] == 100]
+    assert health(rolled_back)["carried_over"] == 2
+    check_rollups(rolled_back)
+
+
+def test_a_model_with_carried_labels_answers_no_text_from_them(rolled_back: Engine) -> None:
+    from senti_tasks.warehouse.scoring import shards
+
+    with database.reading(rolled_back) as connection:
+        known = shards.known_labels(connection, OLD, "fp32", [text_hash("很好"), text_hash(PHRASES[0])])
+    assert set(known) == {text_hash(PHRASES[0])}
