@@ -133,6 +133,30 @@ def vacuum(engine: Engine, tables: Iterable[str]) -> None:
             cursor.execute(f"VACUUM (ANALYZE, SKIP_LOCKED) {engine.dialect.identifier_preparer.quote(table)}")
 
 
+def remove_remains(engine: Engine, tables: Iterable[str]) -> None:
+    """Removes what is left of deleted rows: of ``tables`` on PostgreSQL, where samples of values are in the planner's
+    statistics; on SQLite of the whole file, which is rewritten, and of its write-ahead log.
+
+    Raises ``LockedError`` if somebody who reads a SQLite file keeps its log from being emptied.
+    """
+    if engine.dialect.name != "sqlite":
+        vacuum(engine, tables)
+        return
+    with _translated_errors(engine), closing(engine.raw_connection()) as connection:
+        try:
+            cursor = connection.cursor()
+            # Another program may have changed texts without PRAGMA secure_delete: the former ones are in free space.
+            cursor.execute("VACUUM")
+            is_busy, *_ = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.Error as error:
+            raise sa.exc.DatabaseError("VACUUM", None, error) from error
+    if is_busy:
+        raise LockedError(
+            f"another process reads the warehouse at {location(engine)}: deleted rows are still in the file "
+            f"{engine.url.database}-wal; run this again when it is done"
+        )
+
+
 @contextmanager
 def _translated_errors(engine: Engine) -> Iterator[None]:
     """Turns database errors that a person can fix into a ``WarehouseError`` with the next step. Other errors pass."""
