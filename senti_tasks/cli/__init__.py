@@ -28,5 +28,6 @@ def main() -> None:
     try:
         app()
     except SentiError as error:
-        sys.stderr.write(f"error: {error}\n")
+        line = " ".join(str(error).split("\n"))  # the libraries that it quotes may write several
+        sys.stderr.write(f"error: {line.strip()}\n")
         sys.exit(1)

@@ -17,6 +17,12 @@ from senti_tasks.errors import LockedError, NoRoomError, RevisionError, Unreacha
 BUSY_TIMEOUT_MS = 120_000
 """How long a transaction waits for SQLite's write lock, in milliseconds: somebody who writes by hand may hold it."""
 
+_NO_URL = (
+    "SENTI_DATABASE_URL is no database URL: expected sqlite:///FILE or "
+    "postgresql+psycopg://USER:PASSWORD@HOST:PORT/DATABASE, with %40 for @, %2F for / and %3A for : in the "
+    "password. Its value is not shown here, because it may contain a password"
+)
+
 
 def connect(url: str) -> Engine:
     """Returns an engine for the warehouse at ``url`` and opens no connection. Raises ``WarehouseError`` on a bad URL.
@@ -27,17 +33,16 @@ def connect(url: str) -> Engine:
     try:
         parsed = sa.make_url(url)
     except (sa.exc.ArgumentError, ValueError):  # ValueError: the port is no number
-        raise WarehouseError(
-            "SENTI_DATABASE_URL is no database URL: expected sqlite:///FILE or "
-            "postgresql+psycopg://USER:PASSWORD@HOST:PORT/DATABASE, with %40 for @, %2F for / and %3A for : in the "
-            "password. Its value is not shown here, because it may contain a password"
-        ) from None
+        raise WarehouseError(_NO_URL) from None
     if parsed.get_backend_name() == "postgresql":
         # psycopg prepares a statement on the server after its fifth use. PgBouncer in transaction mode gives each
         # transaction any server connection, on which such a statement may not exist. None means never to prepare one.
         options = {"prepare_threshold": None}
         url_of_driver = parsed.set(drivername="postgresql+psycopg")
-        return sa.create_engine(url_of_driver, poolclass=sa.NullPool, connect_args=options)
+        try:
+            return sa.create_engine(url_of_driver, poolclass=sa.NullPool, connect_args=options)
+        except sa.exc.ArgumentError:  # the parameter "port" is no number
+            raise WarehouseError(_NO_URL) from None
     if parsed.get_backend_name() != "sqlite":
         raise WarehouseError(f"the warehouse runs on SQLite and PostgreSQL, found {parsed.get_backend_name()!r}")
     engine = sa.create_engine(parsed, poolclass=sa.NullPool)
