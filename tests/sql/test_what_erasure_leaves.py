@@ -1,7 +1,11 @@
 """After an erasure, no text of the review can be read in what is left, nor be rebuilt from it."""
 
 import json
+import re
+import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
@@ -17,11 +21,12 @@ from senti_tasks.errors import LockedError
 from senti_tasks.jobs import corpora as snapshots
 from senti_tasks.jobs import erasure as job
 from senti_tasks.jobs import judging, pretraining, training
+from senti_tasks.jobs.context import load_context
 from senti_tasks.text import content_hash
 from senti_tasks.training import base_models
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.models import corpora
-from senti_tasks.warehouse.schema import text_split_reviews, text_splits
+from senti_tasks.warehouse.schema import metadata, text_split_reviews, text_splits
 from senti_tasks.warehouse.scoring import publication_lock
 from tests.made_up_reviews import made_up_reviews, review, splits_in_turn, write_corpus
 from tests.reading_back import everything_left, read_back
@@ -30,6 +35,7 @@ from tests.situations import (
     MONDAY,
     add_reviews,
     annotate,
+    answer,
     edit,
     on_sqlite,
     open_planned_run,
@@ -39,6 +45,8 @@ from tests.situations import (
 )
 from tests.small_training import SHAPE
 
+TESTS = Path(__file__).resolve().parents[1]
+ROOT = TESTS.parent
 SENTENCE = "隔壁老王欠我八千块还说外卖里的牛腩早就凉透了"
 EARLIER = "昨天骑手摔伤左脚却坚持送完最后两单"
 SHORT = "贵死啦"
@@ -70,20 +78,31 @@ def shop(engine: Engine, home: Path) -> Engine:
 
 
 @pytest.fixture
-def used_shop(shop: Engine, monkeypatch: pytest.MonkeyPatch, one_thread: None) -> Engine:
-    """The shop after all that reads reviews: corpora, training, evaluation, pretraining, and runs of each state."""
+def used_shop(
+    shop: Engine, home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, one_thread: None
+) -> Engine:
+    """The shop after all that reads reviews: corpora, training, evaluation, pretraining, and two runs. What the tasks
+    returned and logged is in files, as Airflow keeps it."""
     monkeypatch.setitem(base_models.SCRATCH, "scratch:tiny", SHAPE)
+    caplog.set_level("DEBUG", "senti_tasks")
     quick = {"epochs": 1, "batch_size": 8, "max_length": 64}
-    model = training.train(snapshot(1)["corpus"], "weekly", "scratch:tiny", quick)["model"]
-    judging.judge(judging.evaluate(model), LENIENT)
+    made = snapshot(1)
+    model = training.train(made["corpus"], "weekly", "scratch:tiny", quick)["model"]
+    evaluation = judging.evaluate(model)
+    judgement = judging.judge(evaluation, LENIENT)
+    suspect = {"review_id": "900", "label": 0, "suggested_label": 1}
     with database.writing(shop) as connection:
         promote(connection, model)
+        figures = {"label_probability": 0.1, "suggested_probability": 0.9}
+        corpora.replace_suspects(connection, made["corpus"], [{**suspect, **figures}])
     texts = pretraining.snapshot_texts(MONDAY.isoformat(), "monthly", "scratch:tiny")
     pretraining.pretrain(texts, "monthly", {"epochs": 1, "batch_size": 8, "held_out_share": 0.1})
     scoring_run(shop, "published")
     with database.writing(shop) as connection:
         edit(connection, 901, f"{SHORT}！", now=MONDAY + timedelta(days=3))
-        open_planned_run(connection, "under way")
+        answer(connection, open_planned_run(connection, "under way"))
+    (home / "xcom.json").write_text(json.dumps([made, evaluation, judgement, texts]), "utf-8")
+    (home / "tasks.log").write_text(caplog.text, "utf-8")
     return shop
 
 
@@ -97,12 +116,27 @@ def pieces(text: str) -> Iterator[str]:
     return (text[start : start + 6] for start in range(max(1, len(text) - 5)))
 
 
-def test_no_text_of_an_erased_review_can_be_read_back(used_shop: Engine, home: Path) -> None:
+def test_no_text_of_an_erased_review_can_be_read_back(
+    used_shop: Engine, home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     assert [text for text in (SENTENCE, EARLIER, SHORT) if text not in left(used_shop, home)] == []
-    job.erase(["900", "901"], "一封信", "小李")
+    done = job.erase(["900", "901"], "一封信", "小李")
+    (home / "erasure.log").write_text(caplog.text + str(done), "utf-8")
+    assert len((home / "tasks.log").read_text("utf-8").splitlines()) > 1
     found = read_back(everything_left(used_shop, home), ALPHABET)
     assert [piece for text in (SENTENCE, EARLIER, SHORT) for piece in pieces(text) if piece in found] == []
     assert made_up_reviews(1)[0].text in found, "others are still there"
+
+
+def test_only_the_record_of_the_erasure_has_a_row_about_the_review(used_shop: Engine) -> None:
+    def about() -> set[str]:
+        tables = [table for table in metadata.tables.values() if "review_id" in table.c]
+        return {table.name for table in tables if {900, 901} & {row["review_id"] for row in rows(used_shop, table)}}
+
+    before = {"reviews", "review_annotations", "review_labels", "run_items", "staged_labels", "annotation_suspects"}
+    assert about() == {*before, "text_split_reviews"}
+    job.erase(["900", "901"], "一封信", "小李")
+    assert about() == {"erased_reviews"}
 
 
 @on_sqlite
@@ -126,6 +160,22 @@ def test_a_file_has_nothing_left_of_what_another_program_overwrote_and_reads(
         files = [file.read_bytes(), file.with_name(f"{file.name}-wal").read_bytes()]
     for text in ("从前说过的一句", "后来", SENTENCE, EARLIER):
         assert not [one for one in files if text.encode() in one]
+
+
+@on_sqlite
+def test_files_of_a_killed_task_go_and_those_of_a_task_under_way_stay(shop: Engine, home: Path) -> None:
+    killed = (
+        "import os; from pathlib import Path; from senti_tasks.jobs.context import load_context\n"
+        "with load_context().scratch() as folder: "
+        f"(folder / 'texts.parquet').write_text('{SENTENCE}', 'utf-8'); os.kill(os.getpid(), 9)"
+    )
+    assert subprocess.run([sys.executable, "-c", killed], check=False).returncode == -signal.SIGKILL
+    with load_context().scratch() as folder:
+        (folder / "under_way").touch()
+        assert len([one for one in folder.parent.iterdir() if one.is_dir()]) == 2
+        job.erase(["900"], "一封信", "小李")
+        assert [one.name for one in folder.parent.glob("*/*")] == ["under_way"]
+    assert list(folder.parent.iterdir()) == []
 
 
 def test_characters_that_only_an_erased_review_has_are_no_longer_named(tmp_path: Path) -> None:
@@ -208,3 +258,16 @@ def test_a_snapshot_that_an_erasure_overtakes_records_nothing_of_it(
     snapshot(1)
     assert not late
     assert not {content_hash(SENTENCE), content_hash(EARLIER)} & set(ledger(shop))
+
+
+@on_sqlite
+def test_each_promise_of_the_docs_names_a_test_that_is_there(dialect: str) -> None:
+    page = (ROOT / "docs/erasure.md").read_text("utf-8")
+    promises = [line for line in page.splitlines() if line.startswith("| ")][1:]
+    named = [re.findall(r"`(test_\w+)` \|$", line) for line in promises]
+    present = {
+        name for file in TESTS.rglob("test_*.py") for name in re.findall(r"def (test_\w+)", file.read_text("utf-8"))
+    }
+    assert len(promises) > 20
+    assert [line for line, tests in zip(promises, named, strict=True) if len(tests) != 1] == []
+    assert {name for tests in named for name in tests} - present == set()
