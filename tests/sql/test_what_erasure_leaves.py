@@ -52,7 +52,7 @@ EARLIER = "昨天骑手摔伤左脚却坚持送完最后两单"
 SHORT = "贵死啦"
 PLANTED = {900: EARLIER, 901: SHORT}
 ALPHABET = "".join(sorted({*SENTENCE, *EARLIER, *SHORT, *"房间早餐很干净太脏了味道好差"}))
-"""The characters that whoever reads back tries. All 20,000 take a core a minute, and find the same."""
+"""The characters that the attack tries. With all common ones it takes a minute instead of seconds."""
 
 
 def snapshot(week: int) -> dict[str, Any]:
