@@ -96,10 +96,20 @@ class Settings(BaseSettings):
         return self.home / self.work
 
     def base_model_named(self, name: str | None) -> str:
-        """``name``, or else ``base_model``. If it is a folder, relative to ``home``, returns the folder's path."""
+        """``name``, or else ``base_model``. If it is a folder, relative to ``home``, returns the folder's path.
+
+        Raises ``ConfigError`` if the operating system refuses to look for such a folder, as for a name that is too
+        long.
+        """
         name = name or self.base_model
         folder = self.home / name
-        return str(folder) if folder.is_dir() else name
+        try:
+            return str(folder) if folder.is_dir() else name
+        except OSError as error:
+            raise ConfigError(
+                f"the base model {name[:40]!r} … has {len(name):,} characters ({error.strerror}): expected the name of "
+                "a model on the hub, a folder that this user may read, scratch:small or pretrained:newest"
+            ) from error
 
     @cached_property
     def zone(self) -> ZoneInfo:

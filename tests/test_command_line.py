@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import typer
@@ -445,12 +446,53 @@ def test_a_blank_text_has_no_label(text: str, senti: Callable[..., Answer], home
 
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
-    [(("--shards", "501"), "1 to 500 shards, found 501"), (("--scope", "old"), "scope must be new, all or reconcile")],
+    [
+        (("--shards", "501"), "1 to 500 shards, found 501"),
+        (("--scope", "old"), "scope must be one of new, reconcile, all, rescore"),
+    ],
 )
 def test_an_option_that_cannot_work_is_refused(
     arguments: tuple[str, ...], complaint: str, senti: Callable[..., Answer], home: Path, champion: str
 ) -> None:
     refused(senti("score", *arguments), complaint)
+
+
+@pytest.mark.parametrize("more", [(), ("--restart",), ("--publish-anyway", "好")])
+def test_a_number_that_no_run_can_have_is_refused(
+    more: tuple[str, ...], senti: Callable[..., Answer], home: Path
+) -> None:
+    refused(senti("score", "--run", "9" * 26, *more), f"there is no scoring run {'9' * 26}", "`senti status` lists")
+
+
+@pytest.mark.parametrize("command", ["retrain", "pretrain"])
+@pytest.mark.parametrize("name", ["x" * 5_000, f"~/{'x' * 5_000}"])
+def test_a_name_that_no_base_model_can_have_is_refused(
+    name: str, command: str, senti: Callable[..., Answer], home: Path
+) -> None:
+    answer = senti(command, "--base-model", name)
+    refused(answer, "has 5,00", "expected the name of a model on the hub", "scratch:small")
+    assert len(answer.err) < 500
+
+
+def test_the_doctor_shortens_such_a_name(
+    senti: Callable[..., Answer], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SENTI_BASE_MODEL", "x" * 5_000)
+    (found,) = (row["finding"] for row in senti("doctor", "--json").json if row["name"] == "base model")
+    assert "has 5,000 characters" in found
+
+
+def test_a_path_that_no_file_can_have_is_refused(senti: Callable[..., Answer], home: Path) -> None:
+    refused(senti("import", "x" * 5_000), "File name too long", "expected a file of reviews")
+
+
+def test_a_damaged_parquet_file_is_refused_in_one_line(senti: Callable[..., Answer], home: Path) -> None:
+    file = home / "reviews.parquet"
+    pq.write_table(pa.table({"review": ["很好", "太差"]}), file)
+    content = bytearray(file.read_bytes())
+    content[4:24] = b"\xff" * 20  # the header of the first page
+    file.write_bytes(content)
+    refused(senti("import", str(file)), f"{file} is not a Parquet file, or is damaged: ")
 
 
 def test_a_bad_setting_is_named(senti: Callable[..., Answer], home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

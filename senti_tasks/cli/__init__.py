@@ -44,5 +44,6 @@ def main() -> None:
         _check_encoding(sys.argv[1:])
         app()
     except SentiError as error:
-        sys.stderr.write(f"error: {error}\n")
+        line = " ".join(str(error).split("\n"))  # the libraries that it quotes may write several
+        sys.stderr.write(f"error: {line.strip()}\n")
         sys.exit(1)

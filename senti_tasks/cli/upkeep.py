@@ -157,8 +157,8 @@ def erase(
     reason: Annotated[str, typer.Option(help="The reason, for the record.")] = "erasure on request",
     as_json: Json = False,
 ) -> None:
-    """Erase reviews for good, on record: from labels, history, staged rows, errors, annotations, corpora and text
-    snapshots."""
+    """Erase reviews for good, on record: from labels, history, staged rows, errors, annotations, the ledger of splits,
+    corpora and text snapshots."""
     found = erasure.erase(review_ids, reason, user_name())
     removed = ", ".join(f"{rows:,} of {name}" for name, rows in found["removed"].items() if rows) or "nothing"
     further = {

@@ -7,7 +7,7 @@ import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,8 @@ class Example:
     product: str | None
     created_at: datetime
     content_hash: str
+    copies: tuple[str, ...] = ()
+    """The review_id of each other labelled review with the same content hash."""
 
 
 def clean(reviews: Iterable[LabelledReview]) -> tuple[list[Example], dict[str, int]]:
@@ -76,13 +78,14 @@ def clean(reviews: Iterable[LabelledReview]) -> tuple[list[Example], dict[str, i
             product = None if text.defect(review.product) else review.product  # a bad product must not drop the row
             candidates.append(Example(review.review_id, words, review.label, product, review.created_at, key))
             labels_of[key].add(review.label)
-    kept: dict[str, Example] = {}
+    kept: dict[str, list[Example]] = {}
     for example in candidates:
         if len(labels_of[example.content_hash]) > 1:
             dropped["contradicting labels"] += 1
-        elif kept.setdefault(example.content_hash, example) is not example:
-            dropped["duplicate"] += 1
-    return list(kept.values()), dropped
+        else:
+            kept.setdefault(example.content_hash, []).append(example)
+    dropped["duplicate"] = sum(len(same) - 1 for same in kept.values())
+    return [replace(first, copies=tuple(one.review_id for one in others)) for first, *others in kept.values()], dropped
 
 
 def check(examples: Sequence[Example], splits: Mapping[str, str], label_set: LabelSet = labels.DEFAULT) -> None:
@@ -189,7 +192,8 @@ def without(folder: Path, review_ids: Collection[str], target: Path) -> dict[str
     """Writes the snapshot in ``folder`` except the rows of ``review_ids`` to ``target``; returns its summary.
 
     Returns ``None`` and writes nothing if the snapshot has none of these reviews. The rows in the summary are counted
-    again, and ``erased`` counts all erased rows. The other figures identify nobody and stay as they are.
+    again, ``erased`` counts all erased rows, and characters that only those had are no longer named. The other figures
+    identify nobody and stay as they are.
     """
     parts = {split: part.data.table for split, part in load(folder).items()}
     kept = {split: erasure.rows_without(table, review_ids) for split, table in parts.items()}
@@ -199,6 +203,10 @@ def without(folder: Path, review_ids: Collection[str], target: Path) -> dict[str
     summary: dict[str, Any] = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     summary["rows"] = {split: table.num_rows for split, table in kept.items()}
     summary["erased"] = summary.get("erased", 0) + erased
+    characters = set().union(*(one for table in kept.values() for one in table["text"].to_pylist()))
+    for figures in summary.get("unknown_characters", {}).values():
+        shown = figures["most_frequent"]
+        figures["most_frequent"] = {one: share for one, share in shown.items() if one in characters}
     _write(target, kept, summary)
     return summary
 

@@ -29,6 +29,7 @@ dataset is a folder written by ``Dataset.save_to_disk``.
 """
 
 _SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+_SHOWN_LENGTH = 255  # characters of a path that a message shows whole
 _CHINA = ZoneInfo("Asia/Shanghai")
 
 
@@ -55,8 +56,14 @@ def read(
 def _format_of(path: Path, named: str | None) -> str:
     if named is not None and named not in FORMATS:
         raise InputFileError(f"there is no format {named!r}: --format takes one of {', '.join(FORMATS)}")
-    is_folder = path.is_dir()
-    if not (path.is_file() or is_folder):  # also for a pipe: a file is read twice, for its encoding and for its rows
+    try:
+        is_file, is_folder = path.is_file(), path.is_dir()
+    except OSError as error:
+        shown = str(path) if len(str(path)) <= _SHOWN_LENGTH else f"{str(path)[:40]} …"
+        raise InputFileError(
+            f"{shown} cannot be opened ({error.strerror}): expected a file of reviews that this user may read"
+        ) from error
+    if not (is_file or is_folder):  # also for a pipe: a file is read twice, for its encoding and for its rows
         raise InputFileError(f"{path} is no file and no folder: expected a file of reviews, or a folder of datasets")
     found = named or ("dataset" if is_folder else _SUFFIXES.get(path.suffix.lower()))
     if found is None:

@@ -25,8 +25,9 @@ def read_parquet(path: Path, columns: Columns) -> Iterator[Record]:
             names = columns.names(file.schema_arrow.names, path)
             batches = file.iter_batches(_BATCH_ROWS, columns=[name for name in names if name is not None])
             yield from _records(batches, file.schema_arrow, names, count(1))
-    except pa.ArrowException as error:
-        raise InputFileError(f"{path} is not a Parquet file, or is damaged: {error}") from error
+    except (pa.ArrowException, OSError) as error:
+        _raise_if_damaged(error, path, "a Parquet file")
+        raise
 
 
 def read_dataset(path: Path, columns: Columns) -> Iterator[Record]:
@@ -42,8 +43,16 @@ def read_streams(shards: Iterable[Path], columns: Columns, source: Path | str) -
             with pa.OSFile(str(shard)) as file, pa.ipc.open_stream(file) as batches:
                 names = columns.names(batches.schema.names, source)
                 yield from _records(batches, batches.schema, names, numbers)
-        except pa.ArrowException as error:
-            raise InputFileError(f"{shard} is not an Arrow stream, or is damaged: {error}") from error
+        except (pa.ArrowException, OSError) as error:
+            _raise_if_damaged(error, shard, "an Arrow stream")
+            raise
+
+
+def _raise_if_damaged(error: Exception, path: Path, expected: str) -> None:
+    """Raises ``InputFileError`` unless the operating system could not read the file."""
+    # pyarrow raises OSError for some damages, too, but without a number.
+    if not isinstance(error, OSError) or error.errno is None:
+        raise InputFileError(f"{path} is not {expected}, or is damaged: {error}; write or fetch it again") from error
 
 
 def _shards(path: Path) -> list[Path]:

@@ -2,16 +2,17 @@
 
 import hashlib
 import json
+import shutil
+import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from sqlalchemy import Connection, Engine
 
 from senti_tasks import settings
@@ -39,10 +40,31 @@ class JobContext:
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """An empty folder below SENTI_WORK that is deleted when the block ends."""
-        self.settings.work_folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=self.settings.work_folder) as folder:
-            yield Path(folder)
+        """An empty folder below SENTI_WORK that is deleted when the block ends. A killed process leaves it."""
+        folder = self._scratch_root / uuid.uuid4().hex
+        self._scratch_root.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(f"{folder}.lock")
+        with lock:
+            folder.mkdir()
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder)
+                Path(lock.lock_file).unlink()
+
+    def remove_left_scratch(self) -> None:
+        """Deletes the scratch folders that killed processes of this machine have left."""
+        for folder in self._scratch_root.glob("*/"):
+            try:
+                with FileLock(f"{folder}.lock", timeout=0) as lock:
+                    shutil.rmtree(folder, ignore_errors=True)  # the process may have deleted it meanwhile
+                    Path(lock.lock_file).unlink(missing_ok=True)
+            except Timeout:  # a living process holds it
+                continue
+
+    @property
+    def _scratch_root(self) -> Path:
+        return self.settings.work_folder / "scratch"
 
     @contextmanager
     def resumable_folder(self, kind: str, *identity: Any) -> Iterator[Path]:

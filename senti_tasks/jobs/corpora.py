@@ -58,7 +58,10 @@ def snapshot_corpus(
         erased_before = erasure.count_erased(connection)
         reviews = (snapshot.LabelledReview(**row) for row in corpora.labelled_reviews(connection, due=due_at))
         examples, dropped = snapshot.clean(reviews)
-    examples, splits, left_out = _split(context, examples, due_at)
+    if (parted := _split(context, examples, due_at, erased_before)) is None:
+        log.info("reviews were erased while a snapshot was made; it is made again without them")
+        return snapshot_corpus(due, idempotency_key, base_model, config, gate)
+    examples, splits, left_out = parted
     train_texts = [example.text for example in examples if splits[example.content_hash] == "train"]
     shipped = base_models.load_tokenizer(start.base_model, train_texts, folder=start.folder, fitted=False)
     tokenizer = base_models.load_tokenizer(start.base_model, train_texts, folder=start.folder)
@@ -105,32 +108,40 @@ def _corpus_answer(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _split(
-    context: JobContext, examples: list[Example], due: datetime
-) -> tuple[list[Example], dict[str, str], dict[str, int]]:
+    context: JobContext, examples: list[Example], due: datetime, erased_before: int
+) -> tuple[list[Example], dict[str, str], dict[str, int]] | None:
     """Gives each text its split and leaves out the examples that leak from one split into another.
 
     Returns the examples that are kept, the split of each content hash, and the number left out per reason. New texts
-    get their split in the order of (created_at, content hash), and the ledger records it. If the corpus cannot be used,
-    this raises ``CorpusError`` before it records anything.
+    get their split in the order of (created_at, content hash), and the ledger records it with the reviews that have the
+    text. Returns ``None`` and records nothing if more reviews are erased than ``erased_before``. If the corpus cannot
+    be used, this raises ``CorpusError`` before it records anything.
     """
     from senti_tasks.corpus import leak_check, near_duplicates, snapshot, splits
 
     arrived = sorted(examples, key=lambda example: (example.created_at, example.content_hash))
     texts = {example.content_hash: near_duplicates.shingles(example.text) for example in arrived}
+    present = {(one.content_hash, review_id) for one in examples for review_id in (one.review_id, *one.copies)}
     while True:
         with context.reading() as connection:
             rows = corpora.count_ledger(connection)
             known = corpora.splits_of(connection, list(texts))
             new = {key: text for key, text in texts.items() if key not in known}
             decided = splits.decide(new, ledger(connection)) if new else {}
+            unrecorded = sorted(present - set(corpora.reviews_in_ledger(connection)))
         kept, left_out = leak_check.keep_apart(examples, known | decided, texts)
         snapshot.check(kept, known | decided, context.settings.label_set)
         with context.writing() as connection:
+            # Erasures take this lock too. One that is under way ends first; a later one finds these texts recorded.
+            publication_lock.take(connection)
+            if erasure.count_erased(connection) != erased_before:
+                return None
             corpora.lock_ledger(connection)
             if corpora.count_ledger(connection) != rows:
                 continue  # another corpus added texts meanwhile; these may be near-duplicates of them: decide again
             stored = {key: text.astype("<u4").tobytes() for key, text in new.items()}
             corpora.record_splits(connection, decided, shingles=stored, now=due)
+            corpora.record_reviews_in_ledger(connection, unrecorded)
         return kept, known | decided, left_out
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from senti_tasks.errors import ConfigError, CorpusError
 from senti_tasks.jobs.context import JobContext, load_context, now
-from senti_tasks.warehouse import erasure, migrations
+from senti_tasks.warehouse import database, erasure, migrations
 from senti_tasks.warehouse.models import corpora, encoders, registry, texts
 from senti_tasks.warehouse.types import parse_review_id
 
@@ -41,6 +41,8 @@ def erase(review_ids: Sequence[str], reason: str, actor: str) -> dict[str, Any]:
     with context.reading() as connection:
         pretrained = encoders.trained_on(connection, keys_of_texts)
         models = {*registry.trained_on(connection, done["corpora"]), *encoders.fine_tuned(connection, pretrained)}
+    context.remove_left_scratch()
+    database.remove_remains(context.engine, [name for name, rows in removed.items() if rows])
     counts = {"erased": new, "erased_before": len(keys) - new, "removed": removed}
     return {**counts, **done, "encoders": pretrained, "models": sorted(models)}
 

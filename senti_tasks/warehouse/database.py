@@ -17,6 +17,12 @@ from senti_tasks.errors import LockedError, NoRoomError, RevisionError, Unreacha
 BUSY_TIMEOUT_MS = 120_000
 """How long a transaction waits for SQLite's write lock, in milliseconds: somebody who writes by hand may hold it."""
 
+_NO_URL = (
+    "SENTI_DATABASE_URL is no database URL: expected sqlite:///FILE or "
+    "postgresql+psycopg://USER:PASSWORD@HOST:PORT/DATABASE, with %40 for @, %2F for / and %3A for : in the "
+    "password. Its value is not shown here, because it may contain a password"
+)
+
 
 def connect(url: str) -> Engine:
     """Returns an engine for the warehouse at ``url`` and opens no connection. Raises ``WarehouseError`` on a bad URL.
@@ -27,11 +33,7 @@ def connect(url: str) -> Engine:
     try:
         parsed = sa.make_url(url)
     except (sa.exc.ArgumentError, ValueError):  # ValueError: the port is no number
-        raise WarehouseError(
-            "SENTI_DATABASE_URL is no database URL: expected sqlite:///FILE or "
-            "postgresql+psycopg://USER:PASSWORD@HOST:PORT/DATABASE, with %40 for @, %2F for / and %3A for : in the "
-            "password. Its value is not shown here, because it may contain a password"
-        ) from None
+        raise WarehouseError(_NO_URL) from None
     if parsed.get_backend_name() == "postgresql":
         # psycopg prepares a statement on the server after its fifth use. PgBouncer in transaction mode gives each
         # transaction any server connection, on which such a statement may not exist. None means never to prepare one.
@@ -50,8 +52,11 @@ def connect(url: str) -> Engine:
 
 
 def _create_engine(url: sa.URL, **options: Any) -> Engine:
-    # Errors end up in logs, and parameters are reviews: they are hidden.
-    return sa.create_engine(url, poolclass=sa.NullPool, hide_parameters=True, **options)
+    try:
+        # Errors end up in logs, and parameters are reviews: they are hidden.
+        return sa.create_engine(url, poolclass=sa.NullPool, hide_parameters=True, **options)
+    except sa.exc.ArgumentError:  # the parameter "port" is no number
+        raise WarehouseError(_NO_URL) from None
 
 
 def location(engine: Engine) -> str:
@@ -149,6 +154,30 @@ def vacuum(engine: Engine, tables: Iterable[str]) -> None:
         driver.autocommit = True
         for table in tables:
             cursor.execute(f"VACUUM (ANALYZE, SKIP_LOCKED) {engine.dialect.identifier_preparer.quote(table)}")
+
+
+def remove_remains(engine: Engine, tables: Iterable[str]) -> None:
+    """Removes what is left of deleted rows: of ``tables`` on PostgreSQL, where samples of values are in the planner's
+    statistics; on SQLite of the whole file, which is rewritten, and of its write-ahead log.
+
+    Raises ``LockedError`` if somebody who reads a SQLite file keeps its log from being emptied.
+    """
+    if engine.dialect.name != "sqlite":
+        vacuum(engine, tables)
+        return
+    with _translated_errors(engine), closing(engine.raw_connection()) as connection:
+        try:
+            cursor = connection.cursor()
+            # Another program may have changed texts without PRAGMA secure_delete: the former ones are in free space.
+            cursor.execute("VACUUM")
+            is_busy, *_ = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.Error as error:
+            raise sa.exc.DatabaseError("VACUUM", None, error) from error
+    if is_busy:
+        raise LockedError(
+            f"another process reads the warehouse at {location(engine)}: deleted rows are still in the file "
+            f"{engine.url.database}-wal; run this again when it is done"
+        )
 
 
 @contextmanager

@@ -21,6 +21,8 @@ from senti_tasks.warehouse.schema import (
     run_items,
     scoring_errors,
     staged_labels,
+    text_split_reviews,
+    text_splits,
 )
 from senti_tasks.warehouse.scoring import publication_lock, rollups
 
@@ -54,7 +56,23 @@ def erase(
             present = table is not reviews or connection.scalar(sa.select(sa.exists().where(about)))
             deleted = connection.execute(sa.delete(table).where(about)).rowcount if present else 0
             removed[table.name] += deleted
+        removed.update(_remove_from_ledger(connection, chunk))
     return count_erased(connection) - before, dict(removed)
+
+
+def _remove_from_ledger(connection: Connection, review_ids: Sequence[Any]) -> dict[str, int]:
+    """Deletes the texts of these reviews from the ledger, earlier ones included; returns the number of deleted rows by
+    table.
+
+    Nothing is kept of such a text, not even its content hash, because a short text is found by hashing all short texts.
+    A text that another review has too, which was not erased, stays and keeps its split.
+    """
+    about = text_split_reviews.c.review_id.in_(review_ids)
+    deleted = sa.delete(text_split_reviews).where(about).returning(text_split_reviews.c.content_hash)
+    keys = connection.execute(deleted).scalars().all()
+    unused = ~sa.exists().where(text_split_reviews.c.content_hash == text_splits.c.content_hash)
+    texts = sa.delete(text_splits).where(text_splits.c.content_hash.in_(set(keys)), unused)
+    return {"text_split_reviews": len(keys), "text_splits": connection.execute(texts).rowcount}
 
 
 def _rows_about(table: sa.Table, review_ids: Sequence[Any], versions: Sequence[str]) -> sa.ColumnElement[bool]:

@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from senti_tasks.errors import InputFileError, WarehouseError
+from senti_tasks.errors import InputFileError, LockedError, WarehouseError
 from senti_tasks.text import text_hash
 from senti_tasks.warehouse.database import insert
 from senti_tasks.warehouse.erasure import erased_among
@@ -21,6 +21,8 @@ from senti_tasks.warehouse.schema import import_sources, review_annotations, rev
 
 BATCH_ROWS = 2_000
 REFUSALS_SHOWN = 50
+UNIQUE_VIOLATION = "23505"
+"""PostgreSQL's code. On SQLite transactions that write run one after the other, so there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +209,16 @@ def _key(value: Any) -> int | str:
 
 def _write(connection: Connection, new: list[dict[str, Any]], edited: list[dict[str, Any]]) -> None:
     if new:
-        connection.execute(sa.insert(reviews), new)
+        try:
+            connection.execute(sa.insert(reviews), new)
+        except sa.exc.IntegrityError as error:
+            if getattr(error.orig, "sqlstate", None) != UNIQUE_VIOLATION:
+                raise
+            # Not chained: the database's error quotes rows.
+            raise LockedError(
+                "another import or program wrote reviews with the same ids at the same time: nothing was imported; "
+                "import the file again, and what is there already will be skipped or updated"
+            ) from None
     if edited:
         same_text = reviews.c.review_text == sa.bindparam("text")
         edited_at = sa.bindparam("now", type_=reviews.c.updated_at.type)

@@ -1,4 +1,5 @@
--- One row: which model's labels analysts see, and what is missing of the model that is to come.
+-- One row at most: which model's labels analysts see, and what is missing of the model that is to come. There is no row
+-- before the first promotion.
 -- model_version: the model in service. carried_over: reviews that it has not labelled yet, so that analysts see the label
 -- of the model that served before (review_sentiment.carried_over); the catch-up run after a rollback lowers this to 0.
 -- incoming: a promoted model that is not in service yet, or NULL. missing: reviews with a label of the model in service

@@ -4,10 +4,12 @@
 """
 
 import os
+import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -16,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy import Engine, event
 
 from senti_tasks.errors import LockedError
-from senti_tasks.jobs import scoring
+from senti_tasks.jobs import scoring, upkeep
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.schema import review_labels
 from senti_tasks.warehouse.scoring import publication
@@ -65,6 +67,24 @@ def publish_against(engine: Engine, lock: str, run: int) -> dict[str, Any]:
                 wait_until(lambda: somebody_waits() or publishing.done())
             assert not wait([publishing], timeout=HOLD_S).done, "it did not wait"
         return publishing.result(DEADLINE_S)
+
+
+@on_postgresql
+def test_of_two_imports_of_the_same_ids_at_once_the_second_is_an_error_that_quotes_no_text(
+    engine: Engine, home: Path
+) -> None:
+    (home / "reviews.csv").write_text("id,text\n1,别人的话\n2,很好\n", "utf-8")
+    columns: dict[str, str | None] = {"text": "text", "id": "id"}
+    with ThreadPoolExecutor(1) as pool:
+        with database.writing(engine) as first:
+            add_reviews(first, {2: "很好"})
+            with told_when_somebody_waits(engine) as somebody_waits:
+                second = pool.submit(upkeep.import_reviews, home / "reviews.csv", columns)
+                wait_until(lambda: somebody_waits() or second.done())
+        with pytest.raises(LockedError, match=r"wrote reviews with the same ids .*: nothing was imported") as caught:
+            second.result(DEADLINE_S)
+    assert "别人的话" not in "".join(traceback.format_exception(caught.value))
+    assert upkeep.import_reviews(home / "reviews.csv", columns)["imported"] == 1
 
 
 def test_a_publication_waits_for_a_lock_and_then_goes_through(shop: Engine) -> None:

@@ -73,6 +73,7 @@ def test_no_statement_is_prepared_on_the_server(engine: Engine) -> None:
     "url",
     [
         "postgresql+psycopg://senti:geheim@db:port/reviews",
+        "postgresql+psycopg://senti:geheim@db/reviews?port=word",
         "postgresql:senti:geheim@db/reviews",
         "senti:geheim@db/reviews",
         "oracle://senti:geheim@db/reviews",

@@ -199,7 +199,7 @@ def test_scoring_health_shows_each_run(shop: Engine) -> None:
     shown = [(row["idempotency_key"], row["state"], row["planned"], row["labelled"], row["failed"]) for row in rows(
         shop, "scoring_health", order_by="run_id"
     )]  # fmt: skip
-    assert shown == [("run", "published", 4, 4, 0), ("next", "published", 1, 0, 1)]
+    assert shown == [("run#0", "published", 4, 4, 0), ("next#0", "published", 1, 0, 1)]
 
 
 def test_the_overview_says_where_things_stand(shop: Engine) -> None:
@@ -214,7 +214,7 @@ def test_the_overview_says_where_things_stand(shop: Engine) -> None:
         "champion": "m1",
         "in_service": "m1",
     }
-    assert [run["idempotency_key"] for run in found["runs"]] == ["run"]
+    assert [run["idempotency_key"] for run in found["runs"]] == ["run#0"]
     assert [row["review_id"] for row in newest] == [4, 3]
 
 

@@ -1,6 +1,6 @@
 """Labelled reviews, the ledger of each text's split, corpus snapshots, and the suspect labels found in them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import chain, groupby
 from operator import attrgetter
@@ -14,7 +14,14 @@ from senti_tasks.text import text_hash
 from senti_tasks.warehouse.database import count_rows, fetch_all, fetch_one, insert_missing, random_order
 from senti_tasks.warehouse.erasure import is_erased
 from senti_tasks.warehouse.migrations import recorded_setting
-from senti_tasks.warehouse.schema import annotation_suspects, corpora, review_annotations, reviews, text_splits
+from senti_tasks.warehouse.schema import (
+    annotation_suspects,
+    corpora,
+    review_annotations,
+    reviews,
+    text_split_reviews,
+    text_splits,
+)
 from senti_tasks.warehouse.types import parse_review_id
 
 CHUNK_ROWS = 5_000
@@ -99,7 +106,7 @@ def read_ledger(connection: Connection) -> Iterator[tuple[str, bytes]]:
 
 
 def count_ledger(connection: Connection) -> int:
-    """How many texts the ledger has. The ledger is append-only, so an equal number means an equal ledger."""
+    """How many texts the ledger has. If no review was erased meanwhile, an equal number means an equal ledger."""
     return count_rows(connection, text_splits)
 
 
@@ -118,6 +125,20 @@ def record_splits(
         for key, split in splits.items()
     ]
     insert_missing(connection, text_splits, rows)
+
+
+def reviews_in_ledger(connection: Connection) -> Iterator[tuple[str, str]]:
+    """Content hash and review_id (as text) of each review whose text is in the ledger, in no order; constant memory."""
+    recorded = sa.select(text_split_reviews.c.content_hash, text_split_reviews.c.review_id)
+    for row in connection.execute(recorded, execution_options={"yield_per": CHUNK_ROWS}):
+        yield row.content_hash, str(row.review_id)
+
+
+def record_reviews_in_ledger(connection: Connection, recorded: Iterable[tuple[str, str]]) -> None:
+    """Records reviews, as ``reviews_in_ledger`` returns them, whose text is in the ledger."""
+    id_type = recorded_setting(connection, "review_id_type")
+    rows = [{"content_hash": key, "review_id": parse_review_id(review_id, id_type)} for key, review_id in recorded]
+    insert_missing(connection, text_split_reviews, rows)
 
 
 def judgements_of(connection: Connection, keys: Sequence[str]) -> list[int]:

@@ -21,16 +21,24 @@ def _training_columns() -> list[Column[object]]:
     ]
 
 
-text_splits = Table(  # append-only: a text's split is decided once and never moves
+text_splits = Table(  # a text's split is decided once and never moves; only an erasure deletes it
     "text_splits",
     metadata,
     Column("content_hash", sa.String(64), primary_key=True),
     Column("split", sa.Text, nullable=False),  # set_aside: it resembles texts of several splits
     Column("first_seen", UTCDateTime, nullable=False),
-    # Near-duplicates are found by their shingles, also after the review was deleted.
+    # Near-duplicates are found by their shingles, also after the review was deleted at the source. The text can be
+    # rebuilt from them.
     Column("shingles", sa.LargeBinary, nullable=False),
     Column("judgements", sa.Integer, nullable=False, server_default="0"),  # number of models judged with this text
     CheckConstraint("split IN ('train', 'validation', 'test', 'set_aside')", name="split"),
+)
+
+text_split_reviews = Table(  # an erasure finds by it what the ledger knows of a review, earlier texts included
+    "text_split_reviews",
+    metadata,
+    Column("review_id", ReviewId, primary_key=True),
+    Column("content_hash", sa.String(64), ForeignKey("text_splits.content_hash"), primary_key=True, index=True),
 )
 
 corpora = Table(

@@ -26,7 +26,9 @@ UNFINISHED = scoring_runs.c.state.not_in(["published", "abandoned"])
 
 def run(connection: Connection, run_id: int) -> dict[str, Any]:
     """The run ``run_id``. Raises ``RunStateError`` when there is no such run."""
-    found = fetch_one(connection, sa.select(scoring_runs).where(scoring_runs.c.run_id == run_id))
+    found = None
+    if abs(run_id) < 2**63:  # SQLite's driver raises for a larger number
+        found = fetch_one(connection, sa.select(scoring_runs).where(scoring_runs.c.run_id == run_id))
     if found is None:
         raise RunStateError(f"there is no scoring run {run_id}: `senti status` lists the newest")
     return found

@@ -46,6 +46,13 @@ def _create_corpora(review_id: Any) -> None:
         sa.CheckConstraint("split IN ('train', 'validation', 'test', 'set_aside')", name="split"),
     )
     op.create_table(
+        "text_split_reviews",
+        sa.Column("review_id", review_id, primary_key=True),
+        sa.Column(
+            "content_hash", sa.String(64), sa.ForeignKey("text_splits.content_hash"), primary_key=True, index=True
+        ),
+    )
+    op.create_table(
         "corpora",
         sa.Column("corpus", sa.Text(), primary_key=True),
         sa.Column("idempotency_key", sa.Text(), nullable=False, unique=True),
