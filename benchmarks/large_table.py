@@ -127,7 +127,7 @@ def show(reviews: int, results: dict[str, Any]) -> None:
         f"WAL: {results['wal'] / 1e6:,.0f} MB, {results['wal'] / len(results['publications']) / 1e6:,.0f} MB a range.",
         "",
     )
-    rows = [(one["published"], number(one["seconds"]), f"{one['wal'] / 1e6:,.0f}") for one in results["ranges"]]
+    rows = [(str(one["published"]), number(one["seconds"]), f"{one['wal'] / 1e6:,.0f}") for one in results["ranges"]]
     print_lines(*table(("ranges published", "seconds", "WAL so far, MB"), rows))
 
 

@@ -75,13 +75,13 @@ AT_THE_FIRST_REVISION = (
         f"FALSE, 'fp32', 1, {MON}, '2026-11-02', 1)"
     ),
     (
-        "INSERT INTO scoring_runs (run_id, idempotency_key, series, scope, model_version, variant, due, state, opened_at, "
-        "published_at, publish_seq, planned, labelled, failed, superseded, truncated) "
+        "INSERT INTO scoring_runs (run_id, idempotency_key, series, scope, model_version, variant, due, state, "
+        "opened_at, published_at, publish_seq, planned, labelled, failed, superseded, truncated) "
         f"VALUES (1, 'first#0', 'first', 'new', 'm', 'fp32', {MON}, 'published', {MON}, {MON}, 1, 1, 1, 0, 0, 0)"
     ),
     (
-        "INSERT INTO scoring_runs (run_id, idempotency_key, series, scope, model_version, variant, due, state, opened_at, "
-        f"planned) VALUES (2, 'second#0', 'second', 'new', 'm', 'fp32', {TUE}, 'planned', {TUE}, 2)"
+        "INSERT INTO scoring_runs (run_id, idempotency_key, series, scope, model_version, variant, due, state, "
+        f"opened_at, planned) VALUES (2, 'second#0', 'second', 'new', 'm', 'fp32', {TUE}, 'planned', {TUE}, 2)"
     ),
     f"INSERT INTO run_items (run_id, shard, review_id, review_updated_at) VALUES (2, 0, 2, {MON}), (2, 0, 3, {MON})",
     "INSERT INTO run_shards (run_id, shard, planned, attempt, cursor) VALUES (2, 0, 2, 1, 2)",
