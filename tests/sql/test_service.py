@@ -8,12 +8,13 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
+from senti_tasks.config import PlanConfig
 from senti_tasks.jobs import erasure, models, scoring, upkeep
 from senti_tasks.text import text_hash
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.models import promotions, service
 from senti_tasks.warehouse.schema import label_rollups, review_label_history, review_labels, scoring_errors
-from senti_tasks.warehouse.scoring import publication, rollups
+from senti_tasks.warehouse.scoring import publication, rollups, shards
 from tests.situations import (
     MONDAY,
     PHRASES,
@@ -22,6 +23,7 @@ from tests.situations import (
     add_reviews,
     answer,
     count,
+    deploy,
     edit,
     open_planned_run,
     promote,
@@ -76,7 +78,7 @@ def check_rollups(engine: Engine) -> None:
     assert {key: row for key, row in kept.items() if row[0]} == rollup_rows(engine)
 
 
-def rollup_rows(engine: Engine) -> dict[tuple[Any, ...], tuple[int, float, float]]:
+def rollup_rows(engine: Engine) -> dict[tuple[Any, ...], tuple[Any, ...]]:
     keys = [column.name for column in label_rollups.primary_key]
     return {
         tuple(row[name] for name in keys): (
@@ -135,14 +137,11 @@ def test_a_review_that_the_new_model_cannot_label_keeps_its_label(shop: Engine) 
 def test_a_model_that_was_rescored_to_its_end_serves_from_the_publication_of_the_last_range(
     engine: Engine, champion: str, home: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tests.situations import deploy
-
-    monkeypatch.setenv("SENTI_RANGE_ROWS", "5")
+    monkeypatch.setattr("senti_tasks.jobs.scoring.runs.PlanConfig", lambda: PlanConfig(range_rows=5))
     with database.writing(engine) as connection:
         add_reviews(connection, dict(enumerate(PHRASES)))
-    for run in scoring.open_series("night", WEDNESDAY.isoformat()):
-        for shard in scoring.list_shards([run]):
-            scoring.complete_shard(**shard)
+    for shard in scoring.list_shards(scoring.open_series("night", WEDNESDAY.isoformat())):
+        scoring.complete_shard(shard["run"], shard["shard"])
     incoming = deploy(engine, model_folder, home, "2026-11-09-tiny")
     assert scoring.scope_to_catch_up() == "rescore"
     assert scoring.catch_up("rescore", WEDNESDAY.isoformat())
@@ -229,8 +228,6 @@ def test_an_erased_review_has_no_carried_label(rolled_back: Engine) -> None:
 
 
 def test_a_model_with_carried_labels_answers_no_text_from_them(rolled_back: Engine) -> None:
-    from senti_tasks.warehouse.scoring import shards
-
     with database.reading(rolled_back) as connection:
         known = shards.known_labels(connection, OLD, "fp32", [text_hash("很好"), text_hash(PHRASES[0])])
     assert set(known) == {text_hash(PHRASES[0])}
