@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from senti_tasks.warehouse.database import count_rows
 from senti_tasks.warehouse.models import promotions
 from senti_tasks.warehouse.schema import review_labels, reviews, scoring_errors
-from senti_tasks.warehouse.scoring import held_runs, pending, publication, publication_lock
+from senti_tasks.warehouse.scoring import held_runs, merging, pending, publication_lock
 
 
 def count_missing(connection: Connection, incoming: str, serving: str) -> int:
@@ -46,7 +46,7 @@ def start_if_covered(connection: Connection, *, now: datetime) -> bool:
     """Puts the incoming model into service if it has answered all that the model in service has labelled.
 
     Returns whether it did. No publication can come in between. Reviews that the incoming model cannot answer keep the
-    label they have, as a copy (see ``publication.carry_over``). Call it in the transaction that publishes the last run
+    label they have, as a copy (see ``merging.carry_over``). Call it in the transaction that publishes the last run
     of a re-scoring.
     """
     publication_lock.take(connection)
@@ -57,7 +57,7 @@ def start_if_covered(connection: Connection, *, now: datetime) -> bool:
     if serving != incoming["model_version"]:
         if count_missing(connection, incoming["model_version"], serving):
             return False
-        publication.carry_over(connection, serving, incoming["model_version"])
+        merging.carry_over(connection, serving, incoming["model_version"])
     return promotions.start_service(connection, incoming["seq"], now=now)
 
 
@@ -76,7 +76,7 @@ def roll_back(connection: Connection, *, actor: str, reason: str, now: datetime)
     )
     carried = 0
     if row["serving_since"] is not None and serving != version:
-        carried = publication.carry_over(connection, serving, version)
+        carried = merging.carry_over(connection, serving, version)
     return {**row, "carried_over": carried}
 
 

@@ -9,11 +9,10 @@ from sqlalchemy import Connection
 
 from senti_tasks.errors import AuditError, RunStateError
 from senti_tasks.warehouse import partitions
-from senti_tasks.warehouse.database import count_rows, fetch_all, insert, upsert
+from senti_tasks.warehouse.database import fetch_all, insert
 from senti_tasks.warehouse.migrations import SQL
 from senti_tasks.warehouse.schema import (
     erased_reviews,
-    review_label_history,
     review_labels,
     reviews,
     run_items,
@@ -23,11 +22,10 @@ from senti_tasks.warehouse.schema import (
     scoring_runs,
     staged_labels,
 )
-from senti_tasks.warehouse.scoring import held_runs, publication_lock, rollups, series, watermarks
+from senti_tasks.warehouse.scoring import held_runs, merging, publication_lock, series, watermarks
 from senti_tasks.warehouse.scoring.runs import run
 
 OFFENDERS_SHOWN = 5
-LABEL_COLUMNS = [column.name for column in review_labels.c if column.name != "publish_seq"]
 
 
 def audit(
@@ -103,7 +101,7 @@ def publish(connection: Connection, run_id: int, *, now: datetime) -> dict[str, 
     publication_lock.require_unfrozen(lock, run_id)
     seq = lock["publish_seq"] + 1
     again = found["scope"] == "all"
-    publishing = _write_labels(connection, _decide(_accepted(connection, found), again=again), seq)
+    publishing = merging.merge(connection, _decide(_accepted(connection, found), again=again), seq)
     _record_errors(connection, publishing, now, again=again)
     counts = _summarise(connection, run_id, publishing)
     publishing.drop(connection)
@@ -120,37 +118,6 @@ def publish(connection: Connection, run_id: int, *, now: datetime) -> dict[str, 
     if not series.others_left(connection, found):
         _advance_watermark(connection, found)
     return run(connection, run_id)
-
-
-def carry_over(connection: Connection, source: str, target: str) -> int:
-    """Copies the labels of the model ``source`` that ``target`` lacks; returns their number. The caller is about to put
-    ``target`` into service instead of ``source``, so that no review that had a label is without one.
-
-    ``target`` lacks a label if it has none for the review, or only one of an older text while ``source`` has one of the
-    present text. A copy names the model that made the label in ``carried_from``, and is not an answer of ``target``:
-    the review stays pending for it.
-    """
-    seq = publication_lock.take(connection)["publish_seq"] + 1
-    theirs, own = review_labels.alias("theirs"), review_labels.alias("own")
-    same_review = sa.and_(own.c.model_version == target, own.c.review_id == theirs.c.review_id)
-    is_stale = sa.and_(
-        theirs.c.review_updated_at == reviews.c.updated_at, own.c.review_updated_at != theirs.c.review_updated_at
-    )
-    copied: dict[str, sa.ColumnElement[Any]] = {name: theirs.c[name] for name in LABEL_COLUMNS}
-    copied["model_version"] = sa.literal(target, sa.Text).label("model_version")
-    made_by = sa.func.coalesce(theirs.c.carried_from, theirs.c.model_version)
-    copied["carried_from"] = sa.func.nullif(made_by, target).label("carried_from")
-    is_missing = own.c.review_id.is_(None)
-    lacking = (
-        sa.select(*copied.values(), sa.true().label("publishes"), (~is_missing).label("replaces"))
-        .select_from(theirs.outerjoin(own, same_review).outerjoin(reviews, reviews.c.review_id == theirs.c.review_id))
-        .where(theirs.c.model_version == source, sa.or_(is_missing, is_stale))
-    )
-    publishing = _write_labels(connection, lacking, seq)
-    carried = count_rows(connection, publishing)
-    publishing.drop(connection)
-    publication_lock.advance(connection, seq)
-    return carried
 
 
 def _advance_watermark(connection: Connection, found: dict[str, Any]) -> None:
@@ -217,50 +184,11 @@ def _decide(answers: sa.Subquery, *, again: bool) -> sa.Select[Any]:
     same_review = sa.and_(old.c.model_version == answer.model_version, old.c.review_id == answer.review_id)
     publishes = sa.and_(answer.label.is_not(None), sa.func.coalesce(newer, sa.false()))
     return sa.select(
-        *(answer[name] for name in LABEL_COLUMNS),
+        *(answer[name] for name in merging.LABEL_COLUMNS),
         answer.reason,
         publishes.label("publishes"),
         sa.and_(publishes, old.c.review_id.is_not(None)).label("replaces"),
     ).select_from(answers.outerjoin(old, same_review))
-
-
-def _write_labels(connection: Connection, decided: sa.Select[Any], seq: int) -> sa.Table:
-    """Writes the labels that ``decided`` publishes, the history of those they replace, and the rollups. Returns
-    ``decided`` as a temporary table, which the caller drops."""
-    publishing = _create_publishing(connection, decided)
-    _keep_history(connection, publishing, seq)
-    rollups.add(connection, publishing)
-    _merge(connection, publishing, seq)
-    return publishing
-
-
-def _create_publishing(connection: Connection, decided: sa.Select[Any]) -> sa.Table:
-    """Stores ``decided`` in the temporary table ``publishing``, since several statements of a publication read it."""
-    creation = decided.into("publishing", temporary=True)
-    connection.execute(creation)
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("ANALYZE publishing (review_id, label, publishes, replaces)")
-    return creation.table
-
-
-def _keep_history(connection: Connection, publishing: sa.Table, seq: int) -> None:
-    old, new = review_labels, publishing.c
-    replaced = (
-        sa.select(*old.c, sa.literal(seq, sa.BigInteger))
-        .join(publishing, sa.and_(new.model_version == old.c.model_version, new.review_id == old.c.review_id))
-        .where(new.replaces, new.text_hash != old.c.text_hash)
-    )
-    connection.execute(sa.insert(review_label_history).from_select([*old.c.keys(), "replaced_by"], replaced))
-
-
-def _merge(connection: Connection, publishing: sa.Table, seq: int) -> None:
-    new = publishing.c
-    # In order of the key, rows that are neighbours in the index are written together.
-    labels = sa.select(*(new[name] for name in LABEL_COLUMNS), sa.literal(seq, sa.BigInteger)).order_by(new.review_id)
-    names = [*LABEL_COLUMNS, "publish_seq"]
-    # Most labels of a run are new. A plain INSERT for these saves the search for conflicts: a fifth of the time.
-    connection.execute(sa.insert(review_labels).from_select(names, labels.where(new.publishes & ~new.replaces)))
-    connection.execute(upsert(connection, review_labels).from_select(names, labels.where(new.replaces)))
 
 
 def _record_errors(connection: Connection, publishing: sa.Table, now: datetime, *, again: bool) -> None:
