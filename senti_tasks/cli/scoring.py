@@ -73,7 +73,7 @@ def _series(scope: str, restart: bool) -> Iterator[list[int]]:
     else:
         is_needed = not resumed or (scope == "new" and upkeep.status()["pending"] > 0)
     if is_needed:
-        yield scoring.open_series(idempotency_key, due, scope)
+        yield scoring.open_series(idempotency_key, due, scope, joins=f"{command}/")
     if scope == "rescore":
         scoring.catch_up(f"{idempotency_key}/catch-up", due)
 

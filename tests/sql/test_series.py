@@ -1,6 +1,7 @@
 """Series: many reviews are labelled range by range, each range published by itself, by several workers side by side."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -239,6 +240,30 @@ def test_what_a_freeze_keeps_back_is_published_by_the_next_run_and_scored_once(l
     upkeep.unfreeze()
     scoring.open_series("night 2", WEDNESDAY.isoformat())
     assert count(live, review_labels) == len(PHRASES)
+
+
+def test_two_processes_at_once_open_one_series(live: Engine) -> None:
+    def opened_by(number: int) -> list[int]:
+        return scoring.open_series(f"senti score new/{number}", WEDNESDAY.isoformat(), joins="senti score new/")
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(opened_by, range(4)))
+    assert found == [found[0]] * 4
+    assert count(live, scoring_runs) == 3
+
+
+def test_two_processes_that_finish_a_run_at_once_publish_it_once(live: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each scores one shard of a run, and then both see that none is left."""
+    monkeypatch.setattr("senti_tasks.jobs.scoring.runs.PlanConfig", lambda: PlanConfig(shard_rows=6))
+    run_ids = scoring.open_series("night", WEDNESDAY.isoformat())
+    parts = scoring.list_shards(run_ids)
+    for part in parts:
+        scoring.score_shard(part["run"], part["shard"])
+    assert len(parts) == 2
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda part: scoring.complete_shard(part["run"], part["shard"]), parts * 2))
+    (found,) = scoring.publish_series(run_ids)
+    assert found["labelled"] == len(PHRASES)
 
 
 def test_two_calls_with_one_key_open_one_series(live: Engine, home: Path) -> None:

@@ -10,15 +10,18 @@ from senti_tasks.config import PlanConfig
 from senti_tasks.errors import AuditError, ConfigError, FrozenError, HeldRunError, LockedError, NoChampionError
 from senti_tasks.jobs.context import load_context, now, parse_timestamp
 from senti_tasks.warehouse.models import promotions, registry, service
-from senti_tasks.warehouse.scoring import held_runs, publication, runs, series
+from senti_tasks.warehouse.scoring import held_runs, publication, publication_lock, runs, series
 
 log = logging.getLogger(__name__)
 
 SCOPES = ("new", "reconcile", "all", "rescore")
 
 
-def open_series(idempotency_key: str, due: str, scope: str = "new") -> list[int]:
+def open_series(idempotency_key: str, due: str, scope: str = "new", *, joins: str | None = None) -> list[int]:
     """Opens the runs that answer the reviews of ``scope``; returns their run_ids, at least one.
+
+    ``joins`` is a prefix of idempotency keys: if a series of this scope with such a key is unfinished, its runs are
+    returned instead. Of several such calls at the same time, one opens a series.
 
     Scope ``new``: reviews changed since the watermark of the model in service that it has not answered yet.
     ``reconcile``: all reviews that it has not answered yet, whenever they changed. ``all``: every review, again.
@@ -39,6 +42,10 @@ def open_series(idempotency_key: str, due: str, scope: str = "new") -> list[int]
     for run in waiting:
         finish(run)
     with context.writing() as connection:
+        if joins is not None:
+            publication_lock.take(connection)
+            if (found := series.unfinished(connection, scope=scope, key_prefix=joins)) is not None:
+                return series.by_key(connection, found["series"])
         return series.open_series(
             connection,
             idempotency_key=idempotency_key,

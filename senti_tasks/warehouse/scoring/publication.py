@@ -43,6 +43,7 @@ def audit(
     Raises ``RunStateError`` for a run that is not planned or was abandoned, and ``AuditError`` with each other check
     that failed and its first offending rows. A published run is not audited again.
     """
+    publication_lock.take(connection)  # or another process could publish the run and drop its staged rows meanwhile
     found = run(connection, run_id)
     state = found["state"]
     if state in ("open", "abandoned"):
@@ -228,6 +229,7 @@ def _summarise(connection: Connection, run_id: int, publishing: sa.Table) -> dic
 
 def sweep(connection: Connection) -> None:
     """Deletes the plans and staged rows of runs that were published or abandoned: no later step reads them."""
+    publication_lock.take(connection)  # two processes cannot drop the same partition
     finished = sa.select(scoring_runs.c.run_id).where(scoring_runs.c.state.in_(["published", "abandoned"]))
     for table in (staged_labels, run_items):
         stored = sorted(int(key) for key in partitions.keys(connection, table))
