@@ -216,7 +216,9 @@ def _translate(engine: Engine, error: sa.exc.DatabaseError) -> WarehouseError | 
             f"another process held a lock in the warehouse at {where} for too long ({cause}): nothing was changed; "
             "run this again when it is done"
         )
-    if state == "53100" or code == sqlite3.SQLITE_FULL or extended_code == sqlite3.SQLITE_IOERR_SHMSIZE:
+    # A connection that cannot be opened has no state, and PostgreSQL passes on what the system says.
+    has_no_room = state == "53100" or "No space left on device" in cause
+    if has_no_room or code == sqlite3.SQLITE_FULL or extended_code == sqlite3.SQLITE_IOERR_SHMSIZE:
         return NoRoomError(
             f"there is no room left on the disk of the warehouse at {where} ({cause}): nothing of this transaction was "
             "kept; make room there and run this again"

@@ -78,7 +78,7 @@ def test_the_gate_refuses_a_hasty_model_although_its_training_was_killed_on_the_
 def test_a_person_overrules_the_gate_and_a_run_labels_every_review(airflow: LocalAirflow) -> None:
     (card,) = models.scorecards()
     assert models.promote(card["model_version"], "to have one to test with", actor="a test")["kind"] == "overruling"
-    assert run(airflow, "score_reviews")["publish"] == "success"
+    assert run(airflow, "score_reviews")["publish_series"] == "success"
     status = upkeep.status()
     assert (status["reviews"], status["pending"]) == (604, 0)
     assert status["in_service"] == card["model_version"]
