@@ -185,7 +185,7 @@ def test_each_process_finds_another_shard_and_a_dead_one_loses_its_own(shop: Eng
     with database.writing(shop) as connection:
         runs.plan(connection, run, shards=2)
     assert [reserved(shop, [run]) for _ in range(3)] == [(run, 0), (run, 1), None]
-    assert reserved(shop, [run], minutes=0.5) is None
+    assert reserved(shop, [run], minutes=0.1) is None
     assert reserved(shop, [run], minutes=1.5) == (run, 0)
 
 

@@ -23,9 +23,9 @@ from senti_tasks.warehouse.scoring.staging import Answers
 
 log = logging.getLogger(__name__)
 
-LEASE = timedelta(seconds=60)
+LEASE = timedelta(seconds=20)
 """How long `senti score` leaves a shard to the process that works at it, after that process last renewed its lease."""
-RENEWAL_S = 15.0
+RENEWAL_S = 5.0
 """Seconds between two renewals: three may fail."""
 
 
