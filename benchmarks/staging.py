@@ -31,6 +31,7 @@ COPIED_TYPES = (
     "float8",
     "bool",
     "date",
+    "text",
     "timestamptz",
     "text",
 )
@@ -84,6 +85,7 @@ def make_answers(first: int, rows: int) -> staging.Answers:
         scores,
         np.zeros(rows, bool),
         [NOW.date()] * rows,
+        [f"p{key % 100}" for key in keys],
         NOW,
         {},
     )
@@ -128,5 +130,6 @@ def load_bare(engine: Engine, answers: staging.Answers) -> None:
 def _records(answers: staging.Answers) -> Iterator[tuple[Any, ...]]:
     """The rows of ``staged_labels`` for ``answers``, as tuples of Python values in the order of the columns."""
     columns = (values.tolist() for values in (answers.labels, answers.scores, answers.confidences, answers.truncated))
-    for row in zip(answers.review_ids, answers.text_hashes, *columns, answers.local_days, strict=True):
+    keys = (answers.review_ids, answers.text_hashes)
+    for row in zip(*keys, *columns, answers.local_days, answers.products, strict=True):
         yield (1, 0, 1, *row, answers.scored_at, None)

@@ -189,6 +189,7 @@ def judged(items: Iterable[shards.Item]) -> staging.Answers:
         confidences=np.maximum(scores, 1 - scores),
         truncated=np.zeros(len(texts), dtype=bool),
         local_days=[(item.created_at or WEDNESDAY).astimezone(SHANGHAI).date() for item in present],
+        products=[item.product for item in present],
         scored_at=WEDNESDAY,
         reasons=dict.fromkeys(np.flatnonzero(blank).tolist(), "the text is blank"),
     )

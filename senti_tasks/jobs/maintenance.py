@@ -7,7 +7,7 @@ from typing import Any
 from senti_tasks.errors import DeletedReviewsError
 from senti_tasks.jobs.context import load_context, now
 from senti_tasks.jobs.erasure import erase
-from senti_tasks.warehouse import database, erasure
+from senti_tasks.warehouse import database, erasure, product_names
 from senti_tasks.warehouse.models import promotions, retention
 from senti_tasks.warehouse.scoring import publication, publication_lock, rollups, runs
 
@@ -18,8 +18,8 @@ DELETED_AT_ONCE = 20_000
 FEW_DELETED = 100
 """Up to this number of reviews may be erased, whatever their share of all reviews is."""
 VACUUMED = (
-    *("review_labels", "review_label_history", "scoring_errors", "label_rollups", "run_shards", "scoring_runs"),
-    "erased_reviews",
+    *("review_labels", "review_label_history", "scoring_errors", "label_rollups", "product_rollups", "products"),
+    *("run_shards", "scoring_runs", "erased_reviews"),
 )
 """The tables that change most."""
 
@@ -54,8 +54,9 @@ def settle_deleted(idempotency_key: str) -> dict[str, int]:
 
 
 def retain() -> list[str]:
-    """Drops the labels of all models but the last SENTI_KEEP_MODELS that served and those in use, and rebuilds the
-    counts in ``label_rollups``. Returns the versions whose labels were dropped."""
+    """Drops the labels of all models but the last SENTI_KEEP_MODELS that served and those in use. Then gives the labels
+    of the model in service the present products of their reviews, and rebuilds its rollups. Returns the versions whose
+    labels were dropped."""
     context = load_context()
     with context.reading() as connection:
         versions = retention.unneeded_versions(connection, keep=context.settings.keep_models)
@@ -66,7 +67,10 @@ def retain() -> list[str]:
     with context.writing() as connection:
         publication_lock.take(connection)
         if promotions.champion(connection) is not None:
-            rollups.rebuild(connection, promotions.in_service(connection))
+            serving = promotions.in_service(connection)
+            moved = product_names.refresh(connection, serving)
+            rollups.rebuild(connection, serving)
+            log.info("%d labels got another product, because it had changed without updated_at", moved)
     return versions
 
 

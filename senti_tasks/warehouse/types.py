@@ -39,6 +39,16 @@ class ReviewText(TypeDecorator[str]):
         return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
 
 
+class ProductName(TypeDecorator[str]):
+    """The name of a product. What is not UTF-8 (SQLite keeps any bytes) becomes U+FFFD: a name can be stored again."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 class ReviewId(TypeDecorator[Any]):
     """A review's key, not converted: the first migration chose the column's type by ``SENTI_REVIEW_ID_TYPE``."""
 

@@ -1,13 +1,13 @@
 -- What share of each product's reviews was negative in each week, with its 95 % confidence interval (Wilson)?
 WITH counted AS (
     SELECT
-        sentiment.product,
+        daily.product,
         calendar.week_start,
-        COUNT(*) AS reviews,
-        1.0 * COUNT(*) FILTER (WHERE sentiment.label = 0) / COUNT(*) AS share
-    FROM sentiment_latest AS sentiment
-    INNER JOIN calendar ON calendar.day = sentiment.local_day
-    GROUP BY sentiment.product, calendar.week_start
+        SUM(daily.reviews) AS reviews,
+        1.0 * SUM(daily.negative) / SUM(daily.reviews) AS share
+    FROM sentiment_daily_by_product AS daily
+    INNER JOIN calendar ON calendar.day = daily.local_day
+    GROUP BY daily.product, calendar.week_start
 ),
 
 intervals AS (

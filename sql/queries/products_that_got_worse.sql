@@ -9,11 +9,12 @@ WITH last_day AS (
 
 dated AS (
     SELECT
-        sentiment.product,
-        sentiment.label = 0 AS is_negative,
+        daily.product,
+        daily.reviews,
+        daily.negative,
         calendar.day_number > last_day.day_number - 28 AS is_recent
-    FROM sentiment_latest AS sentiment
-    INNER JOIN calendar ON calendar.day = sentiment.local_day
+    FROM sentiment_daily_by_product AS daily
+    INNER JOIN calendar ON calendar.day = daily.local_day
     INNER JOIN last_day
         ON calendar.day_number > last_day.day_number - 56 AND calendar.day_number <= last_day.day_number
 ),
@@ -21,10 +22,10 @@ dated AS (
 counted AS (
     SELECT
         product,
-        1.0 * COUNT(*) FILTER (WHERE is_recent) AS reviews,
-        1.0 * COUNT(*) FILTER (WHERE NOT is_recent) AS reviews_before,
-        1.0 * COUNT(*) FILTER (WHERE is_recent AND is_negative) AS negative,
-        1.0 * COUNT(*) FILTER (WHERE NOT is_recent AND is_negative) AS negative_before
+        1.0 * SUM(CASE WHEN is_recent THEN reviews ELSE 0 END) AS reviews,
+        1.0 * SUM(CASE WHEN is_recent THEN 0 ELSE reviews END) AS reviews_before,
+        1.0 * SUM(CASE WHEN is_recent THEN negative ELSE 0 END) AS negative,
+        1.0 * SUM(CASE WHEN is_recent THEN 0 ELSE negative END) AS negative_before
     FROM dated
     GROUP BY product
 ),

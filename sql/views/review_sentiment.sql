@@ -20,7 +20,7 @@ SELECT
     published.local_day,
     published.carried_from IS NOT NULL AS carried_over
 FROM review_labels AS published
-INNER JOIN model_in_service AS service ON service.model_version = published.model_version
 LEFT JOIN model_labels AS named
     ON named.model_version = COALESCE(published.carried_from, published.model_version) AND named.label = published.label
 LEFT JOIN reviews AS review ON review.review_id = published.review_id
+WHERE published.model_version = (SELECT service.model_version FROM model_in_service AS service)

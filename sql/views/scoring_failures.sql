@@ -9,6 +9,6 @@ SELECT
     failed.run_id,
     failed.model_version
 FROM scoring_errors AS failed
-INNER JOIN model_in_service AS service ON service.model_version = failed.model_version
 INNER JOIN reviews AS review
     ON review.review_id = failed.review_id AND review.updated_at = failed.review_updated_at
+WHERE failed.model_version = (SELECT service.model_version FROM model_in_service AS service)

@@ -2,15 +2,6 @@
 -- labels.
 -- changed: the two labels differ. same_text: both models read the same text. There are no rows before a second model
 -- has served, or after the labels of the earlier model were dropped (SENTI_KEEP_MODELS).
-WITH previous AS (
-    SELECT earlier.model_version
-    FROM promotions AS earlier
-    CROSS JOIN model_in_service AS service
-    WHERE earlier.serving_since IS NOT NULL AND earlier.model_version <> service.model_version
-    ORDER BY earlier.seq DESC
-    LIMIT 1
-)
-
 SELECT
     new.review_id,
     old.model_version AS old_model_version,
@@ -25,9 +16,19 @@ SELECT
     old.text_hash = new.text_hash AS same_text,
     new.local_day
 FROM review_labels AS new
-INNER JOIN model_in_service AS service ON service.model_version = new.model_version
-CROSS JOIN previous
-INNER JOIN review_labels AS old ON old.model_version = previous.model_version AND old.review_id = new.review_id
+INNER JOIN review_labels AS old ON old.review_id = new.review_id
 LEFT JOIN model_labels AS old_name ON old_name.model_version = old.model_version AND old_name.label = old.label
 LEFT JOIN model_labels AS new_name ON new_name.model_version = new.model_version AND new_name.label = new.label
-WHERE new.carried_from IS NULL AND old.carried_from IS NULL
+WHERE
+    new.carried_from IS NULL
+    AND old.carried_from IS NULL
+    AND new.model_version = (SELECT service.model_version FROM model_in_service AS service)
+    AND old.model_version = (
+        SELECT earlier.model_version
+        FROM promotions AS earlier
+        WHERE
+            earlier.serving_since IS NOT NULL
+            AND earlier.model_version <> (SELECT service.model_version FROM model_in_service AS service)
+        ORDER BY earlier.seq DESC
+        LIMIT 1
+    )

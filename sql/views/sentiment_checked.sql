@@ -12,11 +12,11 @@ SELECT
     published.local_day,
     published.model_version
 FROM review_labels AS published
-INNER JOIN model_in_service AS service ON service.model_version = published.model_version
 INNER JOIN review_annotations AS annotation
     ON annotation.review_id = published.review_id AND annotation.text_hash = published.text_hash
 WHERE
-    published.carried_from IS NULL
+    published.model_version = (SELECT service.model_version FROM model_in_service AS service)
+    AND published.carried_from IS NULL
     AND NOT EXISTS (
         SELECT 1
         FROM review_annotations AS newer

@@ -172,6 +172,7 @@ def is_refused(engine: Engine, run: int, size: int, negative: int) -> bool:
         confidences=np.full(size, 0.9),
         truncated=np.zeros(size, dtype=bool),
         local_days=[WEDNESDAY.date()] * size,
+        products=[None] * size,
         scored_at=WEDNESDAY,
         reasons={},
     )

@@ -198,7 +198,7 @@ def test_a_product_may_be_a_number(make: Callable[..., Shop]) -> None:
     with database.writing(shop.engine) as connection:
         annotate(connection, 7, 1, TEXTS[0])
         assert [row["product"] for row in corpora.labelled_reviews(connection, due=WEDNESDAY)] == ["17"]
-    assert [row["product"] for row in rows(shop.engine, "sentiment_by_product")] == [17]
+    assert [row["product"] for row in rows(shop.engine, "sentiment_by_product")] == ["17"]
 
 
 def test_a_hidden_review_is_not_labelled_and_one_that_comes_back_is_found_if_its_time_says_so(

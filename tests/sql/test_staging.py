@@ -28,6 +28,7 @@ def answers(review_ids: list[Any], labels: list[int]) -> staging.Answers:
         confidences=np.array([0.9, 2 / 3, 1.0]),
         truncated=np.array([False, True, False]),
         local_days=[MONDAY.date(), TUESDAY.date(), MONDAY.date().replace(1999)],
+        products=["面馆", None, ""],
         scored_at=TUESDAY,
         reasons={place: f"没有标签 {place}" for place, label in enumerate(labels) if label < 0},
     )
@@ -62,6 +63,7 @@ def test_what_is_staged_comes_back(empty_url: str, id_type: str, labels: list[in
             "confidence": staged.confidences[place] if known else None,
             "truncated": staged.truncated[place],
             "local_day": staged.local_days[place],
+            "product": staged.products[place],
             "scored_at": TUESDAY,
             "reason": None if known else f"没有标签 {place}",
         }
@@ -69,7 +71,7 @@ def test_what_is_staged_comes_back(empty_url: str, id_type: str, labels: list[in
 
 
 def test_nothing_is_staged_of_no_answers(engine: sa.Engine) -> None:
-    empty = staging.Answers([], [], *(np.empty(0),) * 4, [], TUESDAY, {})  # type: ignore[arg-type]
+    empty = staging.Answers([], [], *(np.empty(0),) * 4, [], [], TUESDAY, {})  # type: ignore[arg-type]
     with database.writing(engine) as connection:
         staging.append(connection, 1, 0, 1, empty)
     assert rows(engine, staged_labels) == []

@@ -71,8 +71,8 @@ AT_THE_FIRST_REVISION = (
     ),
     (
         "INSERT INTO review_labels (model_version, review_id, text_hash, review_updated_at, label, score, confidence, "
-        f"truncated, variant, run_id, scored_at, local_day, publish_seq) VALUES ('m', 1, 'd', {MON}, 1, 0.9, 0.9, "
-        f"FALSE, 'fp32', 1, {MON}, '2026-11-02', 1)"
+        "truncated, variant, run_id, scored_at, local_day, product_id, publish_seq) "
+        f"VALUES ('m', 1, 'd', {MON}, 1, 0.9, 0.9, FALSE, 'fp32', 1, {MON}, '2026-11-02', 0, 1)"
     ),
     (
         "INSERT INTO scoring_runs (run_id, idempotency_key, series, scope, model_version, variant, due, state, "

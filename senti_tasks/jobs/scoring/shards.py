@@ -198,6 +198,7 @@ def _answers(chunk: _Chunk, predictions: Predictions, zone: ZoneInfo) -> Answers
         columns["confidence"],
         columns["truncated"],
         [(item.created_at or scored_at).astimezone(zone).date() for item in chunk.present],
+        [item.product for item in chunk.present],
         scored_at,
         {int(positions[position]): reason for position, reason in predictions.reasons.items()},
     )

@@ -10,6 +10,7 @@ from senti_tasks.warehouse import partitions
 from senti_tasks.warehouse.models import promotions
 from senti_tasks.warehouse.schema import (
     label_rollups,
+    product_rollups,
     review_label_history,
     review_labels,
     scoring_errors,
@@ -42,7 +43,7 @@ def drop_labels(connection: Connection, version: str) -> None:
     publication_lock.take(connection)
     unpublished = sa.and_(scoring_runs.c.model_version == version, scoring_runs.c.state != "published")
     connection.execute(sa.update(scoring_runs).where(unpublished).values(state="abandoned"))
-    for table in (review_label_history, scoring_errors, label_rollups, scoring_watermarks):
+    for table in (review_label_history, scoring_errors, label_rollups, product_rollups, scoring_watermarks):
         connection.execute(sa.delete(table).where(table.c.model_version == version))
     partitions.drop(connection, review_labels, version)  # last: its lock blocks readers of every model's labels
     partitions.create(connection, review_labels, version)  # the model may be promoted again

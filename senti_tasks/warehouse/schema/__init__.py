@@ -2,6 +2,8 @@
 
 from senti_tasks.warehouse.schema.labels import erased_reviews as erased_reviews
 from senti_tasks.warehouse.schema.labels import label_rollups as label_rollups
+from senti_tasks.warehouse.schema.labels import product_rollups as product_rollups
+from senti_tasks.warehouse.schema.labels import products as products
 from senti_tasks.warehouse.schema.labels import review_label_history as review_label_history
 from senti_tasks.warehouse.schema.labels import review_labels as review_labels
 from senti_tasks.warehouse.schema.labels import scoring_errors as scoring_errors

@@ -1,4 +1,4 @@
-"""Published labels, their history and sums, scoring errors, and erased reviews."""
+"""Published labels, their products, history and sums, scoring errors, and erased reviews."""
 
 import sqlalchemy as sa
 from sqlalchemy import Column, Index, Table
@@ -20,8 +20,24 @@ def _label_columns() -> list[Column[object]]:
         Column("scored_at", UTCDateTime, nullable=False),
         Column("local_day", sa.Date, nullable=False),  # the day the review was written, in SENTI_TIMEZONE
         Column("carried_from", sa.Text),  # the model that made the label, if it is another one than model_version
+        Column("product_id", sa.Integer, nullable=False),
     ]
 
+
+def _sums() -> list[Column[object]]:
+    return [
+        Column("reviews", Counter, nullable=False),
+        Column("score_sum", sa.Double, nullable=False),
+        Column("confidence_sum", sa.Double, nullable=False),
+    ]
+
+
+products = Table(  # the products of labelled reviews: a number is smaller in labels, indexes and rollups than a name
+    "products",
+    metadata,
+    Column("product_id", sa.Integer, primary_key=True),
+    Column("product", sa.Text, unique=True),  # NULL in one row, of the number 0: reviews without a product
+)
 
 review_labels = Table(
     "review_labels",
@@ -37,6 +53,8 @@ review_labels = Table(
         postgresql_where=sa.text("carried_from IS NOT NULL"),
         sqlite_where=sa.text("carried_from IS NOT NULL"),
     ),
+    Index("ix_review_labels_local_day", "model_version", "local_day"),
+    Index("ix_review_labels_product_id", "model_version", "product_id", "local_day"),
     postgresql_partition_by="LIST (model_version)",
 )
 
@@ -68,9 +86,19 @@ label_rollups = Table(  # sums over review_labels, updated with every publicatio
     Column("model_version", sa.Text, primary_key=True),
     Column("local_day", sa.Date, primary_key=True),
     Column("label", sa.SmallInteger, primary_key=True),
-    Column("reviews", Counter, nullable=False),
-    Column("score_sum", sa.Double, nullable=False),
-    Column("confidence_sum", sa.Double, nullable=False),
+    *_sums(),
+)
+
+product_rollups = Table(  # the same sums for each product
+    "product_rollups",
+    metadata,
+    Column("model_version", sa.Text, primary_key=True),
+    Column("product_id", sa.Integer, primary_key=True),
+    Column("local_day", sa.Date, primary_key=True),
+    Column("label", sa.SmallInteger, primary_key=True),
+    *_sums(),
+    Index("ix_product_rollups_local_day", "model_version", "local_day"),
+    sqlite_with_rowid=False,  # its rows are in the order of the key: sums by product need no sort
 )
 
 erased_reviews = Table(  # erased on request: never labelled, published or imported again

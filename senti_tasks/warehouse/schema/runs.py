@@ -96,6 +96,7 @@ staged_labels = Table(  # append-only, and without an index, so that inserts are
     Column("confidence", sa.Double),
     Column("truncated", sa.Boolean, nullable=False),
     Column("local_day", sa.Date, nullable=False),
+    Column("product", sa.Text),
     Column("scored_at", UTCDateTime, nullable=False),
     Column("reason", sa.Text),  # why the review could not be scored
     CheckConstraint("(label IS NULL) = (reason IS NOT NULL)", name="answer"),

@@ -8,11 +8,12 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from senti_tasks.errors import AuditError, RunStateError
-from senti_tasks.warehouse import partitions
+from senti_tasks.warehouse import partitions, product_names
 from senti_tasks.warehouse.database import fetch_all, insert
 from senti_tasks.warehouse.migrations import SQL
 from senti_tasks.warehouse.schema import (
     erased_reviews,
+    products,
     review_labels,
     reviews,
     run_items,
@@ -102,6 +103,7 @@ def publish(connection: Connection, run_id: int, *, now: datetime) -> dict[str, 
     publication_lock.require_unfrozen(lock, run_id)
     seq = lock["publish_seq"] + 1
     again = found["scope"] == "all"
+    product_names.record(connection, _staged_products(run_id))
     publishing = merging.merge(connection, _decide(_accepted(connection, found), again=again), seq)
     _record_errors(connection, publishing, now, again=again)
     counts = _summarise(connection, run_id, publishing)
@@ -133,6 +135,10 @@ def _advance_watermark(connection: Connection, found: dict[str, Any]) -> None:
         watermarks.advance(connection, model, min(found["due"], found["opened_at"]))
 
 
+def _staged_products(run_id: int) -> sa.Subquery:
+    return sa.select(staged_labels.c.product).where(staged_labels.c.run_id == run_id).distinct().subquery("named")
+
+
 def _accepted(connection: Connection, found: dict[str, Any]) -> sa.Subquery:
     """The run's staged rows in accepted shards, each with the planned version of its text (``review_updated_at``).
 
@@ -147,10 +153,12 @@ def _accepted(connection: Connection, found: dict[str, Any]) -> sa.Subquery:
             sa.literal(found["variant"], sa.Text).label("variant"),
             sa.cast(sa.null(), sa.Text).label("carried_from"),
             item.review_updated_at,
-            *(column for column in staged if column.name not in ("shard", "attempt")),
+            product_names.number_of().label("product_id"),
+            *(column for column in staged if column.name not in ("shard", "attempt", "product")),
         )
         .join_from(staged_labels, run_items, same_item)
         .join(run_shards, same_shard)
+        .outerjoin(products, products.c.product == staged.product)
         .outerjoin(erased_reviews, erased.review_id == staged.review_id)
         .where(staged.run_id == found["run_id"], shard.accepted_attempt.is_not(None), erased.review_id.is_(None))
     )

@@ -1,12 +1,16 @@
-"""Sums of labels by model, day and label, updated with every change of ``review_labels``. The daily views read them."""
+"""Sums of labels by model, day and label, and by product too, updated with every change of ``review_labels``.
+
+Views by day read ``label_rollups``, and views by product ``product_rollups``. One table would do for few products; with
+many, it has almost as many rows as there are labels.
+"""
 
 import sqlalchemy as sa
 from sqlalchemy import ColumnElement, Connection, Table
 
 from senti_tasks.warehouse.database import insert
-from senti_tasks.warehouse.schema import label_rollups, review_labels
+from senti_tasks.warehouse.schema import label_rollups, product_rollups, review_labels
 
-KEYS = ("model_version", "local_day", "label")
+KEYS = tuple(product_rollups.primary_key.columns.keys())
 SUMS = ("reviews", "score_sum", "confidence_sum")
 
 
@@ -25,7 +29,8 @@ def subtract(connection: Connection, removed: ColumnElement[bool]) -> None:
 
 def rebuild(connection: Connection, model_version: str) -> None:
     """Computes the sums of a model again from its labels: rounding errors of the sums grow with every run."""
-    connection.execute(sa.delete(label_rollups).where(label_rollups.c.model_version == model_version))
+    for rollup in (label_rollups, product_rollups):
+        connection.execute(sa.delete(rollup).where(rollup.c.model_version == model_version))
     mine = review_labels.c.model_version == model_version
     _change(connection, sa.select(*_entries(review_labels, 1)).where(mine))
 
@@ -37,11 +42,17 @@ def _entries(table: Table, sign: int) -> list[ColumnElement[object]]:
 
 
 def _change(connection: Connection, entries: sa.SelectBase) -> None:
-    entry = entries.subquery("entry").c
-    sums = [sa.cast(sa.func.sum(entry[name]), label_rollups.c[name].type).label(name) for name in SUMS]
-    keys = [entry[name] for name in KEYS]
-    # Without a WHERE, SQLite would parse the ON of ON CONFLICT as part of a join.
-    changes = sa.select(*keys, *sums).where(sa.true()).group_by(*keys)
-    statement = insert(connection, label_rollups).from_select([*KEYS, *SUMS], changes)
-    added = {name: label_rollups.c[name] + statement.excluded[name] for name in SUMS}
-    connection.execute(statement.on_conflict_do_update(index_elements=list(KEYS), set_=added))
+    for rollup in (label_rollups, product_rollups):
+        connection.execute(_upsert(connection, rollup, entries.subquery("entry")))
+
+
+def _upsert(connection: Connection, rollup: Table, entries: sa.Subquery) -> sa.Insert:
+    names = rollup.primary_key.columns.keys()
+    sums = [sa.cast(sa.func.sum(entries.c[name]), rollup.c[name].type).label(name) for name in SUMS]
+    keys = [entries.c[name] for name in names]
+    # Without a WHERE, SQLite would parse the ON of ON CONFLICT as part of a join. In order of the key, rows that are
+    # neighbours in the index are written together.
+    changes = sa.select(*keys, *sums).where(sa.true()).group_by(*keys).order_by(*keys)
+    statement = insert(connection, rollup).from_select([*names, *SUMS], changes)
+    added = {name: rollup.c[name] + statement.excluded[name] for name in SUMS}
+    return statement.on_conflict_do_update(index_elements=names, set_=added)

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from senti_tasks.errors import RunStateError, ShardTakenError
+from senti_tasks.warehouse import product_names
 from senti_tasks.warehouse.database import count_rows, fetch_all
 from senti_tasks.warehouse.schema import TextHash, review_labels, reviews, run_items, run_shards, scoring_runs
 from senti_tasks.warehouse.scoring import staging
@@ -43,6 +44,7 @@ class Item(NamedTuple):
     review_id: Any
     text: str | None
     created_at: datetime | None
+    product: str | None
     superseded: bool
     """Whether the review was edited or deleted after planning. Then ``text`` is ``None``; an edited one is pending."""
 
@@ -119,8 +121,9 @@ def read_chunk(connection: Connection, run_id: int, shard: int, *, after: Any, l
         wanted = wanted.where(run_items.c.review_id > after)
     item = wanted.cte("item")
     unchanged = sa.func.coalesce(reviews.c.updated_at == item.c.review_updated_at, sa.false())
+    text, product = sa.case((unchanged, reviews.c.review_text)), product_names.name_of(reviews.c.product)
     chunk = (
-        sa.select(item.c.review_id, sa.case((unchanged, reviews.c.review_text)), reviews.c.created_at, ~unchanged)
+        sa.select(item.c.review_id, text, reviews.c.created_at, product, ~unchanged)
         .select_from(item.outerjoin(reviews, reviews.c.review_id == item.c.review_id))
         .order_by(item.c.review_id)
     )

@@ -31,6 +31,7 @@ class Answers:
     truncated: npt.NDArray[np.bool_]
     """(n,)"""
     local_days: Sequence[date]
+    products: Sequence[str | None]
     scored_at: datetime
     reasons: Mapping[int, str]
     """Why reviews could not be scored, by their position."""
@@ -59,6 +60,7 @@ def append(connection: Connection, run_id: int, shard: int, attempt: int, answer
         "confidence": values(answers.confidences),
         "truncated": answers.truncated.tolist(),
         "local_day": answers.local_days,
+        "product": answers.products,
         "scored_at": repeat(answers.scored_at),
         "reason": map(answers.reasons.get, range(len(answers))),
     }

@@ -90,6 +90,7 @@ def _create_runs(review_id: Any) -> None:
         sa.Column("confidence", sa.Double()),
         sa.Column("truncated", sa.Boolean(), nullable=False),
         sa.Column("local_day", sa.Date(), nullable=False),
+        sa.Column("product", sa.Text()),
         sa.Column("scored_at", UTCDateTime(), nullable=False),
         sa.Column("reason", sa.Text()),
         sa.CheckConstraint("(label IS NULL) = (reason IS NOT NULL)", name="answer"),
@@ -111,10 +112,26 @@ def _label() -> list[sa.Column[Any]]:
         sa.Column("scored_at", UTCDateTime(), nullable=False),
         sa.Column("local_day", sa.Date(), nullable=False),
         sa.Column("carried_from", sa.Text()),
+        sa.Column("product_id", sa.Integer(), nullable=False),
+    ]
+
+
+def _sums() -> list[sa.Column[Any]]:
+    """The sums of labels that the rollups hold."""
+    return [
+        sa.Column("reviews", Counter, nullable=False),
+        sa.Column("score_sum", sa.Double(), nullable=False),
+        sa.Column("confidence_sum", sa.Double(), nullable=False),
     ]
 
 
 def _create_labels(review_id: Any) -> None:
+    products = op.create_table(
+        "products",
+        sa.Column("product_id", sa.Integer(), primary_key=True),
+        sa.Column("product", sa.Text(), unique=True),
+    )
+    op.bulk_insert(products, [{"product_id": 0, "product": None}])
     op.create_table(
         "review_labels",
         sa.Column("model_version", sa.Text(), primary_key=True),
@@ -123,7 +140,8 @@ def _create_labels(review_id: Any) -> None:
         sa.Column("publish_seq", Counter, nullable=False),
         postgresql_partition_by="LIST (model_version)",
     )
-    op.create_index("ix_review_labels_text_hash", "review_labels", ["model_version", "text_hash"])
+    for columns in (("text_hash",), ("local_day",), ("product_id", "local_day")):
+        op.create_index(f"ix_review_labels_{columns[0]}", "review_labels", ["model_version", *columns])
     carried = sa.text("carried_from IS NOT NULL")
     op.create_index(
         "ix_review_labels_carried", "review_labels", ["model_version"], postgresql_where=carried, sqlite_where=carried
@@ -141,10 +159,18 @@ def _create_labels(review_id: Any) -> None:
         sa.Column("model_version", sa.Text(), primary_key=True),
         sa.Column("local_day", sa.Date(), primary_key=True),
         sa.Column("label", sa.SmallInteger(), primary_key=True),
-        sa.Column("reviews", Counter, nullable=False),
-        sa.Column("score_sum", sa.Double(), nullable=False),
-        sa.Column("confidence_sum", sa.Double(), nullable=False),
+        *_sums(),
     )
+    op.create_table(
+        "product_rollups",
+        sa.Column("model_version", sa.Text(), primary_key=True),
+        sa.Column("product_id", sa.Integer(), primary_key=True),
+        sa.Column("local_day", sa.Date(), primary_key=True),
+        sa.Column("label", sa.SmallInteger(), primary_key=True),
+        *_sums(),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_product_rollups_local_day", "product_rollups", ["model_version", "local_day"])
     op.create_table(
         "scoring_errors",
         sa.Column("model_version", sa.Text(), primary_key=True),
