@@ -56,18 +56,23 @@ def settle_deleted(idempotency_key: str) -> dict[str, int]:
 def retain() -> list[str]:
     """Drops the labels of all models but the last SENTI_KEEP_MODELS that served and those in use, and rebuilds the
     counts in ``label_rollups``. Returns the versions whose labels were dropped."""
-    context = load_context()
+    context, dropped = load_context(), []
+    keep = context.settings.keep_models
     with context.reading() as connection:
-        versions = retention.unneeded_versions(connection, keep=context.settings.keep_models)
+        versions = retention.unneeded_versions(connection, keep=keep)
     for version in versions:
         with context.writing() as connection:
+            publication_lock.take(connection)
+            if version not in retention.unneeded_versions(connection, keep=keep):
+                continue  # a rollback has put it into service meanwhile
             retention.drop_labels(connection, version)
+        dropped.append(version)
         log.info("the labels of %s were dropped: a rollback to it needs a re-scoring", version)
     with context.writing() as connection:
         publication_lock.take(connection)
         if promotions.champion(connection) is not None:
             rollups.rebuild(connection, promotions.in_service(connection))
-    return versions
+    return dropped
 
 
 def tidy() -> dict[str, Any]:
