@@ -24,7 +24,7 @@ def shop(home: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None) -> Path:
     """The home of a warehouse with 200 labelled reviews, and a base model that is trained in seconds."""
     monkeypatch.setenv("SENTI_BASE_MODEL", "scratch:tiny")
     monkeypatch.setitem(base_models.SCRATCH, "scratch:tiny", SHAPE)
-    lines = [f"{review.text},{('差评', '好评')[review.label]}" for review in made_up_reviews(200)]
+    lines = [f"{review.text},{'好评' if review.label else '差评'}" for review in made_up_reviews(200)]
     (home / "reviews.csv").write_text("\n".join(["review,label", *lines, ""]), "utf-8")
     upkeep.import_reviews(home / "reviews.csv", {})
     return home
