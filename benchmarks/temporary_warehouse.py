@@ -104,12 +104,12 @@ def add_model(
     )
 
 
-def promote(connection: Connection, version: str, kind: str = "person") -> dict[str, Any]:
+def promote(connection: Connection, version: str) -> dict[str, Any]:
     """Promotes ``version`` over the present champion, if there is one, and returns the row of ``promotions``."""
     return promotions.promote(
         connection,
         version,
-        kind=kind,
+        kind="person",
         compared_with=promotions.champion(connection),
         actor="benchmark",
         reason="benchmark",

@@ -31,13 +31,15 @@ from benchmarks.temporary_warehouse import (
     open_warehouse,
     plan_run,
     promote,
+    vacuum,
 )
 from benchmarks.timer import seconds_of
 from senti_tasks.scoring import devices
 from senti_tasks.scoring.config import ScoreConfig
 from senti_tasks.warehouse import database
-from senti_tasks.warehouse.models import promotions
-from senti_tasks.warehouse.scoring import publication, runs, shards, watermarks
+from senti_tasks.warehouse.models import service
+from senti_tasks.warehouse.schema import review_labels
+from senti_tasks.warehouse.scoring import publication, rollups, runs, shards, watermarks
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -76,9 +78,11 @@ def measure_planning(folder: Path, dialect: str, labelled: int, arguments: argpa
 
 
 def measure_publishing(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Publishes a large run on top of many labels, then promotes, rolls back and reads 30 days of sentiment_daily.
+    """Publishes a large run on top of many labels, then switches to a new model, rolls back and reads 30 days of
+    sentiment_daily.
 
-    Returns seconds, and megabytes written. PostgreSQL only.
+    The new model has labelled all reviews, one per cent of which the old one has not. Returns seconds, megabytes
+    written, and the labels that the rollback carried over. PostgreSQL only.
     """
     labelled, rows = max(arguments.behind), arguments.published
     figures: dict[str, Any] = {"labelled": labelled, "rows": rows}
@@ -86,10 +90,13 @@ def measure_publishing(folder: Path, arguments: argparse.Namespace) -> dict[str,
         add_history(engine, labelled)
         add_reviews(engine, labelled + 1, labelled + rows, step=0)
         figures["new"] = _measure_steps(engine)
-        figures["promotion_seconds"] = _seconds_of_transaction(engine, _promote_and_serve)
+        _label_with_new_model(engine)
+        figures["switch_seconds"] = _seconds_of_transaction(engine, partial(service.start_if_covered, now=NOW))
         figures["rollback_seconds"] = _seconds_of_transaction(
-            engine, partial(promote, version=OLD_MODEL, kind="rollback")
+            engine, partial(service.roll_back, actor="benchmark", reason="benchmark", now=NOW)
         )
+        with database.reading(engine) as connection:
+            figures["carried_over"] = service.count_carried(connection, OLD_MODEL)
         month = sa.text("SELECT * FROM sentiment_daily WHERE local_day >= DATE '2026-10-25' ORDER BY local_day")
         with database.reading(engine) as connection:
             figures["month_seconds"] = seconds_of(lambda: connection.execute(month).all())
@@ -138,10 +145,19 @@ def _stage_run(engine: Engine, run: int) -> None:
             shards.accept(connection, claim)
 
 
-def _promote_and_serve(connection: Connection) -> None:
-    """Promotes the new model and starts its service, as if it had labelled every review."""
-    watermarks.advance(connection, NEW_MODEL, NOW)
-    promotions.start_service(connection, promote(connection, NEW_MODEL)["seq"], now=NOW)
+def _label_with_new_model(engine: Engine) -> None:
+    """Copies all labels to the new model, promotes it, and deletes one per cent of the old model's labels."""
+    names = [column.name for column in review_labels.c if column.name != "model_version"]
+    labels = sa.select(sa.literal(NEW_MODEL), *(review_labels.c[name] for name in names))
+    removed = sa.and_(review_labels.c.model_version == OLD_MODEL, review_labels.c.review_id % 100 == 0)
+    with database.writing(engine) as connection:
+        connection.execute(sa.insert(review_labels).from_select(["model_version", *names], labels))
+        connection.execute(sa.delete(review_labels).where(removed))
+        for version in (OLD_MODEL, NEW_MODEL):
+            rollups.rebuild(connection, version)
+        watermarks.advance(connection, NEW_MODEL, NOW)
+        promote(connection, NEW_MODEL)
+    vacuum(engine)
 
 
 def _seconds_of_transaction(engine: Engine, statements: Callable[[Connection], object]) -> float:
@@ -176,9 +192,9 @@ def show(results: dict[str, Any]) -> None:
         f"{number(seconds['audit'])} s, publish {number(seconds['publish'])} s",
         f"- publishing wrote {number(published['new']['wal_mb'])} MB of WAL; the table of labels grew by "
         f"{number(published['new']['grown_mb'])} MB",
-        f"- promotion {number(1e3 * published['promotion_seconds'])} ms, rollback "
-        f"{number(1e3 * published['rollback_seconds'])} ms, "
-        f"sentiment_daily over 30 days {number(1e3 * published['month_seconds'])} ms",
+        f"- a switch to a new model {number(published['switch_seconds'])} s, a rollback that carries "
+        f"{published['carried_over']:,} labels over {number(published['rollback_seconds'])} s",
+        f"- sentiment_daily over 30 days {number(1e3 * published['month_seconds'])} ms",
     )
     scoring_run.show(results["scoring_runs"])
 

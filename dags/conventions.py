@@ -1,13 +1,13 @@
 """What all DAGs use: default arguments, assets, and the templates of due time and idempotency key."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Asset, Context, CronTriggerTimetable, XComArg, task
 from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
 
-from senti_tasks.errors import SentiError
+from senti_tasks.errors import SentiError, TrainingStoppedError
 from senti_tasks.jobs import scoring
 
 CHAMPION = Asset("senti://models/champion")
@@ -23,13 +23,17 @@ GPU = {"queue": "gpu", "pool": "gpu"}
 
 
 class RetryIfItCanHelp(RetryPolicy):
-    """Fails a task at once after an error of ours whose class says that a retry cannot help. Retries other errors."""
+    """Fails a task at once after an error of ours whose class says that a retry cannot help. Retries other errors, and
+    a training that pauses only when its pause ends: until then the task holds no worker and no slot of its pool."""
 
     def evaluate(
         self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
     ) -> RetryDecision:
         if isinstance(exception, SentiError) and not exception.retry_can_help:
             return RetryDecision.fail(f"a retry cannot help after {type(exception).__name__}: a person has to act")
+        if isinstance(exception, TrainingStoppedError) and exception.retry_at:
+            delay = max(exception.retry_at - datetime.now(UTC), timedelta(0))
+            return RetryDecision.retry(delay, f"a pause (SENTI_NO_TRAINING) until {exception.retry_at.isoformat()}")
         return RetryDecision.default()
 
 

@@ -12,7 +12,8 @@ splits, and near-duplicates of them, are left out. `retrain_sentiment` starts fr
 encoder itself.
 
 **Clear or retry any task at any time.** A retried task finds the encoder that its first attempt made. A training that
-was killed continues from its last checkpoint on the same worker, at most 500 steps back.
+was killed continues from its last checkpoint on the same worker, at most `SENTI_CHECKPOINT_MINUTES` back. In the hours
+of `SENTI_NO_TRAINING` it pauses: its task is retried when they are over. If no retry is left, clear it; it continues.
 
 **If it fails:** correct the cause named at the end of the task's log, then clear the task. `CorpusError` means that
 there are too few reviews. `BaseModelError` means that the base model cannot be loaded: set a mirror of the Hub, or

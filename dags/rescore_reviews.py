@@ -15,7 +15,8 @@ they had.
 
 **Clear or retry any task at any time**, as in `score_reviews`.
 
-**During a freeze** the ranges are scored and wait. The next run after `senti unfreeze` publishes them.
+**During a freeze** no run begins. If one is under way, its ranges are scored and wait, and `publish_series` fails. The
+next run after `senti unfreeze` publishes them.
 
 **If it fails:** correct the cause named at the end of the task's log, then clear the task. You can also leave it: the
 next run continues with the missing ranges. To undo the promotion instead: `senti models rollback`.

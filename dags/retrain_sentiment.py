@@ -5,15 +5,15 @@ Every Sunday, this DAG makes a corpus snapshot of the labelled reviews and fine-
 the fastest variant that gives the same labels (`SENTI_VARIANT`), and evaluates that variant beside the champion, the
 anchor and a TF-IDF baseline on rows that none of them was trained on. The gate decides whether it is promoted. A
 refused model is kept with its figures (`senti models show VERSION`), and the tasks after `is_deserved` are skipped;
-that is normal. `rank_suspects` runs beside the training: it writes labels that are probably wrong to the view
-`suspect_annotations`.
+that is normal. `rank_suspects` writes labels that are probably wrong to the view `suspect_annotations`.
 
 With `SENTI_PROMOTION=approval`, a person decides about a model that passed the gate. The task `approve` shows the
 scorecard and waits five days for an answer (Required Actions in this UI, or the REST API). No answer means no: the
 champion stays. Clear `approve` to ask again.
 
 **Clear or retry any task at any time.** A retried task finds the corpus and the model that its first attempt made. A
-training that was killed continues from its last checkpoint on the same worker.
+training that was killed continues from its last checkpoint on the same worker. In the hours of `SENTI_NO_TRAINING` it
+pauses: its task is retried when they are over. If no retry is left, clear it; it continues.
 
 **If it fails:** correct the cause named at the end of the task's log, then clear the task. `CorpusError` means that
 there are too few labels. `BaseModelError` means that the base model cannot be loaded: set a mirror of the Hub, or

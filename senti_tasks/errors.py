@@ -1,5 +1,6 @@
 """The errors that this project raises. Each message says what was expected, what was found and what to do next."""
 
+from datetime import datetime
 from typing import ClassVar
 
 SHOWN_LENGTH = 16
@@ -96,9 +97,14 @@ class BaseModelUnreachableError(BaseModelError):
 
 
 class TrainingStoppedError(SentiError):
-    """A signal stopped a training. The next call continues from its checkpoint."""
+    """A signal or a pause stopped a training, or it began in a pause. The next call continues from its checkpoint."""
 
     retry_can_help = True
+
+    def __init__(self, message: str, retry_at: datetime | None = None) -> None:
+        """``retry_at``: the end of the pause, before which a retry would be refused; ``None`` after a signal."""
+        super().__init__(message)
+        self.retry_at = retry_at
 
 
 class ArtifactError(SentiError):

@@ -16,6 +16,7 @@ from dotenv import dotenv_values
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from senti_tasks import hours
 from senti_tasks.errors import ConfigError
 from senti_tasks.labels import LabelSet
 
@@ -29,6 +30,11 @@ def _known_zone(name: str) -> str:
         return ZoneInfo(name).key
     except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: the name is too long for a file
         raise ValueError(f"expected an IANA time zone such as Asia/Shanghai, found {name!r}") from None
+
+
+def _hours(name: str) -> str:
+    hours.parse(name)
+    return name
 
 
 class Settings(BaseSettings):
@@ -63,6 +69,11 @@ class Settings(BaseSettings):
     variant: Literal["auto", "fp32", "bf16", "int8"] = "auto"
     """The variant in which a newly trained model serves if that variant gives the same labels as fp32. ``auto``: the
     fastest such variant on ``device``."""
+    checkpoint_minutes: int = Field(10, ge=1, le=1440)
+    """Minutes between two checkpoints within an epoch of a training, 1 to 1440: what a kill loses at most."""
+    no_training: Annotated[str, AfterValidator(_hours)] | None = None
+    """Hours of the day in ``timezone`` that are kept free of trainings, such as ``01:30-05:00``. A training that they
+    find running saves a checkpoint and ends, and its retry comes when they are over. Default: none."""
     promotion: Literal["gate", "approval"] = "gate"
     """Who promotes a model that passes the gate: the gate at once, or a person, whom Airflow waits for."""
     overlap_hours: int = Field(24, ge=0, le=87_600)

@@ -116,8 +116,8 @@ def _service_lines(found: dict[str, Any]) -> list[str]:
         )
     if found["carried_over"]:
         lines.append(
-            f"{found['carried_over']:,} reviews show the label of the model that served before {found['in_service']}: "
-            "rescore_reviews replaces them, or `senti score --scope reconcile`"
+            f"{found['carried_over']:,} reviews show a label carried over from an earlier model: rescore_reviews, or "
+            f"`senti score --scope reconcile`, replaces those that {found['in_service']} can label"
         )
     return lines
 

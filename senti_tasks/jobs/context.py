@@ -18,7 +18,9 @@ from sqlalchemy import Connection, Engine
 from senti_tasks import settings
 from senti_tasks.artifacts import ArtifactStore
 from senti_tasks.errors import ConfigError
+from senti_tasks.hours import next_pause
 from senti_tasks.settings import Settings
+from senti_tasks.training.interruptions import Interruptions
 from senti_tasks.warehouse import database, migrations
 
 
@@ -37,6 +39,16 @@ class JobContext:
     def writing(self) -> AbstractContextManager[Connection]:
         """A transaction that commits when the block ends, and is rolled back when the block raises."""
         return database.writing(self.engine)
+
+    def interruptions(self) -> Interruptions:
+        """Those that the settings ask for in a training that begins now.
+
+        Raises ``TrainingStoppedError`` in the hours that are kept free of trainings.
+        """
+        pause = next_pause(self.settings.no_training, now().astimezone(self.settings.zone))
+        interruptions = Interruptions(60.0 * self.settings.checkpoint_minutes, pause)
+        interruptions.refuse_to_begin_in_a_pause()
+        return interruptions
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:

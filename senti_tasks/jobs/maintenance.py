@@ -57,12 +57,17 @@ def retain() -> list[str]:
     """Drops the labels of all models but the last SENTI_KEEP_MODELS that served and those in use. Then gives the labels
     of the model in service the present products of their reviews, and rebuilds its rollups. Returns the versions whose
     labels were dropped."""
-    context = load_context()
+    context, dropped = load_context(), []
+    keep = context.settings.keep_models
     with context.reading() as connection:
-        versions = retention.unneeded_versions(connection, keep=context.settings.keep_models)
+        versions = retention.unneeded_versions(connection, keep=keep)
     for version in versions:
         with context.writing() as connection:
+            publication_lock.take(connection)
+            if version not in retention.unneeded_versions(connection, keep=keep):
+                continue  # a rollback has put it into service meanwhile
             retention.drop_labels(connection, version)
+        dropped.append(version)
         log.info("the labels of %s were dropped: a rollback to it needs a re-scoring", version)
     with context.writing() as connection:
         publication_lock.take(connection)
@@ -71,7 +76,7 @@ def retain() -> list[str]:
             moved = product_names.refresh(connection, serving)
             rollups.rebuild(connection, serving)
             log.info("%d labels got another product, because it had changed without updated_at", moved)
-    return versions
+    return dropped
 
 
 def tidy() -> dict[str, Any]:

@@ -101,7 +101,8 @@ def pretrain(
     After a kill, the next call on the same machine continues from the last checkpoint if texts, base model and
     configuration are the same; the idempotency key may differ. If reviews were erased meanwhile, the training starts
     again with the remaining texts. Of two calls at once, the second waits and returns the encoder of the first.
-    ``report`` is called with the metrics of each epoch.
+    ``report`` is called with the metrics of each epoch. Raises ``TrainingStoppedError`` after SIGTERM and in the hours
+    of SENTI_NO_TRAINING.
     """
     context = load_context()  # first, because the hub's client reads HF_ENDPOINT when it is imported
     from senti_tasks.training import pretraining
@@ -118,10 +119,11 @@ def pretrain(
             if (known := encoders.encoder_by_key(connection, idempotency_key)) is not None:
                 log.info("%s pretrained %s before; it is returned", idempotency_key, known["version"])
                 return {"encoder": known["version"]}
+        interruptions = context.interruptions()
         data = context.store.fetch(recorded["artifact"], recorded["digest"])
         checkpoints, output = folder / "checkpoints", folder / "encoder"
         result = pretraining.pretrain(
-            data, base_model, pretrain_config, checkpoints, output, report, context.settings.device
+            data, base_model, pretrain_config, checkpoints, output, report, context.settings.device, interruptions
         )
         version = version_of(parse_timestamp(snapshot["due"]), idempotency_key, context.settings.zone)
         artifact, digest = context.store.put(output, "encoders", version)

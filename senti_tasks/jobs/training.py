@@ -27,7 +27,7 @@ def train(
     ``config`` overrides fields of ``TrainConfig``. ``pretrained:newest`` is the encoder that the corpus snapshot was
     made for, also when there is a newer one. After a kill, the next call on the same machine continues from the last
     checkpoint. Of two calls at once, the second waits and returns the model of the first. ``report`` is called with the
-    metrics of each epoch.
+    metrics of each epoch. Raises ``TrainingStoppedError`` after SIGTERM and in the hours of SENTI_NO_TRAINING.
     """
     context = load_context()  # first, because the hub's client reads HF_ENDPOINT when it is imported
     from senti_tasks.corpus.snapshot import label_set
@@ -42,13 +42,13 @@ def train(
             if (known := registry.model_by_key(connection, idempotency_key)) is not None:
                 log.info("%s trained %s before; it is returned", idempotency_key, known["version"])
                 return {"model": known["version"]}
+        interruptions = context.interruptions()
         data = context.store.fetch(recorded["artifact"], recorded["digest"])
         names = label_set(data).names  # before the training, during which an erasure may replace this folder
         checkpoints, output = folder / "checkpoints", folder / "model"
         device, report_to = context.settings.device, context.settings.report_to
-        result = fine_tuning.train(
-            data, start.base_model, train_config, checkpoints, output, report, device, report_to, start.folder
-        )
+        outside = (report, device, report_to, start.folder, interruptions)
+        result = fine_tuning.train(data, start.base_model, train_config, checkpoints, output, *outside)
         version = version_of(recorded["due"], idempotency_key, context.settings.zone)
         artifact, digest = context.store.put(output, "models", version)
         model = {

@@ -1,5 +1,5 @@
 """The checkpoints of a running training: their folder, the newest complete one, when they are saved, and stopping with
-one on SIGTERM or SIGALRM."""
+one on SIGTERM or SIGALRM, or when a pause begins."""
 
 import hashlib
 import json
@@ -18,11 +18,10 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from senti_tasks.artifacts import files_digest
 from senti_tasks.config import PretrainConfig, TrainConfig
 from senti_tasks.errors import TrainingStoppedError
+from senti_tasks.training.interruptions import Interruptions, shown
 
 log = logging.getLogger(__name__)
 
-SAVE_EVERY_S = 600.0
-"""Seconds between two checkpoints within an epoch: what a killed training loses at most."""
 _REQUIRED_FILES = ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth")
 
 
@@ -74,8 +73,8 @@ def epochs_if_stopped_early(checkpoint: Path) -> int | None:
 
 
 class StopAtCheckpoint(TrainerCallback):
-    """Saves a checkpoint within an epoch when one is due. After SIGTERM or SIGALRM (Airflow's timeout of a task): saves
-    one at the end of the current step, then raises ``TrainingStoppedError``.
+    """Saves a checkpoint within an epoch when one is due. After SIGTERM or SIGALRM (Airflow's timeout of a task), or
+    when the pause has begun: saves one at the end of the current step, then raises ``TrainingStoppedError``.
 
     A running evaluation is finished first. The Trainer's own switch (``should_training_stop``) would evaluate in the
     middle of an epoch. The resumed training would then choose its best epoch from other figures than an uninterrupted
@@ -83,38 +82,40 @@ class StopAtCheckpoint(TrainerCallback):
     from it would skip that evaluation.
     """
 
-    def __init__(
-        self,
-        resume_command: str = "`senti retrain --corpus NAME`",
-        every_steps: int | None = None,
-        every_s: float = SAVE_EVERY_S,
-    ) -> None:
-        """``resume_command`` is for the error message. A checkpoint is due ``every_s`` seconds after the last one, and
-        every ``every_steps`` steps."""
+    def __init__(self, interruptions: Interruptions, resume_command: str = "`senti retrain --corpus NAME`") -> None:
+        """``resume_command`` is for the error message."""
         self.stop_requested = False
-        self._signal = signal.SIGTERM
-        self._every_s = every_s
+        self._signal: signal.Signals | None = None
+        self._interruptions = interruptions
         self._saved_at = monotonic()
         self._resume_command = resume_command
-        self._every_steps = every_steps
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
+        self.stop_requested = self.stop_requested or self._interruptions.in_pause
         steps_per_epoch = state.max_steps // args.num_train_epochs
         if state.global_step % steps_per_epoch:
-            due = self._every_steps is not None and state.global_step % self._every_steps == 0
-            due = due or monotonic() - self._saved_at >= self._every_s
+            due = monotonic() - self._saved_at >= self._interruptions.save_every_s
             control.should_save = control.should_save or self.stop_requested or due
         return control
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self._saved_at = monotonic()
-        if self.stop_requested:
+        if not self.stop_requested:
+            return
+        steps = f"after step {state.global_step} of {state.max_steps}"
+        if self._signal is None and (pause := self._interruptions.pause):
             raise TrainingStoppedError(
-                f"the training was stopped by {self._signal.name} after step {state.global_step} of {state.max_steps}: "
-                f"clear its task, or run {self._resume_command} with the same options, to resume it from its checkpoint"
+                f"the training pauses until {shown(pause.end)}, because SENTI_NO_TRAINING keeps these hours free; a "
+                f"checkpoint was saved {steps}: Airflow's retry continues from it then; by hand, clear the task or run "
+                f"{self._resume_command} with the same options then",
+                retry_at=pause.end,
             )
+        raise TrainingStoppedError(
+            f"the training was stopped by {(self._signal or signal.SIGTERM).name} {steps}: "
+            f"clear its task, or run {self._resume_command} with the same options, to resume it from its checkpoint"
+        )
 
     @contextmanager
     def handling_signals(self) -> Iterator[None]:

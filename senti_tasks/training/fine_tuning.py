@@ -16,7 +16,8 @@ from senti_tasks.errors import ConfigError
 from senti_tasks.scoring.tokens import HEAD_TOKENS, TextTokenizer
 from senti_tasks.training import search
 from senti_tasks.training.base_models import load_classifier, load_tokenizer, revision_of
-from senti_tasks.training.checkpoints import folder_for
+from senti_tasks.training.checkpoints import StopAtCheckpoint, folder_for
+from senti_tasks.training.interruptions import NO_PAUSE, Interruptions
 from senti_tasks.training.model_card import model_card
 from senti_tasks.training.resumable import Report
 from senti_tasks.training.trainer import fine_tune
@@ -33,6 +34,7 @@ def train(
     device: str = "auto",
     report_to: str | None = None,
     base_folder: Path | None = None,
+    interruptions: Interruptions = NO_PAUSE,
 ) -> dict[str, Any]:
     """Fine-tunes ``base_model`` on the snapshot in ``corpus``. Writes the model of the best epoch into ``output``.
 
@@ -40,15 +42,16 @@ def train(
     The caller deletes the folder once the model is stored. ``report`` is called after each epoch with a row of the
     history plus the peak learning rate and the seed. ``device`` is ``auto`` (CUDA if available), ``cpu`` or ``cuda``.
     ``report_to`` names an integration of the Trainer that also gets the figures (``mlflow``). ``base_folder`` is the
-    folder of a ``pretrained:*`` base model. On one machine, the same input gives the same files, resumed or not,
-    provided that ``search_minutes`` allows the same learning rates.
+    folder of a ``pretrained:*`` base model. ``interruptions`` say when a checkpoint is saved, and when the training
+    ends before it is done. On one machine, the same input gives the same files, resumed or not, provided that
+    ``search_minutes`` allows the same learning rates.
 
     Returns base_model, base_revision, config (``config`` with the learning rate and the seed of the model), epochs_run,
     best_epoch, seconds (of this call), steps, validation (``measure`` of the best epoch), history (one row per epoch),
     rates (one row per learning rate, see ``search.rate_rows``), retried_after_collapse and weights_digest.
 
-    Raises ``BaseModelError``, ``CorpusError``, ``ConfigError``, and, after SIGTERM, ``TrainingStoppedError`` once a
-    checkpoint is saved.
+    Raises ``BaseModelError``, ``CorpusError``, ``ConfigError``, and, after SIGTERM or when the pause begins,
+    ``TrainingStoppedError`` once a checkpoint is saved.
     """
     started = time.monotonic()
     data, label_set = snapshot.load(corpus), snapshot.label_set(corpus)
@@ -72,7 +75,8 @@ def train(
         gc.collect()  # a Trainer is in a reference cycle: without this, the previous model and optimiser stay in memory
         model = load_classifier(base_model, tokenizer, trial.config, revision, label_set, base_folder)
         setattr(model.config, HEAD_TOKENS, config.head_tokens)  # saved in config.json, so that scoring truncates alike
-        fine_tune(trial, model, tokenizer, rows, device=device, report=report, report_to=report_to)
+        stop = StopAtCheckpoint(interruptions)
+        fine_tune(trial, model, tokenizer, rows, stop, device=device, report=report, report_to=report_to)
 
     trials = [trial_with(candidate) for candidate in config.candidates()]
     finished = search.train_within_budget(trials, 60 * config.search_minutes, run)

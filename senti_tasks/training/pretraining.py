@@ -20,6 +20,7 @@ from senti_tasks.errors import CorpusError
 from senti_tasks.scoring.tokens import TextTokenizer
 from senti_tasks.training.base_models import load_masked_language_model, load_tokenizer, revision_of
 from senti_tasks.training.checkpoints import StopAtCheckpoint, folder_for, newest
+from senti_tasks.training.interruptions import NO_PAUSE, Interruptions
 from senti_tasks.training.masking import IGNORE_INDEX, MaskingCollator
 from senti_tasks.training.model_card import encoder_card
 from senti_tasks.training.resumable import Report, ResumableTrainer, Rows, arguments_for
@@ -29,7 +30,6 @@ log = logging.getLogger(__name__)
 Batch = dict[str, torch.Tensor]
 
 _EVALUATION_BATCH = 64
-_CHECKPOINT_STEPS = 500  # an epoch of a million texts takes hours
 _HEADS = ("cls", "lm_head")  # names of the token prediction head in different architectures
 _FIGURES = ("epoch", "step", "loss", "accuracy")
 
@@ -42,6 +42,7 @@ def pretrain(
     output: Path,
     report: Report | None = None,
     device: str = "auto",
+    interruptions: Interruptions = NO_PAUSE,
 ) -> dict[str, Any]:
     """Trains ``base_model`` to predict masked tokens of the text snapshot in ``texts`` (see ``corpus.unlabelled``).
 
@@ -49,14 +50,15 @@ def pretrain(
     be loaded from that folder. ``checkpoints``: folder for checkpoints. If it has a complete checkpoint of the same
     training, that one is resumed. The caller deletes the folder once the encoder is stored. ``report`` is called with a
     row of the history before the training and after each epoch. ``device`` is ``auto`` (CUDA if available), ``cpu`` or
-    ``cuda``. On one machine, the same input gives the same files, resumed or not.
+    ``cuda``. ``interruptions`` say when a checkpoint is saved, and when the training ends before it is done. On one
+    machine, the same input gives the same files, resumed or not.
 
     Returns base_model, base_revision, texts (trained_on and held_out: numbers of texts), seconds (of this call), steps
     and history. The rows of history have epoch (0: before the training), step, loss (mean per masked token of the
     held-out texts, in nats) and accuracy (share of these tokens predicted correctly).
 
-    Raises ``BaseModelError``, ``CorpusError``, ``ConfigError``, and, after SIGTERM, ``TrainingStoppedError`` once a
-    checkpoint is saved.
+    Raises ``BaseModelError``, ``CorpusError``, ``ConfigError``, and, after SIGTERM or when the pause begins,
+    ``TrainingStoppedError`` once a checkpoint is saved.
     """
     started = time.monotonic()
     if not sys.stderr.isatty():
@@ -81,7 +83,7 @@ def pretrain(
     # Sorted by length, because batches of similar lengths need little padding.
     evaluation_rows = sorted(evaluation_rows, key=lambda row: len(row["input_ids"]))
     starts = range(0, len(evaluation_rows), _EVALUATION_BATCH)
-    stop = StopAtCheckpoint("`senti pretrain`", every_steps=_CHECKPOINT_STEPS)
+    stop = StopAtCheckpoint(interruptions, "`senti pretrain`")
     folder = folder_for(checkpoints, texts, base_model, revision, config, [unlabelled.FILE])
     trainer: _Trainer = _Trainer(
         model=model,

@@ -38,6 +38,7 @@ def fine_tune(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
     rows: dict[str, Rows],
+    stop: StopAtCheckpoint,
     *,
     device: str,
     report: Report | None,
@@ -46,7 +47,8 @@ def fine_tune(
     """Trains ``model`` with ``trial.config`` and saves the weights and figures of the best epoch in the trial.
 
     Resumes the trial's newest complete checkpoint. ``rows`` are those of ``train`` and ``validation``. For the other
-    parameters see ``fine_tuning.train``. Raises ``ConfigError`` and, after SIGTERM, ``TrainingStoppedError``.
+    parameters see ``fine_tuning.train``. Raises ``ConfigError`` and, when ``stop`` is
+    requested, ``TrainingStoppedError``.
     """
     timer = Timer(trial)
     config = trial.config
@@ -70,7 +72,6 @@ def fine_tune(
     checkpoint = newest(trial.folder)
     if checkpoint and (epochs := epochs_if_stopped_early(checkpoint)) is not None:
         arguments.num_train_epochs = epochs
-    stop = StopAtCheckpoint()
     trainer = _Trainer(
         config,
         model=model,

@@ -1,7 +1,8 @@
 -- One row at most: which model's labels analysts see, and what is missing of the model that is to come. There is no row
 -- before the first promotion.
 -- model_version: the model in service. carried_over: reviews that it has not labelled yet, so that analysts see the label
--- of the model that served before (review_sentiment.carried_over); the catch-up run after a rollback lowers this to 0.
+-- of the model that served before (review_sentiment.carried_over). Runs replace these labels; those of deleted reviews,
+-- of a held run and of texts that the model cannot label stay.
 -- incoming: a promoted model that is not in service yet, or NULL. missing: reviews with a label of the model in service
 -- that the incoming model has not answered yet; at 0 it goes into service. Until then analysts see no label of it.
 WITH newest AS (
@@ -28,21 +29,25 @@ SELECT
                 (
                     SELECT COUNT(*)
                     FROM review_labels AS published
-                    INNER JOIN reviews AS review
+                    LEFT JOIN review_labels AS answered
                         ON
-                            review.review_id = published.review_id
-                            AND review.updated_at = published.review_updated_at
+                            answered.model_version = newest.model_version
+                            AND answered.review_id = published.review_id
                     WHERE
                         published.model_version = service.model_version
-                        AND NOT EXISTS (
-                            SELECT 1
-                            FROM review_labels AS answered
-                            WHERE
-                                answered.model_version = newest.model_version
-                                AND answered.review_id = published.review_id
-                                AND answered.review_updated_at = published.review_updated_at
+                        -- In a CASE, the present version is looked up only for the few reviews without an answer.
+                        AND CASE
+                            WHEN
+                                answered.review_updated_at = published.review_updated_at
                                 AND answered.carried_from IS NULL
-                        )
+                                THEN FALSE
+                            ELSE
+                                published.review_updated_at = (
+                                    SELECT review.updated_at
+                                    FROM reviews AS review
+                                    WHERE review.review_id = published.review_id
+                                )
+                        END
                         AND NOT EXISTS (
                             SELECT 1
                             FROM scoring_errors AS failed

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,6 +36,11 @@ def decision(error):
 
 
 found = {kind.__name__: [vars(kind).get("retry_can_help"), decision(kind("found"))] for kind in below(SentiError)}
+from datetime import UTC, datetime, timedelta
+from senti_tasks.errors import TrainingStoppedError
+
+paused = policy.evaluate(TrainingStoppedError("a pause", datetime.now(UTC) + timedelta(hours=3)), 1, 3)
+found["a pause"] = [paused.action.value, round(paused.retry_delay.total_seconds() / 60)]
 print(json.dumps({**found, "OSError": [None, decision(OSError("found"))]}))
 """
 
@@ -47,7 +53,7 @@ RETRIED = {
 
 
 @pytest.fixture(scope="module")
-def decisions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[bool | None, str]]:
+def decisions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Any, Any]]:
     """By the name of each error class: what the class itself states, and what the retry policy of the DAGs decides."""
     home = str(tmp_path_factory.mktemp("airflow"))
     environment = {"AIRFLOW_HOME": home, "AIRFLOW__CORE__LOAD_EXAMPLES": "False", "PATH": ""}
@@ -59,12 +65,18 @@ def decisions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[bool 
 
 
 def test_each_error_class_states_whether_a_retry_can_help_and_the_dags_do_as_it_says(
-    decisions: dict[str, tuple[bool | None, str]],
+    decisions: dict[str, tuple[Any, Any]],
 ) -> None:
-    ours = {name: answer for name, answer in decisions.items() if name != "OSError"}
+    ours = {name: answer for name, answer in decisions.items() if name not in ("OSError", "a pause")}
     assert {name for name, (_, decided) in ours.items() if decided == "default"} == RETRIED
     assert ours == {name: (name in RETRIED, "default" if name in RETRIED else "fail") for name in ours}
 
 
-def test_an_error_of_another_library_is_retried(decisions: dict[str, tuple[bool | None, str]]) -> None:
+def test_an_error_of_another_library_is_retried(decisions: dict[str, tuple[Any, Any]]) -> None:
     assert decisions["OSError"] == (None, "default")
+
+
+def test_a_training_that_pauses_is_retried_when_the_pause_ends_and_not_in_two_minutes(
+    decisions: dict[str, tuple[Any, Any]],
+) -> None:
+    assert decisions["a pause"] == ("retry", 180)

@@ -18,13 +18,14 @@ import sqlalchemy as sa
 from sqlalchemy import Engine, event
 
 from senti_tasks.errors import LockedError
-from senti_tasks.jobs import scoring, upkeep
+from senti_tasks.jobs import maintenance, scoring, upkeep
 from senti_tasks.warehouse import database
+from senti_tasks.warehouse.models import service
 from senti_tasks.warehouse.schema import review_labels
 from senti_tasks.warehouse.scoring import publication
 from tests.faults.deadlines import DEADLINE_S, wait_until
 from tests.faults.scored_runs import CHANGES, REVIEWS, check, complete_run, score_run, text
-from tests.situations import WEDNESDAY, add_reviews, count, on_postgresql, rows
+from tests.situations import WEDNESDAY, add_model, add_reviews, count, on_postgresql, promote, rows, scoring_run
 
 HOLD_S = float(os.environ.get("SENTI_LOCK_SECONDS", "0"))
 LOCKS = {
@@ -147,3 +148,28 @@ def test_who_only_reads_holds_up_no_publication_and_is_held_up_by_none(
         scoring.publish(run)
     assert len(rows(shop, "review_sentiment")) == REVIEWS + CHANGES
     check(shop, 0, "read meanwhile")
+
+
+def test_upkeep_that_waited_for_two_rollbacks_keeps_the_labels_of_the_model_that_serves_now(
+    engine: Engine, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SENTI_KEEP_MODELS", "1")
+    with database.writing(engine) as connection:
+        add_reviews(connection, {1: "很好"})
+    for version in ("m1", "m2", "m3"):
+        with database.writing(engine) as connection:
+            add_model(connection, version)
+            promote(connection, version)
+        scoring_run(engine, version, scope="reconcile" if version == "m1" else "rescore", model=version)
+        with database.writing(engine) as connection:
+            service.start_if_covered(connection, now=WEDNESDAY)
+    with ThreadPoolExecutor(1) as pool:
+        with database.writing(engine) as person:
+            for target in ("m2", "m1"):
+                back = service.roll_back(person, actor="小李", reason="比昨天差", now=WEDNESDAY)
+                assert back["model_version"] == target
+            with told_when_somebody_waits(engine) as somebody_waits:
+                retaining = pool.submit(maintenance.retain)
+                wait_until(lambda: somebody_waits() or retaining.done())
+        assert retaining.result(DEADLINE_S) == []
+    assert [row["model_version"] for row in rows(engine, "review_sentiment")] == ["m1"]

@@ -12,7 +12,7 @@ from senti_tasks.config import PlanConfig
 from senti_tasks.jobs import erasure, models, scoring, upkeep
 from senti_tasks.text import text_hash
 from senti_tasks.warehouse import database
-from senti_tasks.warehouse.models import promotions, service
+from senti_tasks.warehouse.models import promotions, retention, service
 from senti_tasks.warehouse.schema import label_rollups, review_label_history, review_labels, scoring_errors
 from senti_tasks.warehouse.scoring import publication, rollups, shards
 from tests.situations import (
@@ -31,16 +31,16 @@ from tests.situations import (
     scoring_run,
 )
 
-OLD, NEW = "m1", "m2"
+OLD, NEW, NEWEST = "m1", "m2", "m3"
 DAY = timedelta(days=1)
 REVIEWS = len(PHRASES)
 
 
 @pytest.fixture
 def shop(engine: Engine, home: Path) -> Engine:
-    """Reviews that the model in service has labelled, and a second model."""
+    """Reviews that the model in service has labelled, and two more models."""
     with database.writing(engine) as connection:
-        for version in (OLD, NEW):
+        for version in (OLD, NEW, NEWEST):
             add_model(connection, version)
         promote(connection, OLD)
         add_reviews(connection, dict(enumerate(PHRASES)), now=MONDAY)
@@ -48,9 +48,9 @@ def shop(engine: Engine, home: Path) -> Engine:
     return engine
 
 
-def rescored(engine: Engine, idempotency_key: str = "rescore") -> bool:
+def rescored(engine: Engine, idempotency_key: str = "rescore", model: str = NEW) -> bool:
     """Labels with the incoming model what it has not labelled; whether that put it into service."""
-    scoring_run(engine, idempotency_key, scope="rescore", model=NEW)
+    scoring_run(engine, idempotency_key, scope="rescore", model=model)
     with database.writing(engine) as connection:
         return service.start_if_covered(connection, now=WEDNESDAY)
 
@@ -73,7 +73,7 @@ def check_rollups(engine: Engine) -> None:
     """The sums are what a recount gives."""
     kept = rollup_rows(engine)
     with database.writing(engine) as connection:
-        for version in (OLD, NEW):
+        for version in (OLD, NEW, NEWEST):
             rollups.rebuild(connection, version)
     assert {key: row for key, row in kept.items() if row[0]} == rollup_rows(engine)
 
@@ -91,6 +91,10 @@ def rollup_rows(engine: Engine) -> dict[tuple[Any, ...], tuple[Any, ...]]:
 def health(engine: Engine) -> dict[str, Any]:
     (row,) = rows(engine, "service_health")
     return row
+
+
+class KilledError(Exception):
+    """Ends a transaction as the death of its process does."""
 
 
 # Promotion
@@ -134,6 +138,39 @@ def test_a_review_that_the_new_model_cannot_label_keeps_its_label(shop: Engine) 
     check_rollups(shop)
 
 
+def test_a_late_commit_that_the_old_model_labels_after_the_rescoring_was_planned_is_not_lost(shop: Engine) -> None:
+    with database.writing(shop) as connection:
+        promote(connection, NEW)
+        run = open_planned_run(connection, "rescore", scope="rescore", model=NEW)
+        add_reviews(connection, {100: "很好"}, now=MONDAY - 30 * DAY)
+    scoring_run(shop, "a reconciliation", scope="reconcile")
+    with database.writing(shop) as connection:
+        answer(connection, run)
+        publication.audit(connection, run)
+        publication.publish(connection, run, now=WEDNESDAY)
+        assert not service.start_if_covered(connection, now=WEDNESDAY)
+    assert rescored(shop, "the rest")
+    assert 100 in current(shop)
+
+
+def test_a_switch_that_is_killed_leaves_the_publication_and_the_service_as_they_were(shop: Engine) -> None:
+    with database.writing(shop) as connection:
+        promote(connection, NEW)
+        run = open_planned_run(connection, "rescore", scope="rescore", model=NEW)
+        answer(connection, run)
+        publication.audit(connection, run)
+    before = shown(shop)
+    with pytest.raises(KilledError), database.writing(shop) as connection:
+        publication.publish(connection, run, now=WEDNESDAY)
+        assert service.start_if_covered(connection, now=WEDNESDAY)
+        raise KilledError
+    assert (in_service(shop), shown(shop)) == (OLD, before)
+    scoring.publish(run)
+    assert in_service(shop) == NEW
+    assert set(shown(shop)) == set(before)
+    check_rollups(shop)
+
+
 def test_a_model_that_was_rescored_to_its_end_serves_from_the_publication_of_the_last_range(
     engine: Engine, champion: str, home: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,6 +202,10 @@ def rolled_back(shop: Engine) -> Engine:
     scoring_run(shop, "a night of the second model")
     before = current(shop)
     assert len(before) == REVIEWS + 2
+    with pytest.raises(KilledError), database.writing(shop) as connection:
+        service.roll_back(connection, actor="小李", reason="比昨天差", now=WEDNESDAY)
+        raise KilledError
+    assert (in_service(shop), current(shop)) == (NEW, before)
     done = models.rollback("比昨天差", actor="小李")
     assert (done["serves"], done["carried_over"], done["model"]) == (True, 3, OLD)
     assert current(shop) == before
@@ -231,3 +272,64 @@ def test_a_model_with_carried_labels_answers_no_text_from_them(rolled_back: Engi
     with database.reading(rolled_back) as connection:
         known = shards.known_labels(connection, OLD, "fp32", [text_hash("很好"), text_hash(PHRASES[0])])
     assert set(known) == {text_hash(PHRASES[0])}
+
+
+@pytest.fixture
+def third_served(rolled_back: Engine) -> Engine:
+    """After the rollback, before any catching up, a third model has labelled all reviews and has served."""
+    with database.writing(rolled_back) as connection:
+        promote(connection, NEWEST)
+    assert rescored(rolled_back, "third", NEWEST)
+    assert {row["model_version"] for row in shown(rolled_back).values()} == {NEWEST}
+    return rolled_back
+
+
+def test_a_label_that_was_carried_over_earlier_gives_way_to_that_of_the_model_that_served_last(
+    third_served: Engine,
+) -> None:
+    before, history = current(third_served), count(third_served, review_label_history)
+    done = models.rollback("也不好", actor="小李")
+    assert (done["model"], done["carried_over"]) == (OLD, 3)
+    assert current(third_served) == before
+    carried = {key: row["model_version"] for key, row in shown(third_served).items() if row["carried_over"]}
+    assert carried == dict.fromkeys((3, 100, 101), NEWEST)
+    assert count(third_served, review_label_history) == history, "the text is the same"
+    check_rollups(third_served)
+
+
+def test_after_two_rollbacks_every_label_names_the_model_that_made_it(shop: Engine) -> None:
+    for number, version in enumerate((NEW, NEWEST)):
+        with database.writing(shop) as connection:
+            promote(connection, version)
+        assert rescored(shop, f"rescore {number}", version)
+        with database.writing(shop) as connection:
+            add_reviews(connection, {100 + number: "很好"}, now=WEDNESDAY)
+        scoring_run(shop, f"night {number}")
+    before = current(shop)
+    for target in (NEW, OLD):
+        assert models.rollback("比昨天差", actor="小李")["model"] == target
+        assert current(shop) == before
+        check_rollups(shop)
+    made_by = {key: row["model_version"] for key, row in shown(shop).items() if row["carried_over"]}
+    assert made_by == {100: NEW, 101: NEWEST}
+    scoring_run(shop, "catching up", scope="reconcile")
+    assert {row["model_version"] for row in shown(shop).values()} == {OLD}
+
+
+def test_a_carried_label_stays_when_the_labels_of_its_model_are_dropped(rolled_back: Engine) -> None:
+    before = shown(rolled_back)
+    with database.writing(rolled_back) as connection:
+        retention.drop_labels(connection, NEW)
+    assert shown(rolled_back) == before
+    assert shown(rolled_back)[100]["label_name"] == "positive"
+
+
+def test_during_a_freeze_nothing_new_is_caught_up(rolled_back: Engine) -> None:
+    upkeep.freeze("盘点", "小李")
+    assert scoring.scope_to_catch_up() is None, "a run could not be published"
+    with database.writing(rolled_back) as connection:
+        promote(connection, NEW)
+    assert scoring.scope_to_catch_up() is None
+    assert not scoring.catch_up("frozen", WEDNESDAY.isoformat())
+    upkeep.unfreeze()
+    assert scoring.scope_to_catch_up() == "rescore"

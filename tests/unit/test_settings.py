@@ -78,6 +78,10 @@ def test_an_artifact_store_may_be_remote(
         ("SENTI_LABELS", "好评", "SENTI_LABELS='好评': expected two names or more, from the most negative to the most"),
         ("SENTI_REVIEW_ID_TYPE", "int", "SENTI_REVIEW_ID_TYPE='int': Input should be 'bigint', 'text' or 'uuid'"),
         ("SENTI_TIMEZONE", "Shanghai", "SENTI_TIMEZONE='Shanghai': expected an IANA time zone such as Asia/Shanghai"),
+        ("SENTI_NO_TRAINING", "01:30", "SENTI_NO_TRAINING='01:30': expected two times of the day such as 01:30-05:00"),
+        ("SENTI_NO_TRAINING", "1:30-25:00", "SENTI_NO_TRAINING='1:30-25:00': expected two times of the day such as"),
+        ("SENTI_NO_TRAINING", "03:00-03:00", "expected two different times of the day, found '03:00-03:00'"),
+        ("SENTI_CHECKPOINT_MINUTES", "0", "SENTI_CHECKPOINT_MINUTES='0': Input should be greater than or equal to 1"),
         ("SENTI_TIMEZONE", "../etc/passwd", "SENTI_TIMEZONE='../etc/passwd': expected an IANA time zone"),
     ],
 )

@@ -3,10 +3,12 @@
 import logging
 
 from senti_tasks.config import PlanConfig
+from senti_tasks.errors import FrozenError
 from senti_tasks.jobs.context import load_context
 from senti_tasks.jobs.scoring.runs import list_shards, open_series, publish_series
 from senti_tasks.jobs.scoring.shards import complete_shard
 from senti_tasks.warehouse.models import promotions, service
+from senti_tasks.warehouse.scoring import publication_lock
 
 log = logging.getLogger(__name__)
 
@@ -15,13 +17,13 @@ ROUNDS = 10
 
 
 def scope_to_catch_up() -> str | None:
-    """The scope of the run that is needed, or ``None``.
+    """The scope of the run that is needed, or ``None``. During a freeze none is needed: it could not be published.
 
     ``rescore`` if there is an incoming model: promoted, but not in service before it has labelled what the model in
     service has. ``reconcile`` if labels of another model were carried over to the model in service, by a rollback.
     """
     with load_context().reading() as connection:
-        if promotions.champion(connection) is None:
+        if promotions.champion(connection) is None or publication_lock.current_freeze(connection) is not None:
             return None
         incoming, serving = promotions.awaiting_service(connection), promotions.in_service(connection)
         log.info("in service: %s; incoming: %s", serving, incoming["model_version"] if incoming else "none")
@@ -35,7 +37,7 @@ def catch_up(idempotency_key: str, due: str) -> bool:
     that model is in service. Returns whether no model is incoming any more.
 
     Each round takes less time than the one before it. It returns ``False`` if more than ``PlanConfig.range_rows``
-    reviews are missing, or during a freeze; then the next call goes on.
+    reviews are missing, or when publishing is frozen; then the next call goes on.
     """
     few = PlanConfig().range_rows
     for number in range(ROUNDS):
@@ -45,11 +47,15 @@ def catch_up(idempotency_key: str, due: str) -> bool:
                 return True
             model, serving = incoming["model_version"], promotions.in_service(connection)
             missing = service.count_missing(connection, model, serving)
+            frozen = publication_lock.current_freeze(connection) is not None
         log.info("%s: %d reviews missing", model, missing)
-        if missing > few:
+        if missing > few or frozen:
             return False
         run_ids = open_series(f"{idempotency_key}/{number}", due, "rescore")
         for shard in list_shards(run_ids):
             complete_shard(shard["run"], shard["shard"])
-        publish_series(run_ids)
+        try:
+            publish_series(run_ids)
+        except FrozenError:  # it was frozen meanwhile; the labels wait staged
+            return False
     return False

@@ -15,12 +15,21 @@ from senti_tasks.warehouse.scoring import held_runs, merging, pending, publicati
 def count_missing(connection: Connection, incoming: str, serving: str) -> int:
     """How many reviews have a label of their present text by ``serving`` and neither a label nor an error of it by
     ``incoming``. Reviews of held runs of ``incoming`` are not counted: they wait for a person."""
-    label = review_labels.alias("served")
-    same_version = sa.and_(label.c.review_id == reviews.c.review_id, label.c.review_updated_at == reviews.c.updated_at)
+    label, own, failed = review_labels.alias("served"), review_labels.alias("own"), scoring_errors.c
+    same_review = sa.and_(own.c.model_version == incoming, own.c.review_id == label.c.review_id)
+    is_answered = sa.and_(own.c.review_updated_at == label.c.review_updated_at, pending.made_by_model(own))
+    is_failed = sa.exists().where(
+        failed.model_version == incoming,
+        failed.review_id == label.c.review_id,
+        failed.review_updated_at == label.c.review_updated_at,
+    )
+    # In a CASE, the present version is looked up only for the few reviews that the incoming model has not answered.
+    present = sa.select(reviews.c.updated_at).where(reviews.c.review_id == label.c.review_id).scalar_subquery()
+    is_lacking = sa.case((is_answered, sa.false()), else_=label.c.review_updated_at == present)
     missing = (
         sa.select(label.c.review_id)
-        .join(reviews, same_version)
-        .where(label.c.model_version == serving, ~_is_answered(label, incoming))
+        .select_from(label.outerjoin(own, same_review))
+        .where(label.c.model_version == serving, is_lacking, ~is_failed)
     )
     if held := held_runs.of_model(connection, incoming):
         missing = missing.where(~held_runs.owned(held, label.c.review_id, label.c.review_updated_at))
@@ -64,9 +73,9 @@ def start_if_covered(connection: Connection, *, now: datetime) -> bool:
 def roll_back(connection: Connection, *, actor: str, reason: str, now: datetime) -> dict[str, Any]:
     """Promotes the previous champion again; returns its promotion, with carried_over.
 
-    That is the number of reviews that show the label of the model that served until now, because the previous champion
-    has not labelled their present text. It serves at once, unless its labels were dropped by retention. Raises
-    ``RegistryError`` if nothing served before.
+    That is the number of reviews that show a label of another model, mostly of the one that served until now, because
+    the previous champion has not labelled their present text. It serves at once, unless its labels were dropped by
+    retention. Raises ``RegistryError`` if nothing served before.
     """
     publication_lock.take(connection)
     champion, version = promotions.champion(connection), promotions.previous_champion(connection)
@@ -74,26 +83,13 @@ def roll_back(connection: Connection, *, actor: str, reason: str, now: datetime)
     row = promotions.promote(
         connection, version, kind="rollback", compared_with=champion, actor=actor, reason=reason, now=now
     )
-    carried = 0
-    if row["serving_since"] is not None and serving != version:
-        carried = merging.carry_over(connection, serving, version)
-    return {**row, "carried_over": carried}
+    if row["serving_since"] is None:
+        return {**row, "carried_over": 0}
+    if serving != version:
+        merging.carry_over(connection, serving, version)
+    return {**row, "carried_over": count_carried(connection, version)}
 
 
 def _carried(version: str) -> sa.Select[Any]:
     carried = sa.and_(review_labels.c.model_version == version, review_labels.c.carried_from.is_not(None))
     return sa.select(review_labels.c.review_id).where(carried)
-
-
-def _is_answered(label: sa.FromClause, version: str) -> sa.ColumnElement[bool]:
-    """The condition that the model ``version`` has a label or an error for the text that ``label`` is of."""
-    conditions = []
-    for table in (review_labels, scoring_errors):
-        answers = table.alias("answered") if table is review_labels else table
-        same_version = sa.and_(
-            answers.c.model_version == version,
-            answers.c.review_id == label.c.review_id,
-            answers.c.review_updated_at == label.c.review_updated_at,
-        )
-        conditions.append(sa.exists().where(same_version, pending.made_by_model(answers)))
-    return sa.or_(*conditions)

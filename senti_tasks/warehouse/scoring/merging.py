@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from senti_tasks.warehouse.database import count_rows, upsert
+from senti_tasks.warehouse.database import upsert
 from senti_tasks.warehouse.schema import review_label_history, review_labels, reviews
 from senti_tasks.warehouse.scoring import publication_lock, rollups
 
@@ -52,19 +52,24 @@ def _write(connection: Connection, publishing: sa.Table, seq: int) -> None:
     connection.execute(upsert(connection, review_labels).from_select(names, labels.where(new.replaces)))
 
 
-def carry_over(connection: Connection, source: str, target: str) -> int:
-    """Copies the labels of the model ``source`` that ``target`` lacks; returns their number. The caller is about to put
-    ``target`` into service instead of ``source``, so that no review that had a label is without one.
+def carry_over(connection: Connection, source: str, target: str) -> None:
+    """Copies the labels of the model ``source`` that ``target`` lacks. The caller is about to put ``target`` into
+    service instead of ``source``, so that no review that had a label is without one.
 
     ``target`` lacks a label if it has none for the review, or only one of an older text while ``source`` has one of the
-    present text. A copy names the model that made the label in ``carried_from``, and is not an answer of ``target``:
-    the review stays pending for it.
+    present text, or only an earlier copy. A copy names the model that made the label in ``carried_from``, and is not an
+    answer of ``target``: the review stays pending for it.
     """
     seq = publication_lock.take(connection)["publish_seq"] + 1
     theirs, own = review_labels.alias("theirs"), review_labels.alias("own")
     same_review = sa.and_(own.c.model_version == target, own.c.review_id == theirs.c.review_id)
-    is_stale = sa.and_(
-        theirs.c.review_updated_at == reviews.c.updated_at, own.c.review_updated_at != theirs.c.review_updated_at
+    # A subquery instead of a join: it is computed only for the few reviews that have a label of another version.
+    present = sa.select(reviews.c.updated_at).where(reviews.c.review_id == theirs.c.review_id).scalar_subquery()
+    is_stale = sa.and_(own.c.review_updated_at != theirs.c.review_updated_at, theirs.c.review_updated_at == present)
+    is_earlier_copy = sa.and_(  # of the label that another run has made, for the same text
+        own.c.carried_from.is_not(None),
+        own.c.review_updated_at == theirs.c.review_updated_at,
+        own.c.run_id != theirs.c.run_id,
     )
     copied: dict[str, sa.ColumnElement[Any]] = {name: theirs.c[name] for name in LABEL_COLUMNS}
     copied["model_version"] = sa.literal(target, sa.Text).label("model_version")
@@ -73,11 +78,8 @@ def carry_over(connection: Connection, source: str, target: str) -> int:
     is_missing = own.c.review_id.is_(None)
     lacking = (
         sa.select(*copied.values(), sa.true().label("publishes"), (~is_missing).label("replaces"))
-        .select_from(theirs.outerjoin(own, same_review).outerjoin(reviews, reviews.c.review_id == theirs.c.review_id))
-        .where(theirs.c.model_version == source, sa.or_(is_missing, is_stale))
+        .select_from(theirs.outerjoin(own, same_review))
+        .where(theirs.c.model_version == source, sa.or_(is_missing, is_stale, is_earlier_copy))
     )
-    publishing = merge(connection, lacking, seq)
-    carried = count_rows(connection, publishing)
-    publishing.drop(connection)
+    merge(connection, lacking, seq).drop(connection)
     publication_lock.advance(connection, seq)
-    return carried

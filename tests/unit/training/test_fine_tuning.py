@@ -3,6 +3,7 @@ import os
 import shutil
 import signal
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from senti_tasks.artifacts import weights_digest
 from senti_tasks.config import TrainConfig
 from senti_tasks.corpus import snapshot
 from senti_tasks.errors import ConfigError, TrainingStoppedError
+from senti_tasks.hours import Pause
 from senti_tasks.scoring.tokens import TextTokenizer
 from senti_tasks.training import resumable
 from senti_tasks.training.fine_tuning import train
+from senti_tasks.training.interruptions import Interruptions
 from tests.made_up_reviews import made_up_reviews, splits_in_turn, write_corpus
 
 pytestmark = pytest.mark.usefixtures("small_encoder")
@@ -103,6 +106,26 @@ def test_seed_and_corpus_decide_every_byte_also_after_kills(
     stopped = files_of(tmp_path / "stopped" / "output")
     assert stopped["model.safetensors"] == whole["model.safetensors"]
     assert stopped["tokenizer.json"] == whole["tokenizer.json"]
+
+
+def test_a_training_that_every_pause_breaks_off_ends_with_the_weights_of_an_unbroken_one(
+    corpus_folder: Path, tiny_config: TrainConfig, tmp_path: Path, one_thread: None
+) -> None:
+    """Each attempt but the last takes one step, saves a checkpoint and stops: in mid-epoch, or at the end of one."""
+    config = replace(tiny_config, epochs=2, batch_size=32)
+    whole = run(corpus_folder, config, tmp_path / "whole")
+    stops: list[str] = []
+    for _ in range(3):
+        now = datetime.now(UTC)
+        pause = Pause(now, now + timedelta(hours=3))
+        with pytest.raises(TrainingStoppedError) as stopped:
+            run(corpus_folder, config, tmp_path / "broken", interruptions=Interruptions(pause=pause))
+        assert stopped.value.retry_at == pause.end
+        stops.append(str(stopped.value).partition("saved after step ")[2].partition(":")[0])
+    assert stops == ["1 of 4", "2 of 4", "3 of 4"]
+    resumed = run(corpus_folder, config, tmp_path / "broken")
+    assert resumed["weights_digest"] == whole["weights_digest"]
+    assert resumed["history"] == whole["history"]
 
 
 def test_balance_and_layer_decay_survive_a_kill_too(

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,10 @@ from senti_tasks.config import PretrainConfig, TrainConfig
 from senti_tasks.corpus import unlabelled
 from senti_tasks.corpus.near_duplicates import NearDuplicates
 from senti_tasks.errors import BaseModelError, TrainingStoppedError
-from senti_tasks.training import pretraining, resumable
+from senti_tasks.hours import Pause
+from senti_tasks.training import resumable
 from senti_tasks.training.base_models import load_classifier, load_tokenizer, revision_of
+from senti_tasks.training.interruptions import Interruptions
 from senti_tasks.training.pretraining import _predict, pretrain
 from tests.made_up_reviews import made_up_reviews
 from tests.unit.training.test_fine_tuning import files_of
@@ -70,12 +73,9 @@ def test_an_encoder_learns_to_predict_tokens_and_its_card_says_from_what(texts: 
     assert str(tmp_path) not in card
 
 
-def test_texts_and_configuration_decide_every_byte_also_after_kills(
-    texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_texts_and_configuration_decide_every_byte_also_after_kills(texts: Path, tmp_path: Path) -> None:
     """Uninterrupted; asked to stop in mid-epoch; broken off after a checkpoint of its own accord, and in an epoch's
-    evaluation."""
-    monkeypatch.setattr(pretraining, "_CHECKPOINT_STEPS", 7)
+    evaluation; paused after its first step."""
     whole = run(texts, tmp_path / "whole")
     steps = whole["steps"] // 3
 
@@ -92,12 +92,19 @@ def test_texts_and_configuration_decide_every_byte_also_after_kills(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(texts, tmp_path / "crashed", report=crash)
+        run(texts, tmp_path / "crashed", report=crash, interruptions=Interruptions(save_every_s=0))
     checkpoints = [path.name for path in (tmp_path / "crashed" / "checkpoints").glob("*/checkpoint-*")]
-    assert checkpoints == [f"checkpoint-{2 * steps // 7 * 7}"], "in mid-epoch, and none between an epoch and its row"
+    assert checkpoints == [f"checkpoint-{2 * steps - 1}"], "in mid-epoch, and none between an epoch and its row"
     assert run(texts, tmp_path / "crashed")["history"] == whole["history"]
+
+    now = datetime.now(UTC)
+    pause = Pause(now, now + timedelta(hours=3))
+    with pytest.raises(TrainingStoppedError, match=rf"step 1 of {3 * steps}: .* run `senti pretrain` with") as paused:
+        run(texts, tmp_path / "paused", interruptions=Interruptions(pause=pause))
+    assert paused.value.retry_at == pause.end
+    assert run(texts, tmp_path / "paused")["history"] == whole["history"]
     expected = files_of(tmp_path / "whole" / "output")
-    assert files_of(tmp_path / "stopped" / "output") == files_of(tmp_path / "crashed" / "output") == expected
+    assert all(files_of(tmp_path / name / "output") == expected for name in ("stopped", "crashed", "paused"))
 
 
 def test_classifiers_and_masked_language_models_load_the_same_encoder(texts: Path, tmp_path: Path) -> None:
