@@ -14,10 +14,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
-from senti_tasks.warehouse import database, migrations
+from senti_tasks.warehouse import database, migrations, product_names
 from senti_tasks.warehouse.models import promotions, registry
-from senti_tasks.warehouse.schema import corpora
-from senti_tasks.warehouse.scoring import runs, series, watermarks
+from senti_tasks.warehouse.schema import corpora, reviews
+from senti_tasks.warehouse.scoring import rollups, runs, series, watermarks
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 DIALECTS = ("sqlite", "postgresql")
@@ -133,20 +133,19 @@ def add_history(engine: Engine, rows: int) -> None:
     """Adds ``rows`` reviews labelled by ``OLD_MODEL``, with rollups and watermark, as earlier runs leave them."""
     add_reviews(engine, 1, rows, step=1)
     columns = (
-        "review_updated_at, label, score, confidence, truncated, variant, run_id, scored_at, local_day, publish_seq"
+        "review_updated_at, label, score, confidence, truncated, variant, run_id, scored_at, local_day, product_id, "
+        "publish_seq"
     )
     labels = (
         f"INSERT INTO review_labels (model_version, review_id, text_hash, {columns}) "  # noqa: S608  fixed parts only
         f"SELECT :version, review_id, {_TEXT_HASH[engine.dialect.name]}, updated_at, review_id % 2, 0.9, 0.9, FALSE, "
-        "'fp32', 0, updated_at, DATE(created_at), 0 FROM reviews"
-    )
-    rollups = (
-        "INSERT INTO label_rollups SELECT model_version, local_day, label, COUNT(*), SUM(score), SUM(confidence) "
-        "FROM review_labels GROUP BY model_version, local_day, label"
+        "'fp32', 0, updated_at, DATE(created_at), product_id, 0 FROM reviews "
+        "INNER JOIN products ON products.product = reviews.product"
     )
     with database.writing(engine) as connection:
+        product_names.record(connection, sa.select(reviews.c.product).subquery())
         connection.execute(sa.text(labels), {"version": OLD_MODEL})
-        connection.execute(sa.text(rollups))
+        rollups.rebuild(connection, OLD_MODEL)
         watermarks.advance(connection, OLD_MODEL, NOW)
     vacuum(engine)
 

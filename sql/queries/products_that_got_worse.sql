@@ -1,22 +1,29 @@
 -- Which products had a significantly larger share of negative reviews in the last 28 days than in the 28 days before?
 -- Significant is a z above 1.64 (one-sided, 5 %). Products with fewer than 10 reviews in either period are left out.
-WITH last_day AS (
-    SELECT MAX(calendar.day_number) AS day_number
-    FROM sentiment_daily AS daily
-    INNER JOIN calendar ON calendar.day = daily.local_day
-    WHERE daily.local_day <= CURRENT_DATE -- without this, one review dated in the future would move the 28 days there
+WITH newest AS (
+    SELECT MAX(local_day) AS day
+    FROM sentiment_daily
+    WHERE local_day <= CURRENT_DATE -- without this, one review dated in the future would move the 28 days there
+),
+
+since AS (
+    SELECT
+        MIN(calendar.day) AS first_day,
+        MIN(CASE WHEN calendar.day_number > newest_day.day_number - 28 THEN calendar.day END) AS first_recent_day
+    FROM calendar
+    INNER JOIN newest ON calendar.day <= newest.day
+    INNER JOIN calendar AS newest_day ON newest_day.day = newest.day
+    WHERE calendar.day_number > newest_day.day_number - 56
 ),
 
 dated AS (
     SELECT
-        daily.product,
-        daily.reviews,
-        daily.negative,
-        calendar.day_number > last_day.day_number - 28 AS is_recent
-    FROM sentiment_daily_by_product AS daily
-    INNER JOIN calendar ON calendar.day = daily.local_day
-    INNER JOIN last_day
-        ON calendar.day_number > last_day.day_number - 56 AND calendar.day_number <= last_day.day_number
+        product,
+        reviews,
+        negative,
+        local_day >= (SELECT first_recent_day FROM since) AS is_recent
+    FROM sentiment_daily_by_product
+    WHERE local_day >= (SELECT first_day FROM since) AND local_day <= (SELECT day FROM newest)
 ),
 
 counted AS (

@@ -5,23 +5,13 @@
 SELECT
     numbered.product,
     CAST(SUM(rollup.reviews) AS BIGINT) AS reviews,
-    CAST(
-        SUM(
-            CASE
-                WHEN rollup.label = (SELECT service.highest_label FROM model_in_service AS service) THEN rollup.reviews
-                ELSE 0
-            END
-        ) AS BIGINT
-    ) AS positive,
-    CAST(SUM(CASE WHEN rollup.label = 0 THEN rollup.reviews ELSE 0 END) AS BIGINT) AS negative,
-    CAST(
-        SUM(CASE WHEN rollup.label = 0 THEN 1.0 * rollup.reviews ELSE 0.0 END) / SUM(rollup.reviews) AS DOUBLE PRECISION
-    ) AS negative_share,
+    CAST(SUM(rollup.positive) AS BIGINT) AS positive,
+    CAST(SUM(rollup.negative) AS BIGINT) AS negative,
+    CAST(SUM(rollup.negative) AS DOUBLE PRECISION) / SUM(rollup.reviews) AS negative_share,
     SUM(rollup.score_sum) / SUM(rollup.reviews) AS mean_score,
-    MIN(CASE WHEN rollup.reviews > 0 THEN rollup.local_day END) AS first_day,
-    MAX(CASE WHEN rollup.reviews > 0 THEN rollup.local_day END) AS last_day
+    MIN(rollup.local_day) AS first_day,
+    MAX(rollup.local_day) AS last_day
 FROM product_rollups AS rollup
 INNER JOIN products AS numbered ON numbered.product_id = rollup.product_id
-WHERE rollup.model_version = (SELECT service.model_version FROM model_in_service AS service)
+WHERE rollup.model_version = (SELECT service.model_version FROM model_in_service AS service) AND rollup.reviews > 0
 GROUP BY numbered.product_id, numbered.product
-HAVING SUM(rollup.reviews) > 0

@@ -24,12 +24,9 @@ def _label_columns() -> list[Column[object]]:
     ]
 
 
-def _sums() -> list[Column[object]]:
-    return [
-        Column("reviews", Counter, nullable=False),
-        Column("score_sum", sa.Double, nullable=False),
-        Column("confidence_sum", sa.Double, nullable=False),
-    ]
+def _only(condition: str) -> dict[str, sa.TextClause]:
+    """The options of an index of the rows that fulfil ``condition``."""
+    return dict.fromkeys(("postgresql_where", "sqlite_where"), sa.text(condition))
 
 
 products = Table(  # the products of labelled reviews: a number is smaller in labels, indexes and rollups than a name
@@ -55,6 +52,9 @@ review_labels = Table(
     ),
     Index("ix_review_labels_local_day", "model_version", "local_day"),
     Index("ix_review_labels_product_id", "model_version", "product_id", "local_day"),
+    # The labels that people look for by confidence; the conditions are those of the views and the cookbook.
+    Index("ix_review_labels_negative", "model_version", "confidence", **_only("label = 0")),
+    Index("ix_review_labels_uncertain", "model_version", "confidence", **_only("confidence < 0.7")),
     postgresql_partition_by="LIST (model_version)",
 )
 
@@ -86,17 +86,22 @@ label_rollups = Table(  # sums over review_labels, updated with every publicatio
     Column("model_version", sa.Text, primary_key=True),
     Column("local_day", sa.Date, primary_key=True),
     Column("label", sa.SmallInteger, primary_key=True),
-    *_sums(),
+    Column("reviews", Counter, nullable=False),
+    Column("score_sum", sa.Double, nullable=False),
+    Column("confidence_sum", sa.Double, nullable=False),
 )
 
-product_rollups = Table(  # the same sums for each product
+product_rollups = Table(  # sums by product, in one row a day: views need not add up labels
     "product_rollups",
     metadata,
     Column("model_version", sa.Text, primary_key=True),
     Column("product_id", sa.Integer, primary_key=True),
     Column("local_day", sa.Date, primary_key=True),
-    Column("label", sa.SmallInteger, primary_key=True),
-    *_sums(),
+    Column("reviews", Counter, nullable=False),
+    Column("positive", Counter, nullable=False),  # labels that are the model's highest
+    Column("negative", Counter, nullable=False),  # labels that are the lowest, 0
+    Column("score_sum", sa.Double, nullable=False),
+    Column("confidence_sum", sa.Double, nullable=False),
     Index("ix_product_rollups_local_day", "model_version", "local_day"),
     sqlite_with_rowid=False,  # its rows are in the order of the key: sums by product need no sort
 )

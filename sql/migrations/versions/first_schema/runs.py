@@ -116,15 +116,6 @@ def _label() -> list[sa.Column[Any]]:
     ]
 
 
-def _sums() -> list[sa.Column[Any]]:
-    """The sums of labels that the rollups hold."""
-    return [
-        sa.Column("reviews", Counter, nullable=False),
-        sa.Column("score_sum", sa.Double(), nullable=False),
-        sa.Column("confidence_sum", sa.Double(), nullable=False),
-    ]
-
-
 def _create_labels(review_id: Any) -> None:
     products = op.create_table(
         "products",
@@ -142,10 +133,13 @@ def _create_labels(review_id: Any) -> None:
     )
     for columns in (("text_hash",), ("local_day",), ("product_id", "local_day")):
         op.create_index(f"ix_review_labels_{columns[0]}", "review_labels", ["model_version", *columns])
-    carried = sa.text("carried_from IS NOT NULL")
-    op.create_index(
-        "ix_review_labels_carried", "review_labels", ["model_version"], postgresql_where=carried, sqlite_where=carried
-    )
+    for name, columns, condition in (
+        ("carried", (), "carried_from IS NOT NULL"),
+        ("negative", ("confidence",), "label = 0"),
+        ("uncertain", ("confidence",), "confidence < 0.7"),
+    ):
+        only = dict.fromkeys(("postgresql_where", "sqlite_where"), sa.text(condition))
+        op.create_index(f"ix_review_labels_{name}", "review_labels", ["model_version", *columns], **only)
     op.create_table(
         "review_label_history",
         sa.Column("model_version", sa.Text(), primary_key=True),
@@ -159,15 +153,17 @@ def _create_labels(review_id: Any) -> None:
         sa.Column("model_version", sa.Text(), primary_key=True),
         sa.Column("local_day", sa.Date(), primary_key=True),
         sa.Column("label", sa.SmallInteger(), primary_key=True),
-        *_sums(),
+        sa.Column("reviews", Counter, nullable=False),
+        sa.Column("score_sum", sa.Double(), nullable=False),
+        sa.Column("confidence_sum", sa.Double(), nullable=False),
     )
     op.create_table(
         "product_rollups",
         sa.Column("model_version", sa.Text(), primary_key=True),
         sa.Column("product_id", sa.Integer(), primary_key=True),
         sa.Column("local_day", sa.Date(), primary_key=True),
-        sa.Column("label", sa.SmallInteger(), primary_key=True),
-        *_sums(),
+        *(sa.Column(name, Counter, nullable=False) for name in ("reviews", "positive", "negative")),
+        *(sa.Column(name, sa.Double(), nullable=False) for name in ("score_sum", "confidence_sum")),
         sqlite_with_rowid=False,
     )
     op.create_index("ix_product_rollups_local_day", "product_rollups", ["model_version", "local_day"])
