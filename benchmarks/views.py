@@ -1,8 +1,8 @@
 """Measure how long analysts wait: a typical question to each view, and every query of ``sql/queries``.
 
 The reviews are synthetic: a year of days, with equally many reviews for each product and day, which is the worst case
-for the rollups by product and day. Two models have labelled all of them. PostgreSQL is started for the measurement, from
-the wheel that the tests use; SQLite is a file. Ten million reviews take about 10 GB below ``--folder``.
+for the rollups by product and day. Two models have labelled all of them. PostgreSQL is started for the measurement,
+from the wheel that the tests use; SQLite is a file. Ten million reviews take about 10 GB below ``--folder``.
 """
 
 import argparse
@@ -161,11 +161,12 @@ def _execute(connection: Connection, statement: str, values: Mapping[str, Any]) 
 
 _PRODUCTS = "INSERT INTO products (product_id, product) SELECT numbers.g, 'p' || numbers.g FROM «series»"
 _REVIEWS = (
-    "INSERT INTO reviews (review_id, review_text, product, created_at, updated_at) "
+    "INSERT INTO reviews (review_id, review_text, product, created_at, updated_at) "  # noqa: S608  fixed parts only
     f"SELECT numbers.g, '{TEXT}' || numbers.g, 'p' || (1 + numbers.g * 7919 % :products), «at», «at» FROM «series»"
 )
 _LABELS = (
-    "INSERT INTO review_labels (model_version, review_id, text_hash, review_updated_at, label, score, confidence, "
+    "INSERT INTO review_labels "  # noqa: S608  fixed parts only
+    "(model_version, review_id, text_hash, review_updated_at, label, score, confidence, "
     "truncated, variant, run_id, scored_at, local_day, product_id, publish_seq) "
     "SELECT :model, review_id, «hash», CASE WHEN review_id % 1000 = 0 THEN «before» ELSE updated_at END, "
     f"CASE WHEN ({_RANDOM} % 10 < 3) = ({_RANDOM} / 10 % 50 < :flipped) THEN 1 ELSE 0 END, "
@@ -228,17 +229,17 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
     parser.add_argument("--plans", action="store_true", help="print the plans after the table")
     parser.add_argument("--folder", type=Path, help="folder of the databases; default: the system's temporary folder")
-    for option, name, default in (
-        ("--rows", "reviews, on PostgreSQL", [1_000_000, 10_000_000]),
-        ("--rows-sqlite", "reviews, on SQLite", [300_000]),
+    for option, database_name, rows in (
+        ("--rows", "PostgreSQL", [1_000_000, 10_000_000]),
+        ("--rows-sqlite", "SQLite", [300_000]),
     ):
         parser.add_argument(
             option,
             type=options.positive_int,
             nargs="*",
-            default=default,
+            default=rows,
             metavar="N",
-            help=f"{name}; default: {' '.join(map(str, default))}",
+            help=f"reviews, on {database_name}; default: {' '.join(map(str, rows))}",
         )
     for option, default, description in (
         ("--products", 500, "products, at most 10,000"),

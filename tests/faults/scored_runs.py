@@ -2,7 +2,6 @@
 
 import os
 import random
-from collections import Counter
 from datetime import datetime
 from typing import Any
 
@@ -13,13 +12,13 @@ from senti_tasks.jobs import scoring
 from senti_tasks.text import text_hash
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.schema import (
-    label_rollups,
     review_label_history,
     review_labels,
     reviews,
     scoring_runs,
     staged_labels,
 )
+from tests.recounts import check_rollups
 from tests.situations import PHRASES, add_reviews, edit, rows
 
 SEED = int(os.environ.get("SENTI_KILL_SEED", "2026"))
@@ -68,13 +67,7 @@ def check(engine: Engine, history: int, where: str) -> None:
     runs: list[dict[str, Any]] = rows(engine, scoring_runs, order_by="run_id")
     assert {row["state"] for row in runs} == {"published"}, where
     assert sorted(row["publish_seq"] for row in runs) == list(range(1, len(runs) + 1)), where
-    counted = Counter((row["model_version"], row["local_day"], row["label"]) for row in labels)
-    rolled = {
-        (row["model_version"], row["local_day"], row["label"]): row["reviews"]
-        for row in rows(engine, label_rollups)
-        if row["reviews"]
-    }
-    assert rolled == counted, where
+    check_rollups(engine, where)
 
 
 def phase(engine: Engine, idempotency_key: str) -> str:

@@ -22,8 +22,9 @@ from senti_tasks.errors import FrozenError, HeldRunError
 from senti_tasks.jobs import erasure, maintenance, models, scoring, upkeep
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.models import promotions
-from senti_tasks.warehouse.schema import label_rollups, review_labels, reviews, run_items, scoring_runs
-from senti_tasks.warehouse.scoring import held_runs, rollups
+from senti_tasks.warehouse.schema import review_labels, reviews, run_items, scoring_runs
+from senti_tasks.warehouse.scoring import held_runs
+from tests.recounts import check_rollups
 from tests.situations import MONDAY, PHRASES, add_reviews, deploy, edit, rows
 
 FORTNIGHTS = int(os.environ.get("SENTI_FORTNIGHTS", "1"))
@@ -184,13 +185,7 @@ class Shop:
             if row["carried_from"] is None
         }
         assert not waiting & own, f"{where}: published although a person has not decided"
-        counted = Counter(tuple(row[name] for name in rollups.KEYS) for row in published)
-        kept = {
-            tuple(row[name] for name in rollups.KEYS): row["reviews"]
-            for row in rows(self.engine, label_rollups)
-            if row["reviews"]
-        }
-        assert kept == counted, f"{where}: the rollups differ from a recount"
+        check_rollups(self.engine, where)
 
 
 @dataclass

@@ -23,7 +23,6 @@ from senti_tasks.warehouse import database, erasure
 from senti_tasks.warehouse.models import corpora, texts
 from senti_tasks.warehouse.schema import (
     erased_reviews,
-    label_rollups,
     models,
     review_annotations,
     review_label_history,
@@ -34,6 +33,7 @@ from senti_tasks.warehouse.schema import (
     staged_labels,
 )
 from senti_tasks.warehouse.scoring import publication
+from tests.recounts import check_rollups
 from tests.situations import (
     MONDAY,
     PHRASES,
@@ -73,25 +73,12 @@ def known(engine: Engine, table: sa.Table) -> set[int]:
     return {row["review_id"] for row in rows(engine, table)}
 
 
-def recounted(engine: Engine) -> dict[tuple[Any, ...], int]:
-    counts: dict[tuple[Any, ...], int] = {}
-    for row in rows(engine, review_labels):
-        key = (row["model_version"], row["local_day"], row["label"])
-        counts[key] = counts.get(key, 0) + 1
-    return counts
-
-
-def rolled_up(engine: Engine) -> dict[tuple[Any, ...], int]:
-    kept = [row for row in rows(engine, label_rollups) if row["reviews"]]
-    return {(row["model_version"], row["local_day"], row["label"]): row["reviews"] for row in kept}
-
-
 def test_the_rollups_follow_labels_edits_and_erasures(shop: Engine) -> None:
-    assert rolled_up(shop) == recounted(shop)
+    check_rollups(shop)
     job.erase(["1"], "一封信", "小李")
-    assert rolled_up(shop) == recounted(shop)
+    check_rollups(shop)
     scoring_run(shop, "again", scope="all")
-    assert rolled_up(shop) == recounted(shop)
+    check_rollups(shop)
 
 
 def test_an_erased_review_is_gone_from_every_table_and_on_record(shop: Engine) -> None:

@@ -20,8 +20,9 @@ from senti_tasks.errors import RegistryError
 from senti_tasks.jobs import erasure, maintenance, models, scoring
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.models import promotions, service
-from senti_tasks.warehouse.schema import label_rollups, review_labels, reviews
-from senti_tasks.warehouse.scoring import publication, rollups, shards
+from senti_tasks.warehouse.schema import reviews
+from senti_tasks.warehouse.scoring import publication, shards
+from tests.recounts import check_rollups
 from tests.situations import (
     MONDAY,
     PHRASES,
@@ -151,12 +152,7 @@ class Shop:
             if is_current and versions.get(key) == version:
                 assert seen[key][0], f"{where}: review {key} had a current label"
         self.shown = seen
-        kept = {tuple(row[name] for name in rollups.KEYS): row for row in rows(self.engine, label_rollups)}
-        counted: dict[tuple[Any, ...], int] = {}
-        for row in rows(self.engine, review_labels):
-            key = tuple(row[name] for name in rollups.KEYS)
-            counted[key] = counted.get(key, 0) + 1
-        assert counted == {key: row["reviews"] for key, row in kept.items() if row["reviews"]}, where
+        check_rollups(self.engine, where)
         (health,) = rows(self.engine, "service_health")
         with database.reading(self.engine) as connection:
             serving, incoming = promotions.in_service(connection), promotions.awaiting_service(connection)

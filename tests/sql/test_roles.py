@@ -195,7 +195,8 @@ OF_PIPELINE = (
         "gate_results",
         "label_rollups",
     ),
-    *("model_labels", "model_metrics", "model_variants", "models", "promotions", "publication_lock"),
+    *("model_labels", "model_metrics", "model_variants", "models", "product_rollups", "products", "promotions"),
+    "publication_lock",
     *("review_label_history", "review_labels", "run_items", "run_shards", "run_summaries", "scoring_errors"),
     *("scoring_runs", "scoring_watermarks", "staged_labels", "text_snapshots", "text_split_reviews", "text_splits"),
 )

@@ -13,8 +13,9 @@ from senti_tasks.jobs import erasure, models, scoring, upkeep
 from senti_tasks.text import text_hash
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.models import promotions, retention, service
-from senti_tasks.warehouse.schema import label_rollups, review_label_history, review_labels, scoring_errors
-from senti_tasks.warehouse.scoring import publication, rollups, shards
+from senti_tasks.warehouse.schema import review_label_history, review_labels, scoring_errors
+from senti_tasks.warehouse.scoring import publication, shards
+from tests.recounts import check_rollups
 from tests.situations import (
     MONDAY,
     PHRASES,
@@ -67,25 +68,6 @@ def current(engine: Engine) -> set[Any]:
 def in_service(engine: Engine) -> str:
     with database.reading(engine) as connection:
         return promotions.in_service(connection)
-
-
-def check_rollups(engine: Engine) -> None:
-    """The sums are what a recount gives."""
-    kept = rollup_rows(engine)
-    with database.writing(engine) as connection:
-        for version in (OLD, NEW, NEWEST):
-            rollups.rebuild(connection, version)
-    assert {key: row for key, row in kept.items() if row[0]} == rollup_rows(engine)
-
-
-def rollup_rows(engine: Engine) -> dict[tuple[Any, ...], tuple[Any, ...]]:
-    keys = [column.name for column in label_rollups.primary_key]
-    return {
-        tuple(row[name] for name in keys): (
-            row["reviews"], pytest.approx(row["score_sum"]), pytest.approx(row["confidence_sum"])
-        )
-        for row in rows(engine, label_rollups)
-    }  # fmt: skip
 
 
 def health(engine: Engine) -> dict[str, Any]:

@@ -24,9 +24,9 @@ def _label_columns() -> list[Column[object]]:
     ]
 
 
-def _only(condition: str) -> dict[str, sa.TextClause]:
-    """The options of an index of the rows that fulfil ``condition``."""
-    return dict.fromkeys(("postgresql_where", "sqlite_where"), sa.text(condition))
+def _partial_index(name: str, columns: tuple[str, ...], condition: str) -> Index:
+    """An index of the rows that fulfil ``condition``."""
+    return Index(name, *columns, postgresql_where=sa.text(condition), sqlite_where=sa.text(condition))
 
 
 products = Table(  # the products of labelled reviews: a number is smaller in labels, indexes and rollups than a name
@@ -44,17 +44,12 @@ review_labels = Table(
     *_label_columns(),
     Column("publish_seq", Counter, nullable=False),
     Index("ix_review_labels_text_hash", "model_version", "text_hash"),
-    Index(
-        "ix_review_labels_carried",
-        "model_version",
-        postgresql_where=sa.text("carried_from IS NOT NULL"),
-        sqlite_where=sa.text("carried_from IS NOT NULL"),
-    ),
+    _partial_index("ix_review_labels_carried", ("model_version",), "carried_from IS NOT NULL"),
     Index("ix_review_labels_local_day", "model_version", "local_day"),
     Index("ix_review_labels_product_id", "model_version", "product_id", "local_day"),
     # The labels that people look for by confidence; the conditions are those of the views and the cookbook.
-    Index("ix_review_labels_negative", "model_version", "confidence", **_only("label = 0")),
-    Index("ix_review_labels_uncertain", "model_version", "confidence", **_only("confidence < 0.7")),
+    _partial_index("ix_review_labels_negative", ("model_version", "confidence"), "label = 0"),
+    _partial_index("ix_review_labels_uncertain", ("model_version", "confidence"), "confidence < 0.7"),
     postgresql_partition_by="LIST (model_version)",
 )
 

@@ -1,7 +1,7 @@
-"""Sums of labels by model, day and label, and by model, product and day, updated with every change of ``review_labels``.
+"""Sums of labels by model, day and label, and by model, product and day, updated with each change of ``review_labels``.
 
-Views by day read ``label_rollups``, and views by product ``product_rollups``, which has almost as many rows as there are
-labels if there are many products.
+Views by day read ``label_rollups``, and views by product ``product_rollups``, which has almost as many rows as there
+are labels if there are many products.
 """
 
 import sqlalchemy as sa

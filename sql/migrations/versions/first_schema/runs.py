@@ -131,15 +131,20 @@ def _create_labels(review_id: Any) -> None:
         sa.Column("publish_seq", Counter, nullable=False),
         postgresql_partition_by="LIST (model_version)",
     )
-    for columns in (("text_hash",), ("local_day",), ("product_id", "local_day")):
-        op.create_index(f"ix_review_labels_{columns[0]}", "review_labels", ["model_version", *columns])
-    for name, columns, condition in (
-        ("carried", (), "carried_from IS NOT NULL"),
-        ("negative", ("confidence",), "label = 0"),
-        ("uncertain", ("confidence",), "confidence < 0.7"),
+    for indexed in (["text_hash"], ["local_day"], ["product_id", "local_day"]):
+        op.create_index(f"ix_review_labels_{indexed[0]}", "review_labels", ["model_version", *indexed])
+    for name, further, condition in (
+        ("carried", [], "carried_from IS NOT NULL"),
+        ("negative", ["confidence"], "label = 0"),
+        ("uncertain", ["confidence"], "confidence < 0.7"),
     ):
-        only = dict.fromkeys(("postgresql_where", "sqlite_where"), sa.text(condition))
-        op.create_index(f"ix_review_labels_{name}", "review_labels", ["model_version", *columns], **only)
+        op.create_index(
+            f"ix_review_labels_{name}",
+            "review_labels",
+            ["model_version", *further],
+            postgresql_where=sa.text(condition),
+            sqlite_where=sa.text(condition),
+        )
     op.create_table(
         "review_label_history",
         sa.Column("model_version", sa.Text(), primary_key=True),
