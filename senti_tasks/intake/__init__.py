@@ -4,6 +4,7 @@ Texts are returned unchanged. Nothing is written to the database here. The packa
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -12,15 +13,16 @@ from senti_tasks.errors import InputFileError
 from senti_tasks.intake import arrow, delimited, json_lines, rows
 from senti_tasks.intake.columns import Columns
 from senti_tasks.intake.rows import Refusal, Row
+from senti_tasks.intake.tables import Record, Table
 
-__all__ = ["FORMATS", "Columns", "Refusal", "Row", "read"]
+__all__ = ["FORMATS", "Columns", "Options", "Record", "Refusal", "Row", "Table", "open", "read"]
 
-FORMATS: dict[str, Callable[[Path, Columns], Iterator[rows.Record]]] = {
-    "csv": delimited.read_csv,
-    "tsv": delimited.read_tsv,
-    "jsonl": json_lines.read,
-    "parquet": arrow.read_parquet,
-    "dataset": arrow.read_dataset,
+FORMATS: dict[str, Callable[[Path], Table]] = {
+    "csv": delimited.open_csv,
+    "tsv": delimited.open_tsv,
+    "jsonl": json_lines.open_lines,
+    "parquet": arrow.open_parquet,
+    "dataset": arrow.open_dataset,
 }
 """Format name, for ``--format``, to reader.
 
@@ -28,9 +30,24 @@ csv is RFC 4180. tsv has no quoting: a quote is an ordinary character, and a cel
 dataset is a folder written by ``Dataset.save_to_disk``.
 """
 
+
+@dataclass(frozen=True)
+class Options:
+    """What a user says about a source, instead of its being found out. ``None``: find it out."""
+
+    format: str | None = None
+    """A key of ``FORMATS``."""
+
+
+_FOUND_OUT = Options()
 _SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 _SHOWN_LENGTH = 255  # characters of a path that a message shows whole
 _CHINA = ZoneInfo("Asia/Shanghai")
+
+
+def open(path: Path, options: Options = _FOUND_OUT) -> Table:  # noqa: A001 - read as intake.open
+    """The table in ``path``. Raises ``InputFileError`` if the file as a whole is not as expected."""
+    return FORMATS[_format_of(path, options.format)](path)
 
 
 def read(
@@ -42,15 +59,18 @@ def read(
 ) -> Iterator[Row | Refusal]:
     """Each row of ``path`` in its order, or a ``Refusal`` for a row that cannot be used. Memory use is constant.
 
-    ``format`` is a key of ``FORMATS``; by default the suffix decides. Dates without a time zone are in ``timezone``.
-    ``spellings`` gives the meaning of the cells in the label column. Empty lines are no rows. Raises ``InputFileError``
-    if the file as a whole is not as expected. Some such errors are found only after rows were yielded, so a caller must
-    not commit any rows before the end.
+    Dates without a time zone are in ``timezone``. ``spellings`` gives the meaning of the cells in the label column.
+    Empty lines are no rows. Raises ``InputFileError``, also after rows were yielded, so a caller must not commit any
+    rows before the end.
     """
-    reader = FORMATS[_format_of(path, format)]
-    yield from rows.build_all(
-        reader(path, columns), path, needs_id=columns.id is not None, timezone=timezone, spellings=spellings
-    )
+    try:
+        table = open(path, Options(format))
+    except OSError as error:
+        raise InputFileError(f"{path} cannot be read: {error.strerror or error}") from error
+    if not table.header:
+        raise InputFileError(f"{path} holds no rows: expected at least one review")
+    chosen = rows.choose(table, columns, path)
+    yield from rows.build_all(chosen, path, needs_id=columns.id is not None, timezone=timezone, spellings=spellings)
 
 
 def _format_of(path: Path, named: str | None) -> str:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -10,48 +11,69 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from senti_tasks.errors import InputFileError
-from senti_tasks.intake.columns import Columns
-from senti_tasks.intake.rows import Cells, Record
+from senti_tasks.intake.tables import Record, Table
 
 _BATCH_ROWS = 1024
 _BUFFER_BYTES = 2**20
 
 
-def read_parquet(path: Path, columns: Columns) -> Iterator[Record]:
-    """The rows of a Parquet file. Only the needed columns are read."""
-    try:
-        # Constant memory needs both settings: by default pyarrow buffers whole columns.
-        with pq.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
-            names = columns.names(file.schema_arrow.names, path)
-            batches = file.iter_batches(_BATCH_ROWS, columns=[name for name in names if name is not None])
-            yield from _records(batches, file.schema_arrow, names, count(1))
-    except (pa.ArrowException, OSError) as error:
-        _raise_if_damaged(error, path, "a Parquet file")
-        raise
+def open_parquet(path: Path) -> Table:
+    """A Parquet file."""
+    with _parquet(path) as file:
+        schema = file.schema_arrow
+    return Table(tuple(schema.names), lambda: _parquet_records(path), _label_names(schema))
 
 
-def read_dataset(path: Path, columns: Columns) -> Iterator[Record]:
-    """The rows of a folder that ``Dataset.save_to_disk`` wrote, shard after shard."""
-    yield from read_streams(_shards(path), columns, path)
+def open_dataset(path: Path) -> Table:
+    """A folder that ``Dataset.save_to_disk`` wrote, shard after shard."""
+    return open_streams(_shards(path), path)
 
 
-def read_streams(shards: Iterable[Path], columns: Columns, source: Path | str) -> Iterator[Record]:
-    """The rows of files with one Arrow stream each, as ``datasets`` writes them. ``source`` is for error messages."""
+def open_streams(shards: Sequence[Path], source: Path | str) -> Table:
+    """Files with one Arrow stream each and the same columns, as ``datasets`` writes them; without any, no columns."""
+    if not shards:
+        return Table((), lambda: iter(()))
+    with _stream(shards[0]) as batches:
+        schema = batches.schema
+    return Table(tuple(schema.names), lambda: _stream_records(shards, schema.names, source), _label_names(schema))
+
+
+def _parquet_records(path: Path) -> Iterator[Record]:
+    with _parquet(path) as file:
+        yield from _records(file.iter_batches(_BATCH_ROWS), count(1))
+
+
+def _stream_records(shards: Sequence[Path], header: list[str], source: Path | str) -> Iterator[Record]:
     numbers = count(1)
     for shard in shards:
-        try:
-            with pa.OSFile(str(shard)) as file, pa.ipc.open_stream(file) as batches:
-                names = columns.names(batches.schema.names, source)
-                yield from _records(batches, batches.schema, names, numbers)
-        except (pa.ArrowException, OSError) as error:
-            _raise_if_damaged(error, shard, "an Arrow stream")
+        with _stream(shard) as batches:
+            if batches.schema.names != header:
+                raise InputFileError(f"{source}: the columns of {shard.name} differ from those of its first shard")
+            yield from _records(batches, numbers)
+
+
+@contextmanager
+def _parquet(path: Path) -> Iterator[Any]:
+    # Constant memory needs both settings: by default pyarrow buffers whole columns.
+    with _damages(path, "a Parquet file"), pq.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
+        yield file
+
+
+@contextmanager
+def _stream(shard: Path) -> Iterator[Any]:
+    with _damages(shard, "an Arrow stream"), pa.OSFile(str(shard)) as file, pa.ipc.open_stream(file) as batches:
+        yield batches
+
+
+@contextmanager
+def _damages(path: Path, expected: str) -> Iterator[None]:
+    """Raises ``InputFileError`` for an error of pyarrow, unless the operating system could not read the file."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        # pyarrow raises OSError for some damages, too, but without a number.
+        if isinstance(error, OSError) and error.errno is not None:
             raise
-
-
-def _raise_if_damaged(error: Exception, path: Path, expected: str) -> None:
-    """Raises ``InputFileError`` unless the operating system could not read the file."""
-    # pyarrow raises OSError for some damages, too, but without a number.
-    if not isinstance(error, OSError) or error.errno is None:
         raise InputFileError(f"{path} is not {expected}, or is damaged: {error}; write or fetch it again") from error
 
 
@@ -78,28 +100,25 @@ def _shards(path: Path) -> list[Path]:
     return shards
 
 
-def _records(
-    batches: Iterable[pa.RecordBatch], schema: pa.Schema, names: Sequence[str | None], numbers: Iterator[int]
-) -> Iterator[Record]:
-    """The rows of ``batches``. ``names`` are the columns in the order of ``Cells``; ``numbers`` numbers the rows.
-
-    ``datasets`` stores the names of labels in the metadata. The name replaces the number of a label, because data sets
-    number their labels in different orders.
-    """
+def _label_names(schema: pa.Schema) -> dict[str, tuple[str, ...]]:
+    """The names of labels, which ``datasets`` stores in the metadata."""
     metadata = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-    feature = metadata.get("info", {}).get("features", {}).get(Cells(*names).label, {})
-    label_names: Sequence[str] = (feature.get("names") or ()) if isinstance(feature, dict) else ()
+    features = metadata.get("info", {}).get("features", {})
+    return {
+        name: tuple(feature["names"])
+        for name, feature in features.items()
+        if isinstance(feature, dict) and feature.get("names")
+    }
+
+
+def _records(batches: Iterable[pa.RecordBatch], numbers: Iterator[int]) -> Iterator[Record]:
     for batch in batches:
-        columns = [pa.nulls(len(batch)) if name is None else _readable(batch.column(name)) for name in names]
+        columns = [_readable(column) for column in batch.columns]
         for i, number in zip(range(len(batch)), numbers, strict=False):
             try:
-                cells = Cells(*(column[i].as_py() for column in columns))
+                yield number, tuple(column[i].as_py() for column in columns)
             except (ValueError, OverflowError) as error:
                 yield number, f"a value of this row cannot be read: {error}"
-                continue
-            if isinstance(cells.label, int) and 0 <= cells.label < len(label_names):
-                cells = cells._replace(label=label_names[cells.label])
-            yield number, cells
 
 
 def _readable(column: Any) -> Any:

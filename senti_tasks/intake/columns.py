@@ -45,10 +45,6 @@ class Columns:
             positions.append(found[0] if found else None)
         return tuple(positions)
 
-    def names(self, header: Sequence[str], path: Path | str) -> tuple[str | None, ...]:
-        """As ``find``, with the names in ``header`` in place of the positions."""
-        return tuple(None if position is None else header[position] for position in self.find(header, path))
-
 
 def _message(role: str, named: str | None, found: list[str], header: Sequence[str], path: Path | str) -> str:
     option = f"--{role.replace('_', '-')}-column"

@@ -1,13 +1,12 @@
 """Delimited text: CSV as in RFC 4180, and TSV without quoting."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from senti_tasks.errors import InputFileError
 from senti_tasks.intake import encodings
-from senti_tasks.intake.columns import Columns
-from senti_tasks.intake.rows import Cells, Record
+from senti_tasks.intake.tables import Record, Table
 
 _CELL_CHARACTERS = 16 * 2**20
 """The default limit of the csv module, 131,072, is too short for some reviews. An unclosed quote ends at the limit."""
@@ -15,17 +14,21 @@ _CELL_CHARACTERS = 16 * 2**20
 _Fields = Iterator[tuple[int, list[str]]]
 
 
-def read_csv(path: Path, columns: Columns) -> Iterator[Record]:
-    """The rows of a CSV file. Raises ``InputFileError`` for a quote that is not closed as in RFC 4180."""
+def open_csv(path: Path) -> Table:
+    """A CSV file. Raises ``InputFileError``, also while rows are read, for a quote not closed as in RFC 4180."""
     csv.field_size_limit(max(_CELL_CHARACTERS, csv.field_size_limit()))
-    return _records(_csv_fields(path), columns, path)
+    return _table(lambda: _csv_fields(path), path)
 
 
-def read_tsv(path: Path, columns: Columns) -> Iterator[Record]:
-    """The rows of a TSV file, one per line. Quotes are ordinary characters."""
-    lines = enumerate(encodings.lines(path), start=1)
-    stripped = ((number, line.removesuffix("\n").removesuffix("\r")) for number, line in lines)
-    return _records(((number, line.split("\t")) for number, line in stripped if line), columns, path)
+def open_tsv(path: Path) -> Table:
+    """A TSV file, one row per line. Quotes are ordinary characters."""
+    return _table(lambda: _tsv_fields(path), path)
+
+
+def _tsv_fields(path: Path) -> _Fields:
+    for number, line in enumerate(encodings.lines(path), start=1):
+        if stripped := line.removesuffix("\n").removesuffix("\r"):
+            yield number, stripped.split("\t")
 
 
 def _csv_fields(path: Path) -> _Fields:
@@ -49,13 +52,17 @@ def _csv_fields(path: Path) -> _Fields:
         raise InputFileError(f"{path}, line {start}: {reason}") from error
 
 
-def _records(fields: _Fields, columns: Columns, path: Path) -> Iterator[Record]:
-    _, header = next(fields, (0, None))
+def _table(fields: Callable[[], _Fields], path: Path) -> Table:
+    _, header = next(fields(), (0, None))
     if header is None:
         raise InputFileError(f"{path} is empty: expected a first line with the names of its columns")
-    positions = columns.find(header, path)
+    return Table(tuple(header), lambda: _records(fields(), len(header)))
+
+
+def _records(fields: _Fields, width: int) -> Iterator[Record]:
+    next(fields)  # the header
     for line, row in fields:
-        if len(row) != len(header):
-            yield line, f"expected {len(header)} fields, as in the first line, found {len(row)}"
+        if len(row) != width:
+            yield line, f"expected {width} fields, as in the first line, found {len(row)}"
         else:
-            yield line, Cells(*(None if position is None else row[position] for position in positions))
+            yield line, tuple(row)

@@ -79,7 +79,7 @@ def fetch(name: str, config: str | None = None, split: str = "train", revision: 
 
 def read(split: Split, columns: Columns, timezone: ZoneInfo, spellings: Spellings) -> Iterator[Row | Refusal]:
     """Each row of ``split`` in its order, as ``intake.read`` returns the rows of a file. Memory use is constant."""
-    records = arrow.read_streams(split.shards, columns, split.source)
+    records = rows.choose(arrow.open_streams(split.shards, split.source), columns, split.source)
     needs_id = columns.id is not None
     return rows.build_all(records, split.source, needs_id=needs_id, timezone=timezone, spellings=spellings)
 

@@ -7,20 +7,22 @@ from typing import Any
 
 from senti_tasks.errors import quoted
 from senti_tasks.intake import encodings
-from senti_tasks.intake.columns import Columns
-from senti_tasks.intake.rows import Cells, Record
+from senti_tasks.intake.tables import Record, Table
 
 
-def read(path: Path, columns: Columns) -> Iterator[Record]:
-    """The rows of a JSON lines file. An object may lack any key: the columns are the keys of all objects.
+def open_lines(path: Path) -> Table:
+    """A JSON lines file. An object may lack any key: the columns are the keys of all objects.
 
-    The file is read twice, first for the keys.
+    The file is read once for the keys.
     """
-    keys = list(dict.fromkeys(key for _, found in _lines(path) if isinstance(found, dict) for key in found))
-    names = columns.names(keys, path) if keys else ()
+    header = tuple(dict.fromkeys(key for _, found in _lines(path) if isinstance(found, dict) for key in found))
+    return Table(header, lambda: _records(path, header))
+
+
+def _records(path: Path, header: tuple[str, ...]) -> Iterator[Record]:
     for number, found in _lines(path):
         if isinstance(found, dict):
-            yield number, Cells(*(None if name is None else found.get(name) for name in names))
+            yield number, tuple(found.get(name) for name in header)
         else:
             yield number, f"expected a JSON object, found {found}"
 

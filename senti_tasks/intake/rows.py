@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 from senti_tasks import text
 from senti_tasks.errors import InputFileError, quoted
 from senti_tasks.intake import timestamps
+from senti_tasks.intake.columns import Columns
+from senti_tasks.intake.tables import Table
 from senti_tasks.labels import Spellings
 
 
@@ -23,8 +25,8 @@ class Cells(NamedTuple):
     created_at: object = None
 
 
-Record = tuple[int, Cells | str]
-"""The line in which a row starts, and its cells, or the reason why it has none."""
+Chosen = tuple[int, Cells | str]
+"""As ``tables.Record``, with the cells of the chosen columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +54,24 @@ class Refusal:
     reason: str
 
 
+def choose(table: Table, columns: Columns, source: Path | str) -> Iterator[Chosen]:
+    """The cells of ``columns`` in each row of ``table``. The number of a label is replaced by its name, if it has one,
+    because data sets number their labels in different orders. Raises ``InputFileError`` as ``Columns.find`` does."""
+    positions = columns.find(table.header, source)
+    label = positions[1]
+    names = () if label is None else table.label_names.get(table.header[label], ())
+    for line, row in table.rows():
+        if isinstance(row, str):
+            yield line, row
+            continue
+        cells = Cells(*(None if position is None else row[position] for position in positions))
+        if isinstance(cells.label, int) and 0 <= cells.label < len(names):
+            cells = cells._replace(label=names[cells.label])
+        yield line, cells
+
+
 def build_all(
-    records: Iterable[Record], source: Path | str, *, needs_id: bool, timezone: ZoneInfo, spellings: Spellings
+    records: Iterable[Chosen], source: Path | str, *, needs_id: bool, timezone: ZoneInfo, spellings: Spellings
 ) -> Iterator[Row | Refusal]:
     """A row or a refusal for each of ``records``, in their order.
 
