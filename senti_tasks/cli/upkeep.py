@@ -40,7 +40,14 @@ def import_(
     product_column: Annotated[str | None, typer.Option(help="Column of the product, hotel or category.")] = None,
     id_column: Annotated[str | None, typer.Option(help="Column of the key; default: source and row number.")] = None,
     created_at_column: Annotated[str | None, typer.Option(help="Column of the time of writing.")] = None,
-    file_format: Annotated[str | None, typer.Option("--format", help="csv, tsv, jsonl, parquet or dataset.")] = None,
+    file_format: Annotated[
+        str | None, typer.Option("--format", help="csv, jsonl, json, parquet, arrow, spreadsheet, dataset.")
+    ] = None,
+    encoding: Annotated[str | None, typer.Option(help="utf-8, gb18030, big5, …; default: found out.")] = None,
+    separator: Annotated[str | None, typer.Option(help="comma, tab, semicolon, pipe, none, or a character.")] = None,
+    quoting: Annotated[str | None, typer.Option(help="standard (RFC 4180), backslash or none.")] = None,
+    header: Annotated[bool | None, typer.Option(help="Whether the first row holds the names of the columns.")] = None,
+    sheet: Annotated[str | None, typer.Option(help="Name of the sheet of a spreadsheet.")] = None,
     source: Annotated[str | None, typer.Option(help="Name of the source; default: the file's name.")] = None,
     config: Annotated[str | None, typer.Option(help="hf: configuration, if the data set has several.")] = None,
     split: Annotated[str | None, typer.Option(help="hf: split of the data set; default: train.")] = None,
@@ -50,16 +57,27 @@ def import_(
     """Import reviews and their labels, if any, in one transaction; safe to repeat."""
     named = (text_column, label_column, product_column, id_column, created_at_column)
     columns = dict(zip(("text", "label", "product", "id", "created_at"), named, strict=True))
+    options = {
+        "format": file_format,
+        "encoding": encoding,
+        "separator": separator,
+        "quoting": quoting,
+        "header": header,
+        "sheet": sheet,
+    }
     if file.startswith("hf:"):
-        if file_format is not None:
-            raise ConfigError("--format is for files: leave it out for a data set on the hub, whose format is known")
+        for name, value in options.items():
+            if value is not None:
+                raise ConfigError(
+                    f"--{name} is for files: leave it out for a data set on the hub, whose format is known"
+                )
         result = upkeep.import_dataset(
             file.removeprefix("hf:"), columns, config, split or "train", revision, source=source, label_map=label_map
         )
     else:
         if config or split or revision:
             raise ConfigError(f"--config, --split and --revision are for hf:OWNER/NAME, and {file} is a file")
-        result = upkeep.import_reviews(Path(file), columns, source=source, file_format=file_format, label_map=label_map)
+        result = upkeep.import_reviews(Path(file), columns, source=source, options=options, label_map=label_map)
     counts = (
         f"{result['source']}: {result['rows']:,} rows: {result['imported']:,} imported, {result['updated']:,} updated, "
         f"{result['already_there']:,} there already, {result['refused']:,} refused; "

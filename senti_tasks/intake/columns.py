@@ -15,6 +15,11 @@ _USUAL: dict[str, tuple[str, ...]] = {
 }
 
 
+def is_usual(name: str) -> bool:
+    """Whether ``name`` is a usual name of a column."""
+    return any(name.strip().casefold() in usual for usual in _USUAL.values())
+
+
 @dataclass(frozen=True)
 class Columns:
     """The names of the columns in the file. ``None``: find it by its usual names; for ``id``: there is none."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from senti_tasks import intake, settings
 from senti_tasks.errors import ConfigError
-from senti_tasks.intake import Columns, Refusal, Row
+from senti_tasks.intake import Columns, Options, Refusal, Row
 from senti_tasks.jobs.context import JobContext, load_context, now
 from senti_tasks.labels import Spellings
 from senti_tasks.warehouse import days, importing, migrations, overview
@@ -46,19 +46,20 @@ def import_reviews(
     columns: dict[str, str | None],
     *,
     source: str | None = None,
-    file_format: str | None = None,
+    options: dict[str, Any] | None = None,
     label_map: str | None = None,
 ) -> dict[str, Any]:
     """Imports a file in one transaction: all rows that are not refused, or none if the file cannot be read to its end.
 
-    ``columns`` are the fields of ``intake.Columns``. ``source`` (default: the file's name) identifies the file in later
+    ``columns`` are the fields of ``intake.Columns``, and ``options`` those of ``intake.Options``. ``source``
+    (default: the file's name) identifies the file in later
     imports: without an id column, the key of a row is made of ``source`` and the row's number. ``label_map`` gives the
     meaning of the values in the label column, as ``LabelSet.mapped`` reads it. Returns source and the fields of
     ``ImportCounts``. Raises ``InputFileError``.
     """
     context, named = load_context(), Columns(**columns)
     spellings = _spellings(context, named, label_map)
-    rows = intake.read(path, named, file_format, timezone=context.settings.zone, spellings=spellings)
+    rows = intake.read(path, named, Options(**options or {}), timezone=context.settings.zone, spellings=spellings)
     return _import(context, rows, source or path.name, has_ids=named.id is not None)
 
 
@@ -79,7 +80,7 @@ def import_dataset(
     """
     context, named = load_context(), Columns(**columns)
     # Imported after load_context, because the hub's client reads HF_ENDPOINT when it is imported.
-    from senti_tasks.intake import hub_datasets
+    from senti_tasks.intake.readers import hub_datasets
 
     spellings = _spellings(context, named, label_map)
     found = hub_datasets.fetch(name, config, split, revision)

@@ -1,4 +1,7 @@
-"""Arrow data: Parquet files, and folders written by ``datasets``. Imports neither ``datasets`` nor torch."""
+"""Arrow data: Parquet and Feather files, and folders written by ``datasets``.
+
+The module imports neither ``datasets`` nor torch.
+"""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,17 +14,34 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from senti_tasks.errors import InputFileError
+from senti_tasks.intake.readers.compression import Source
+from senti_tasks.intake.readers.options import Options
 from senti_tasks.intake.tables import Record, Table
 
 _BATCH_ROWS = 1024
 _BUFFER_BYTES = 2**20
 
 
-def open_parquet(path: Path) -> Table:
+def open_parquet(source: Source, options: Options) -> Table:
     """A Parquet file."""
-    with _parquet(path) as file:
+    _require_unpacked(source)
+    with _parquet(source.path) as file:
         schema = file.schema_arrow
-    return Table(tuple(schema.names), lambda: _parquet_records(path), _label_names(schema))
+        instants = _instants(file)
+    facts = ("times stored as INT96 are UTC, as Spark writes them",) if instants else ()
+    return Table(
+        tuple(schema.names), lambda: _parquet_records(source.path, instants), _label_names(schema), ("Parquet", *facts)
+    )
+
+
+def open_arrow(source: Source, options: Options) -> Table:
+    """An Arrow file or Feather file, or a file with one Arrow stream."""
+    _require_unpacked(source)
+    if not source.head().startswith(b"ARROW1"):
+        return open_streams([source.path], source.name)
+    with _arrow(source.path) as file:
+        schema = file.schema
+    return Table(tuple(schema.names), lambda: _arrow_records(source.path), _label_names(schema), ("Arrow",))
 
 
 def open_dataset(path: Path) -> Table:
@@ -35,12 +55,24 @@ def open_streams(shards: Sequence[Path], source: Path | str) -> Table:
         return Table((), lambda: iter(()))
     with _stream(shards[0]) as batches:
         schema = batches.schema
-    return Table(tuple(schema.names), lambda: _stream_records(shards, schema.names, source), _label_names(schema))
+    return Table(
+        tuple(schema.names), lambda: _stream_records(shards, schema.names, source), _label_names(schema), ("Arrow",)
+    )
 
 
-def _parquet_records(path: Path) -> Iterator[Record]:
+def _require_unpacked(source: Source) -> None:
+    if source.packed is not None:  # these formats are compressed inside, and are read from several places
+        raise InputFileError(f"{source.name} is Parquet or Arrow in a compressed file: unpack it first")
+
+
+def _parquet_records(path: Path, instants: frozenset[str]) -> Iterator[Record]:
     with _parquet(path) as file:
-        yield from _records(file.iter_batches(_BATCH_ROWS), count(1))
+        yield from _records(file.iter_batches(_BATCH_ROWS), count(1), instants)
+
+
+def _arrow_records(path: Path) -> Iterator[Record]:
+    with _arrow(path) as file:
+        yield from _records((file.get_batch(i) for i in range(file.num_record_batches)), count(1))
 
 
 def _stream_records(shards: Sequence[Path], header: list[str], source: Path | str) -> Iterator[Record]:
@@ -52,11 +84,27 @@ def _stream_records(shards: Sequence[Path], header: list[str], source: Path | st
             yield from _records(batches, numbers)
 
 
+def _instants(file: Any) -> frozenset[str]:
+    """The INT96 columns of a file that Spark wrote: it stores UTC there, without saying so."""
+    if b"org.apache.spark.version" not in (file.metadata.metadata or {}):
+        return frozenset()
+    columns = [file.schema.column(i) for i in range(len(file.schema.names))]
+    return frozenset(column.path for column in columns if column.physical_type == "INT96")
+
+
 @contextmanager
 def _parquet(path: Path) -> Iterator[Any]:
     # Constant memory needs both settings: by default pyarrow buffers whole columns.
-    with _damages(path, "a Parquet file"), pq.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
+    # INT96 holds any year, but by default it is read as nanoseconds, in which the year 2300 becomes 1715.
+    settings = {"buffer_size": _BUFFER_BYTES, "pre_buffer": False, "coerce_int96_timestamp_unit": "us"}
+    with _damages(path, "a Parquet file"), pq.ParquetFile(path, **settings) as file:
         yield file
+
+
+@contextmanager
+def _arrow(path: Path) -> Iterator[Any]:
+    with _damages(path, "an Arrow file"), pa.memory_map(str(path)) as file, pa.ipc.open_file(file) as batches:
+        yield batches
 
 
 @contextmanager
@@ -111,17 +159,35 @@ def _label_names(schema: pa.Schema) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _records(batches: Iterable[pa.RecordBatch], numbers: Iterator[int]) -> Iterator[Record]:
-    for batch in batches:
-        columns = [_readable(column) for column in batch.columns]
-        for i, number in zip(range(len(batch)), numbers, strict=False):
+def _records(
+    batches: Iterable[pa.RecordBatch], numbers: Iterator[int], instants: frozenset[str] = frozenset()
+) -> Iterator[Record]:
+    for whole in batches:
+        for start in range(0, len(whole), _BATCH_ROWS):
+            batch = whole.slice(start, _BATCH_ROWS)
+            columns = [_readable(batch.column(i), name in instants) for i, name in enumerate(batch.schema.names)]
             try:
-                yield number, tuple(column[i].as_py() for column in columns)
-            except (ValueError, OverflowError) as error:
-                yield number, f"a value of this row cannot be read: {error}"
+                rows = zip(*(column.to_pylist() for column in columns), strict=True)
+                yield from ((number, row) for row, number in zip(list(rows), numbers, strict=False))
+            except (ValueError, OverflowError):
+                for i, number in zip(range(len(batch)), numbers, strict=False):
+                    yield number, _cells(columns, i)
 
 
-def _readable(column: Any) -> Any:
+def _cells(columns: list[Any], row: int) -> tuple[object, ...] | str:
+    """The cells of one row. A time that Python cannot represent is its spelling."""
+    cells: list[object] = []
+    for column in columns:
+        try:
+            cells.append(column[row].as_py())
+        except (ValueError, OverflowError) as error:
+            if not pa.types.is_temporal(column.type):
+                return f"a value of this row cannot be read: {error}"
+            cells.append(str(column[row].cast(pa.int64())))
+    return tuple(cells)
+
+
+def _readable(column: Any, is_instant: bool) -> Any:
     """``column`` with types that Python can represent: no nanoseconds, no zone but UTC, bytes as UTF-8 text."""
     if pa.types.is_binary(column.type):
         return column.view(pa.string())
@@ -129,5 +195,5 @@ def _readable(column: Any) -> Any:
         return column.view(pa.large_string())
     if pa.types.is_timestamp(column.type):
         unit = "us" if column.type.unit == "ns" else column.type.unit
-        return column.cast(pa.timestamp(unit, "UTC" if column.type.tz else None), safe=False)
+        return column.cast(pa.timestamp(unit, "UTC" if column.type.tz or is_instant else None), safe=False)
     return column

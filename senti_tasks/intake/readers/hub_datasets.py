@@ -19,8 +19,9 @@ from datasets.naming import camelcase_to_snakecase, filenames_for_dataset_split
 
 from senti_tasks import hub
 from senti_tasks.errors import HubError
-from senti_tasks.intake import arrow, rows
+from senti_tasks.intake import rows
 from senti_tasks.intake.columns import Columns
+from senti_tasks.intake.readers import arrow
 from senti_tasks.intake.rows import Refusal, Row
 from senti_tasks.labels import Spellings
 
