@@ -1,13 +1,13 @@
 """Dialects of delimited text: separator, quoting, line ends and header, found in a sample or named by the user."""
 
 import csv
-import io
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from senti_tasks.errors import ConfigError, InputFileError, quoted
 from senti_tasks.intake.columns import is_usual
+from senti_tasks.intake.readers.lines import split_lines
 from senti_tasks.intake.readers.options import Options
 
 SEPARATORS = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|", "none": ""}
@@ -19,6 +19,7 @@ _CELL_CHARACTERS = 16 * 2**20
 """The default limit of the csv module, 131,072, is too short for some reviews. An unclosed quote ends at the limit."""
 
 _NO_SEPARATOR = "\x1f"  # the csv module needs one
+_IN_QUOTES = re.compile(r'"[^"]*"')
 _RETURN = "\udc0d"  # stands for a carriage return inside a line while the csv module, which refuses them, reads it
 _NUMBER = re.compile(r"\s*[-+]?\d[\d.,:/\- ]*\s*")
 _SENTENCE = re.compile(r"[。！？!?，\n]|[^\x00-\x7f]{20}|(\S+\s+){5}")
@@ -120,10 +121,11 @@ class Sample:
 
     @property
     def end(self) -> str:
-        return "\r" if "\r" in self.text.rstrip("\r") and "\n" not in self.text else "\n"
+        outside = _IN_QUOTES.sub("", self.text)
+        return "\r" if "\r" in outside and "\n" not in outside else "\n"
 
     def lines(self) -> list[str]:
-        lines = io.StringIO(self.text, newline=self.end).readlines()
+        lines = split_lines(self.text, self.end)
         return lines if self.is_all or len(lines) < 2 else lines[:-1]
 
 
@@ -212,7 +214,13 @@ def _refuse_ambiguous_quotes(reading: _Reading, sample: Sample, quotings: tuple[
     one column, may be quotations.
     """
     dialect = reading.dialect
-    if len(quotings) == 1 or dialect.quoting != "standard" or dialect.separator not in MAY_HAVE_NO_QUOTING:
+    if len(quotings) == 1:
+        return
+    if dialect.quoting == "standard" and re.search(r'\\"(?!")', sample.text):
+        backslash = _read(sample, dialect.separator, "backslash")
+        if not backslash.fails and backslash.share >= reading.share and backslash.rows != reading.rows:
+            raise _ambiguous(sample, reading, backslash)
+    if dialect.quoting != "standard" or dialect.separator not in MAY_HAVE_NO_QUOTING:
         return
     plain = _read(sample, dialect.separator, "none")
     if len(plain.rows) != len(reading.rows):

@@ -29,7 +29,7 @@ class Lines:
     def __iter__(self) -> Iterator[str]:
         number, count = 0, 0
         for text in self._pieces():
-            lines = io.StringIO(text, newline=self._end).readlines()
+            lines = split_lines(text, self._end)
             if _is_sound(text):
                 yield from lines
             else:
@@ -64,6 +64,14 @@ class Lines:
                         "per line"
                     )
             yield "".join((*parts, decoder.decode(b"", True)))
+
+
+def split_lines(text: str, end: str) -> list[str]:
+    """The lines of ``text`` with their ends. ``str.splitlines`` splits at other characters, too."""
+    if end == "\n":
+        return io.StringIO(text, newline="\n").readlines()
+    *whole, rest = text.split(end)
+    return [line + end for line in whole] + ([rest] if rest else [])
 
 
 def sample(source: Source, encoding: Encoding, length: int = SAMPLE_LENGTH) -> tuple[str, bool]:
