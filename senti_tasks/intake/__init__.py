@@ -20,7 +20,7 @@ from senti_tasks.intake.readers.options import Options
 from senti_tasks.intake.rows import Refusal, Row
 from senti_tasks.intake.tables import Record, Table
 
-__all__ = ["FORMATS", "Columns", "Options", "Record", "Refusal", "Row", "Table", "find", "open", "read"]
+__all__ = ["FORMATS", "Columns", "Options", "Record", "Refusal", "Row", "Table", "build", "find", "open", "read"]
 
 FORMATS: dict[str, tuple[str, ...]] = {
     "csv": ("encoding", "separator", "quoting", "header"),
@@ -106,11 +106,17 @@ def read(
     Empty lines are no rows. Raises ``InputFileError``, also after rows were yielded, so a caller must not commit any
     rows before the end.
     """
-    table = open(path, options)
+    return build(open(path, options), path, columns, timezone, spellings)
+
+
+def build(
+    table: Table, source: Path | str, columns: Columns, timezone: ZoneInfo, spellings: labels.Spellings
+) -> Iterator[Row | Refusal]:
+    """As ``read``, for the rows of ``table``."""
     if not table.header:
-        raise InputFileError(f"{path} holds no rows: expected at least one review")
-    chosen = rows.choose(table, columns, path)
-    yield from rows.build_all(chosen, path, needs_id=columns.id is not None, timezone=timezone, spellings=spellings)
+        raise InputFileError(f"{source} holds no rows: expected at least one review")
+    chosen = rows.choose(table, columns, source)
+    return rows.build_all(chosen, source, needs_id=columns.id is not None, timezone=timezone, spellings=spellings)
 
 
 def _check_options(format: str, options: Options) -> None:  # noqa: A002 - the name of the option

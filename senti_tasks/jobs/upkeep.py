@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from senti_tasks import intake, settings
-from senti_tasks.errors import ConfigError
+from senti_tasks.errors import ConfigError, InputFileError
 from senti_tasks.intake import Columns, Options, Refusal, Row
+from senti_tasks.intake.readers import queries
 from senti_tasks.jobs.context import JobContext, load_context, now
 from senti_tasks.labels import Spellings
 from senti_tasks.warehouse import days, importing, migrations, overview
@@ -59,8 +60,34 @@ def import_reviews(
     """
     context, named = load_context(), Columns(**columns)
     spellings = _spellings(context, named, label_map)
-    rows = intake.read(path, named, Options(**options or {}), timezone=context.settings.zone, spellings=spellings)
+    table = intake.open(path, Options(**options or {}))
+    rows = intake.build(table, path, named, context.settings.zone, spellings)
     return _import(context, rows, source or path.name, has_ids=named.id is not None)
+
+
+def import_query(
+    url: str,
+    query: Path,
+    columns: dict[str, str | None],
+    *,
+    source: str | None = None,
+    label_map: str | None = None,
+) -> dict[str, Any]:
+    """Imports the rows that the SQL in the file ``query`` gives in the database at ``url``; otherwise as
+    ``import_reviews``. The default of ``source`` is made of the names of the database and the file."""
+    context, named = load_context(), Columns(**columns)
+    spellings = _spellings(context, named, label_map)
+    try:
+        sql = query.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise InputFileError(f"{query} cannot be read ({error}): expected a file with one SELECT") from error
+    rows = intake.build(queries.open_query(url, sql), query, named, context.settings.zone, spellings)
+    return _import(context, rows, source or queries.source_name(url, query), has_ids=named.id is not None)
+
+
+def find_files(patterns: list[str]) -> list[str]:
+    """The files that ``patterns`` name: see ``intake.find``."""
+    return [str(path) for path in intake.find(patterns)]
 
 
 def import_dataset(
@@ -84,7 +111,7 @@ def import_dataset(
 
     spellings = _spellings(context, named, label_map)
     found = hub_datasets.fetch(name, config, split, revision)
-    rows = hub_datasets.read(found, named, context.settings.zone, spellings)
+    rows = intake.build(hub_datasets.open_split(found), found.source, named, context.settings.zone, spellings)
     counts = _import(context, rows, source or found.source, has_ids=named.id is not None, revision=found.commit)
     return {**counts, "revision": found.commit}
 

@@ -133,6 +133,8 @@ def sniff(sample: Sample, options: Options) -> tuple[Dialect, tuple[str, ...]]:
     """The dialect of ``sample``, and what was taken and why. Raises ``InputFileError`` if two readings are plausible,
     and ``ConfigError`` for a separator or quoting that there is not."""
     separators, quotings = _named(options)
+    if not sample.text.strip("\r\n\t ,;|"):
+        raise InputFileError(f"{sample.source} holds separators only: expected reviews")
     readings = [_quoting(sample, separator, quotings) for separator in separators]
     reading = readings[0] if options.separator is not None else _separator(readings, sample)
     _refuse_ambiguous_quotes(reading, sample, quotings)

@@ -5,7 +5,6 @@ import re
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass
-from itertools import pairwise
 
 from charset_normalizer import from_bytes
 
@@ -184,8 +183,10 @@ def _is_broken(character: str) -> bool:
 
 
 def _has_words(text: str) -> bool:
-    """Whether two Chinese characters stand beside each other. UTF-8 for é or ° reads as one of them alone."""
-    return any("\u4e00" <= a <= "\u9fff" and "\u4e00" <= b <= "\u9fff" for a, b in pairwise(text))
+    """Whether most Chinese characters stand apart from Latin ones. Those that UTF-8 for é or ° reads as do not."""
+    chinese = [i for i, character in enumerate(text) if "\u4e00" <= character <= "\u9fff"]
+    beside_latin = sum(any(c.isascii() and c.isalnum() for c in text[max(0, i - 1) : i + 2]) for i in chinese)
+    return beside_latin * 2 < len(chinese)
 
 
 def _named(source: Source, named: str) -> Encoding:

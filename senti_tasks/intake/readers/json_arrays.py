@@ -3,12 +3,13 @@
 import json
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from senti_tasks.errors import InputFileError, quoted
 from senti_tasks.intake.readers import encodings
 from senti_tasks.intake.readers.compression import Source
 from senti_tasks.intake.readers.encodings import LINE_LENGTH, Encoding
-from senti_tasks.intake.readers.lines import Lines
+from senti_tasks.intake.readers.lines import blocks
 from senti_tasks.intake.readers.options import Options
 from senti_tasks.intake.tables import Record, Table
 
@@ -24,7 +25,8 @@ def open_array(source: Source, options: Options) -> Table:
     surrogate pair by a question mark, and refuses the NaN that Python and pandas write.
     """
     encoding = encodings.detect(source, options.encoding)
-    header = tuple(dict.fromkeys(key for _, row in _items(source, encoding) if isinstance(row, dict) for key in row))
+    items = islice(_items(source, encoding), options.rows_for_keys)
+    header = tuple(dict.fromkeys(key for _, row in items if isinstance(row, dict) for key in row))
     return Table(header, lambda: _records(source, encoding, header), facts=(*source.facts, encoding.fact))
 
 
@@ -65,7 +67,7 @@ class _Text:
     """The text of a source, of which only the present piece is in memory."""
 
     def __init__(self, source: Source, encoding: Encoding) -> None:
-        self._name, self._lines = source.name, iter(Lines(source, encoding))
+        self._name, self._blocks = source.name, blocks(source, encoding)
         self._piece, self._line, self.at = "", 1, 0
 
     def error(self, reason: str) -> InputFileError:
@@ -104,9 +106,9 @@ class _Text:
     def _more(self, length: int) -> bool:
         """Appends about ``length`` characters. Returns whether there were any."""
         pieces, count = [self._piece[self.at :]], 0
-        for line in self._lines:
-            pieces.append(line)
-            count += len(line)
+        for block in self._blocks:
+            pieces.append(block)
+            count += len(block)
             if count >= length:
                 break
         self._piece, self.at = "".join(pieces), 0

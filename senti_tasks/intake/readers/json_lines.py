@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from senti_tasks.errors import quoted
@@ -19,7 +20,7 @@ def open_lines(source: Source, options: Options) -> Table:
     The file is read once for the keys.
     """
     encoding = encodings.detect(source, options.encoding)
-    objects = (found for _, found in _lines(source, encoding) if isinstance(found, dict))
+    objects = (found for _, found in islice(_lines(source, encoding), options.rows_for_keys) if isinstance(found, dict))
     header = tuple(dict.fromkeys(key for found in objects for key in found))
     return Table(header, lambda: _records(source, encoding, header), facts=(*source.facts, encoding.fact))
 

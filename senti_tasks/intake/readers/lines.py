@@ -45,25 +45,32 @@ class Lines:
     def _pieces(self) -> Iterator[str]:
         """The text in pieces of whole lines."""
         parts: list[str] = []
-        length, is_first = 0, True
-        with self._source.reading(), self._source.open() as file:
-            decoder = codecs.getincrementaldecoder(self._encoding.codec)(encodings.BROKEN)
-            while block := file.read(_BLOCK_BYTES):
-                text = decoder.decode(block)
-                if is_first and text:
-                    text, is_first = text.removeprefix("\ufeff"), False
-                end = text.rfind(self._end) + 1
-                if end:
-                    yield "".join((*parts, text[:end]))
-                    parts, length = [], 0
-                parts.append(text[end:])
-                length += len(text) - end
-                if length > LINE_LENGTH:
-                    raise InputFileError(
-                        f"{self._source.name}: a line is longer than {LINE_LENGTH:,} characters; expected one row "
-                        "per line"
-                    )
-            yield "".join((*parts, decoder.decode(b"", True)))
+        length = 0
+        for text in blocks(self._source, self._encoding):
+            end = text.rfind(self._end) + 1
+            if end:
+                yield "".join((*parts, text[:end]))
+                parts, length = [], 0
+            parts.append(text[end:])
+            length += len(text) - end
+            if length > LINE_LENGTH:
+                raise InputFileError(
+                    f"{self._source.name}: a line is longer than {LINE_LENGTH:,} characters; expected one row per line"
+                )
+        yield "".join(parts)
+
+
+def blocks(source: Source, encoding: Encoding) -> Iterator[str]:
+    """The text of ``source`` in blocks that end anywhere, without byte order mark."""
+    is_first = True
+    with source.reading(), source.open() as file:
+        decoder = codecs.getincrementaldecoder(encoding.codec)(encodings.BROKEN)
+        while block := file.read(_BLOCK_BYTES):
+            text = decoder.decode(block)
+            if is_first and text:
+                text, is_first = text.removeprefix("\ufeff"), False
+            yield text
+        yield decoder.decode(b"", True)
 
 
 def split_lines(text: str, end: str) -> list[str]:
@@ -76,13 +83,13 @@ def split_lines(text: str, end: str) -> list[str]:
 
 def sample(source: Source, encoding: Encoding, length: int = SAMPLE_LENGTH) -> tuple[str, bool]:
     """About ``length`` characters from the start of ``source``, and whether that is all."""
-    with source.reading(), source.open() as file:
-        decoder = codecs.getincrementaldecoder(encoding.codec)(encodings.BROKEN)
-        text = ""
-        while len(text) < length and (block := file.read(_BLOCK_BYTES)):
-            text += decoder.decode(block)
-        is_all = not file.read(1)
-        return (text + decoder.decode(b"", True) if is_all else text).removeprefix("\ufeff"), is_all
+    found = blocks(source, encoding)
+    text = ""
+    for block in found:
+        text += block
+        if len(text) >= length:
+            return text, not any(found)
+    return text, True
 
 
 def _is_sound(text: str) -> bool:

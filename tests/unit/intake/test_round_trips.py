@@ -232,15 +232,14 @@ def test_what_openpyxl_writes(tmp_path: Path, data: st.DataObject) -> None:
         st.none(),
         st.datetimes(*DAYS).map(lambda each: each.replace(microsecond=0)),
     )
-    header = data.draw(names)
+    header = data.draw(names.filter(all))
     rows = data.draw(st.lists(st.tuples(*[cell] * len(header)), min_size=1, max_size=8))
     book = openpyxl.Workbook()
     sheet: Any = book.active
     for row in [header, *rows]:
         sheet.append(row)
     book.save(tmp_path / "a.xlsx")
-    expected = tuple(name or f"column {i}" for i, name in enumerate(header, start=1))
-    check(tmp_path / "a.xlsx", expected, [row for row in rows if any(cell is not None for cell in row)])
+    check(tmp_path / "a.xlsx", header, [row for row in rows if any(cell is not None for cell in row)])
 
 
 COLUMNS: dict[str, st.SearchStrategy[Any]] = {
