@@ -32,6 +32,8 @@ def open_text(source: Source, options: Options) -> Table:
         found = replace(options, separator=dialect.separator, header=dialect.has_header)
         dialect, facts = dialects.sniff(later, found)
     first = next(_fields(source, encoding, dialect))[2]
+    if dialect.has_header and not any(name.strip() for name in first):
+        raise InputFileError(f"{source.name}: the first line names no column; pass --no-header if it holds values")
     header = tuple(first) if dialect.has_header else tuple(f"column {i}" for i in range(1, len(first) + 1))
     return Table(
         header, lambda: _records(source, encoding, dialect, len(header)), facts=(*source.facts, encoding.fact, *facts)

@@ -21,7 +21,7 @@ import openpyxl
 import pandas as pd
 import pyarrow as pa
 import zstandard
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 from pyarrow import feather, parquet
 
@@ -110,6 +110,7 @@ def check(path: Path, header: tuple[str, ...] | None, rows: list[tuple[Any, ...]
         found = list(table.rows())
     except InputFileError as error:
         assert len(str(error)) > 30
+        event("refused")  # --hypothesis-show-statistics counts them
         return
     if header is not None:
         assert table.header == header
@@ -153,7 +154,7 @@ def test_what_the_csv_module_writes(tmp_path: Path, data: st.DataObject) -> None
         lineterminator=end,
         quotechar=None if quoting == csv.QUOTE_NONE else '"',
     )
-    has_header = data.draw(st.booleans())
+    has_header = len(header) == 1 or data.draw(st.booleans())
     try:
         writer.writerows([header, *rows] if has_header else rows)
     except csv.Error:  # a cell needs quotes
@@ -173,6 +174,7 @@ def check_without_header(path: Path, rows: list[tuple[str, ...]]) -> None:
     try:
         table = intake.open(path)
     except InputFileError:
+        event("refused")
         return
     named = table.header[0] != "column 1"
     assert not named or table.header == rows[0], table
@@ -184,6 +186,7 @@ def check_without_header(path: Path, rows: list[tuple[str, ...]]) -> None:
 def test_what_pandas_writes_as_text(tmp_path: Path, data: st.DataObject) -> None:
     header = data.draw(names)
     rows = data.draw(rows_of(len(header)))
+    rows = [tuple(cell.replace("\r", "") or "好" for cell in row) for row in rows]  # pandas puts no quotes around it
     frame = pd.DataFrame(rows, columns=list(header))
     escaped = data.draw(st.booleans())
     text = frame.to_csv(
