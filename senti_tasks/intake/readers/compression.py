@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
 
-import zstandard
+import pyarrow as pa
 
 from senti_tasks.errors import InputFileError
 
@@ -24,9 +24,9 @@ _OPENERS: dict[bytes, tuple[str, Callable[..., object]]] = {
     b"\x1f\x8b": ("gzip", gzip.open),
     b"BZh": ("bzip2", bz2.open),
     b"\xfd7zXZ\x00": ("xz", lzma.open),
-    b"\x28\xb5\x2f\xfd": ("zstd", zstandard.open),
+    b"\x28\xb5\x2f\xfd": ("zstd", lambda path, _: pa.input_stream(str(path), compression="zstd")),
 }
-_DAMAGES = (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zstandard.ZstdError, zipfile.BadZipFile)
+_DAMAGES = (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile)
 _SYSTEM_FILES = ("__MACOSX/", ".DS_Store", "Thumbs.db")
 
 
@@ -63,7 +63,7 @@ class Source:
         except OSError as error:
             if error.errno is not None or self.packed is None:
                 raise
-            raise InputFileError(f"{self.name} is damaged: {error}; fetch it again") from error
+            raise InputFileError(f"{self.name} is damaged, or was not copied whole: {error}; fetch it again") from error
 
 
 def open_source(path: Path) -> Source:

@@ -23,6 +23,7 @@ LINE_LENGTH = 2**26
 _SAMPLE_BYTES = 2**18
 _ASCII = bytes(range(0x80))
 _BROKEN_BYTE = re.compile("[\udc80-\udcff]")
+_SAMPLE_BEFORE = 64
 _SEARCHED_BYTES = 2**28  # for the first byte that is not ASCII
 _MARKS = {  # the marks of UTF-32 begin with those of UTF-16
     codecs.BOM_UTF32_LE: "utf_32_le",
@@ -161,7 +162,7 @@ def _many(broken: int, lines: int) -> bool:
 
 
 def _read(sample: bytes, codec: str) -> _Reading:
-    text = sample.decode(codec, BROKEN)
+    text = codecs.getincrementaldecoder(codec)(BROKEN).decode(sample)  # without a character that was cut
     counts = Counter(text)
     beyond_ascii = {character: n for character, n in counts.items() if character > "\x7f" and not _is_broken(character)}
     chinese = {character: n for character, n in counts.items() if "\u3400" <= character <= "\u9fff"}
@@ -234,10 +235,7 @@ def _is_broken_utf8(head: bytes) -> bool:
 
 
 def _sample(source: Source) -> bytes:
-    """A part from the first byte that is not ASCII, to the end of a line; empty for an ASCII file.
-
-    It holds whole characters: in UTF-8, GB18030 and Big5 the byte 0x0A is always a line feed.
-    """
+    """A part around the first byte that is not ASCII; empty for an ASCII file."""
     with source.reading(), source.open() as file:
         for _ in range(_SEARCHED_BYTES // _SAMPLE_BYTES):
             block = file.read(_SAMPLE_BYTES)
@@ -245,7 +243,7 @@ def _sample(source: Source) -> bytes:
                 break
             if not block.isascii():
                 start = len(block) - len(block.lstrip(_ASCII))
-                return block[start:] + file.read(start) + file.readline(LINE_LENGTH)
+                return block[max(0, start - _SAMPLE_BEFORE) :] + file.read(start)
     return b""
 
 

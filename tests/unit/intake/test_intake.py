@@ -208,7 +208,7 @@ def test_a_cell_of_ten_megabytes_is_read(tmp_path: Path, suffix: str) -> None:
     assert texts(rows(path)) == [review]
 
 
-@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet"])
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "json", "parquet"])
 def test_memory_does_not_grow_with_the_file(tmp_path: Path, suffix: str) -> None:
     path, count, limit = tmp_path / f"a.{suffix}", 8_000, 6 * 2**20
     review = "味道很好，下次再来。" * 50
@@ -218,6 +218,8 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, suffix: str) -> None
         del table
     elif suffix == "jsonl":
         written(path, f'{{"text": "{review}"}}\n' * count)
+    elif suffix == "json":
+        written(path, "[" + ",".join([f'{{"text": "{review}"}}'] * count) + "]")
     else:
         written(path, "text\n" + f"{review}\n" * count)
     before = pa.total_allocated_bytes()

@@ -20,7 +20,6 @@ from typing import Any
 import openpyxl
 import pandas as pd
 import pyarrow as pa
-import zstandard
 from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 from pyarrow import feather, parquet
@@ -82,7 +81,7 @@ PACKED: dict[str, Callable[[bytes], bytes]] = {
     ".gz": gzip.compress,
     ".bz2": bz2.compress,
     ".xz": lzma.compress,
-    ".zst": lambda raw: zstandard.ZstdCompressor().compress(raw),
+    ".zst": lambda raw: pa.compress(raw, codec="zstd", asbytes=True),
     ".zip": lambda raw: zipped(raw),
 }
 DAYS = (datetime.fromisoformat("1901-01-01"), datetime.fromisoformat("2200-01-01"))
@@ -124,7 +123,7 @@ def same(found: Any, expected: Any) -> bool:
         return len(found) == len(expected) and all(map(same, found, expected))
     if isinstance(expected, datetime) and isinstance(found, date) and not isinstance(found, datetime):
         found = datetime.combine(found, time.min)  # a spreadsheet stores a midnight as a date
-    return found == expected or (found != found and expected != expected)
+    return bool(found == expected or (found != found and expected != expected))
 
 
 def encoded(text: str, encoding: str) -> bytes:
