@@ -410,11 +410,24 @@ def test_a_file_of_which_every_row_is_refused_is_a_failure(senti: Callable[..., 
     assert (answer.code, answer.json["refused"]) == (1, 1)
 
 
+def test_several_files_are_imported_one_after_the_other(senti: Callable[..., Answer], home: Path) -> None:
+    for name in ("a", "b"):
+        (home / f"{name}.csv").write_text(f"label;review\n1;很好{name}\n", "gb18030")
+    answer = senti("import", str(home / "*.csv"), "--encoding", "gbk", "--separator", "semicolon", "--json")
+    assert [each["source"] for each in answer.json["files"]] == ["a.csv", "b.csv"]
+    assert [each["imported"] for each in answer.json["files"]] == [1, 1]
+    refused(senti("import", str(home / "*.csv"), "--source", "x"), "--source names one source, and these are 2 files")
+    assert senti("import", str(home / "a.csv"), str(home / "b.csv")).out.count("1 there already") == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
         (("reviews.csv", "--split", "test"), "--config, --split and --revision are for hf:OWNER/NAME"),
         (("hf:owner/hotels", "--format", "csv"), "--format is for files"),
+        (("a.csv", "hf:owner/hotels"), "only files can be imported together"),
+        (("sqlite:///shop.db",), "a query needs both"),
+        (("a.csv", "--query", "a.sql"), "a query needs both"),
         (("hf:hotels",), "expected hf:OWNER/NAME"),
     ],
 )

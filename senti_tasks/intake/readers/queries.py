@@ -12,7 +12,10 @@ from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
+import psycopg
 import sqlalchemy as sa
+from psycopg.adapt import Loader
+from psycopg.types.datetime import DateLoader, TimestampLoader, TimestamptzLoader
 from sqlalchemy import URL, Engine
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, ResourceClosedError
 
@@ -21,8 +24,6 @@ from senti_tasks.intake.readers import encodings
 from senti_tasks.intake.tables import Record, Table
 
 _BATCH_ROWS = 1_000
-_DATES = ("date", "timestamp", "timestamptz")
-_TEXT = 0  # the format in which psycopg receives values
 
 
 def open_query(url: str, query: str) -> Table:
@@ -110,23 +111,30 @@ def _open_file(url: URL) -> sqlite3.Connection:
 
 
 def _read_any_date(connection: Any, _record: object) -> None:
+    for name, loader in (("date", _DateLoader), ("timestamp", _TimestampLoader), ("timestamptz", _TimestamptzLoader)):
+        connection.adapters.register_loader(name, loader)
+
+
+class _AnyDate(Loader):
     """psycopg raises for a date before year 1 or after 9999, and for infinity, and the query would end there."""
-    for name in _DATES:
-        kind = connection.adapters.get_loader(connection.adapters.types[name].oid, _TEXT)
-        connection.adapters.register_loader(name, _tolerant(kind))
+
+    def load(self, data: Any) -> object:
+        try:
+            return super().load(data)  # type: ignore[safe-super]  # of the other base class
+        except psycopg.DataError:
+            return bytes(data).decode()
 
 
-def _tolerant(kind: Any) -> Any:
-    from psycopg import DataError
+class _DateLoader(_AnyDate, DateLoader):  # type: ignore[misc]  # load may return text
+    pass
 
-    class Tolerant(kind):  # type: ignore[misc]
-        def load(self, data: Any) -> object:
-            try:
-                return super().load(data)
-            except DataError:
-                return bytes(data).decode()
 
-    return Tolerant
+class _TimestampLoader(_AnyDate, TimestampLoader):  # type: ignore[misc]
+    pass
+
+
+class _TimestamptzLoader(_AnyDate, TimestamptzLoader):  # type: ignore[misc]
+    pass
 
 
 def _value(value: object) -> object:
