@@ -105,6 +105,8 @@ class _Reading:
 
     @property
     def shown(self) -> str:
+        if not self.rows:
+            return f"{self.dialect.options} finds a quote in row 1 that is not closed"
         row = self.rows[min(1, len(self.rows) - 1)]
         cells = ", ".join(quoted(cell) for cell in row[:4]) + (", …" if len(row) > 4 else "")
         return f"{self.dialect.options} gives {len(row)} field{'s' * (len(row) > 1)} in row 2: {cells}"
@@ -195,6 +197,9 @@ def _separator(readings: list[_Reading], sample: Sample) -> _Reading:
     found = sorted((r for r in separated if r.width > 1), key=lambda r: (not r.fails, r.share), reverse=True)
     if not found:
         for reading in separated:
+            plain = _read(sample, reading.dialect.separator, "none")
+            if reading.fails and plain.width > 1:
+                raise _ambiguous(sample, plain, single)
             widths = {len(row) for row in reading.rows[1:]}
             if not reading.fails and len(widths) == 1 and widths != {1}:
                 raise _ambiguous(sample, reading, single)
@@ -249,8 +254,8 @@ def _ambiguous(sample: Sample, first: _Reading, second: _Reading) -> InputFileEr
 
 def has_header(rows: list[list[str]]) -> bool:
     """Whether the first row holds names rather than values."""
-    first, others = rows[0], rows[1:]
-    if any(is_usual(cell) for cell in first):
+    first, others = rows[0] if rows else [], rows[1:]
+    if not first or any(is_usual(cell) for cell in first):
         return True
     if all(_NUMBER.fullmatch(cell) for cell in first):  # pandas numbers the columns that have no names
         return [cell.strip() for cell in first] == [str(i) for i in range(len(first))]
