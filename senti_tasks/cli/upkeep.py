@@ -1,13 +1,11 @@
-"""Commands on the warehouse itself: migrate, import, status, freeze, erase, doctor and more."""
+"""Commands on the warehouse itself: migrate, status, freeze, erase, doctor and more."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from senti_tasks import console
 from senti_tasks.cli.calls import Json, user_name
-from senti_tasks.errors import ConfigError
 from senti_tasks.jobs import checkup, erasure, upkeep
 
 
@@ -28,105 +26,6 @@ def migrate(
             f"labels, {found['history']:,} replaced labels, {found['staged']:,} staged labels."
         )
     console.show(result, as_json, *lines)
-
-
-def import_(
-    files: Annotated[
-        list[str],
-        typer.Argument(
-            help="Files of any format (patterns: *.csv), hf:OWNER/NAME (hub), or a database's URL with --query.",
-            metavar="FILE...",
-        ),
-    ],
-    text_column: Annotated[str | None, typer.Option(help="Column of the text; default: a usual name.")] = None,
-    label_column: Annotated[
-        str | None, typer.Option(help="Column of the label: a name or number of SENTI_LABELS, 好评, 差评, or blank.")
-    ] = None,
-    label_map: Annotated[str | None, typer.Option(help="Labels of its values: 1=negative,3=,5=positive.")] = None,
-    product_column: Annotated[str | None, typer.Option(help="Column of the product, hotel or category.")] = None,
-    id_column: Annotated[str | None, typer.Option(help="Column of the key; default: source and row number.")] = None,
-    created_at_column: Annotated[str | None, typer.Option(help="Column of the time of writing.")] = None,
-    file_format: Annotated[
-        str | None, typer.Option("--format", help="csv, jsonl, json, parquet, arrow, spreadsheet, dataset.")
-    ] = None,
-    encoding: Annotated[str | None, typer.Option(help="utf-8, gb18030, big5, …; default: found out.")] = None,
-    separator: Annotated[str | None, typer.Option(help="comma, tab, semicolon, pipe, none, or a character.")] = None,
-    quoting: Annotated[str | None, typer.Option(help="standard (RFC 4180), backslash or none.")] = None,
-    header: Annotated[bool | None, typer.Option(help="Whether the first row holds the names of the columns.")] = None,
-    sheet: Annotated[str | None, typer.Option(help="Name of the sheet of a spreadsheet.")] = None,
-    query: Annotated[Path | None, typer.Option(help="For a database's URL: file with one SELECT.")] = None,
-    source: Annotated[str | None, typer.Option(help="Name of the source; default: the file's name.")] = None,
-    config: Annotated[str | None, typer.Option(help="hf: configuration, if the data set has several.")] = None,
-    split: Annotated[str | None, typer.Option(help="hf: split of the data set; default: train.")] = None,
-    revision: Annotated[str | None, typer.Option(help="hf: branch, tag or commit; default: the newest.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Import reviews and their labels, if any, each file in one transaction; safe to repeat."""
-    named = (text_column, label_column, product_column, id_column, created_at_column)
-    columns = dict(zip(("text", "label", "product", "id", "created_at"), named, strict=True))
-    options = {
-        "format": file_format,
-        "encoding": encoding,
-        "separator": separator,
-        "quoting": quoting,
-        "header": header,
-        "sheet": sheet,
-    }
-    hub_options = {"config": config, "split": split, "revision": revision}
-    first = files[0]
-    _check_options(files, options, hub_options, query)
-    if first.startswith("hf:"):
-        name, split = first.removeprefix("hf:"), split or "train"
-        results = [upkeep.import_dataset(name, columns, config, split, revision, source=source, label_map=label_map)]
-    elif query is not None:
-        results = [upkeep.import_query(first, query, columns, source=source, label_map=label_map)]
-    else:
-        paths = upkeep.find_files(files)
-        if source is not None and len(paths) > 1:
-            raise ConfigError(f"--source names one source, and these are {len(paths)} files: import them one by one")
-        results = []
-        for path in paths:
-            results.append(
-                upkeep.import_reviews(Path(path), columns, source=source, options=options, label_map=label_map)
-            )
-            if not as_json:
-                _show_import(results[-1])
-    if as_json:
-        console.show(results[0] if len(results) == 1 else {"files": results}, as_json)
-    elif first.startswith("hf:") or query is not None:
-        _show_import(results[0])
-    if all(result["refused"] == result["rows"] for result in results):
-        raise typer.Exit(1)
-
-
-def _check_options(
-    files: list[str], options: dict[str, Any], hub_options: dict[str, str | None], query: Path | None
-) -> None:
-    """Raises ``ConfigError`` for options of another kind of source."""
-    first = files[0]
-    is_hub, is_database = first.startswith("hf:"), "://" in first
-    given = [name for name, value in options.items() if value is not None]
-    if (is_hub or is_database) and given:
-        raise ConfigError(f"--{given[0]} is for files: leave it out for a data set on the hub or a query")
-    if len(files) > 1 and any(name.startswith("hf:") or "://" in name for name in files):
-        raise ConfigError("only files can be imported together: import data sets and queries one by one")
-    if any(hub_options.values()) and not is_hub:
-        raise ConfigError(f"--config, --split and --revision are for hf:OWNER/NAME, and {first} is none")
-    if is_database != (query is not None):
-        raise ConfigError("a query needs both the URL of a database as the argument, and --query with a file of SQL")
-
-
-def _show_import(result: dict[str, Any]) -> None:
-    counts = (
-        f"{result['source']}: {result['rows']:,} rows: {result['imported']:,} imported, {result['updated']:,} updated, "
-        f"{result['already_there']:,} there already, {result['refused']:,} refused; "
-        f"{result['labelled']:,} labels written"
-        + (f"; read at commit {result['revision'][:12]}" if "revision" in result else "")
-    )
-    refusals = [f"  line {refusal['line']}: {refusal['reason']}" for refusal in result["refusals"]]
-    if (more := result["refused"] - len(refusals)) > 0:
-        refusals.append(f"  and {more:,} more")
-    console.show(result, False, counts, *refusals)
 
 
 def datasets(

@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from senti_tasks import labels
 from senti_tasks.errors import ConfigError, InputFileError
-from senti_tasks.intake import rows
+from senti_tasks.intake import codings, rows
+from senti_tasks.intake.codings import Coding
 from senti_tasks.intake.columns import Columns
 from senti_tasks.intake.readers import arrow, delimited, json_arrays, json_lines, spreadsheets
 from senti_tasks.intake.readers.compression import Source, open_source
@@ -19,8 +19,12 @@ from senti_tasks.intake.readers.formats import recognise
 from senti_tasks.intake.readers.options import Options
 from senti_tasks.intake.rows import Refusal, Row
 from senti_tasks.intake.tables import Record, Table
+from senti_tasks.labels import DEFAULT, LabelSet
 
-__all__ = ["FORMATS", "Columns", "Options", "Record", "Refusal", "Row", "Table", "build", "find", "open", "read"]
+__all__ = [
+    *("FORMATS", "Coding", "Columns", "Options", "Record", "Refusal", "Row", "Table"),
+    *("build", "code", "find", "open", "read"),
+]
 
 FORMATS: dict[str, tuple[str, ...]] = {
     "csv": ("encoding", "separator", "quoting", "header"),
@@ -97,26 +101,48 @@ def read(
     columns: Columns,
     options: Options = _FOUND_OUT,
     timezone: ZoneInfo = _CHINA,
-    spellings: labels.Spellings = labels.DEFAULT.spellings,
+    labels: LabelSet = DEFAULT,
+    label_map: str | None = None,
 ) -> Iterator[Row | Refusal]:
     """Each row of ``path`` in its order, or a ``Refusal`` for a row that cannot be used. Memory use is constant, except
-    for spreadsheets.
+    for spreadsheets. The file is read twice: see ``code``.
 
-    Dates without a time zone are in ``timezone``. ``spellings`` gives the meaning of the cells in the label column.
-    Empty lines are no rows. Raises ``InputFileError``, also after rows were yielded, so a caller must not commit any
-    rows before the end.
+    Dates without a time zone are in ``timezone``. Empty lines are no rows. Raises ``InputFileError``, also after rows
+    were yielded, so a caller must not commit any rows before the end.
     """
-    return build(open(path, options), path, columns, timezone, spellings)
+    table = open(path, options)
+    return build(table, path, columns, timezone, code(table, path, columns, labels, label_map))
+
+
+def code(
+    table: Table, source: Path | str, columns: Columns, labels: LabelSet = DEFAULT, label_map: str | None = None
+) -> Coding:
+    """The coding of the label column of ``table``, decided on all of its rows. ``label_map`` is as in
+    ``LabelSet.mapped``. Raises ``InputFileError`` if the values have two meanings or none; ``source`` is for
+    messages."""
+    if not table.header:
+        raise InputFileError(f"{source} holds no rows: expected at least one review")
+    position = columns.find(table.header, source)[1]
+    if position is None:
+        return codings.decide({}, labels, "", source, label_map)
+    cells = (
+        (line, row.label, row.text) for line, row in rows.choose(table, columns, source) if not isinstance(row, str)
+    )
+    column = table.header[position]
+    try:
+        values = codings.gather(cells, column, source)
+    except OSError as error:
+        raise InputFileError(f"{source} cannot be read: {error.strerror or error}") from error
+    return codings.decide(values, labels, column, source, label_map)
 
 
 def build(
-    table: Table, source: Path | str, columns: Columns, timezone: ZoneInfo, spellings: labels.Spellings
+    table: Table, source: Path | str, columns: Columns, timezone: ZoneInfo, coding: Coding
 ) -> Iterator[Row | Refusal]:
     """As ``read``, for the rows of ``table``."""
-    if not table.header:
-        raise InputFileError(f"{source} holds no rows: expected at least one review")
     chosen = rows.choose(table, columns, source)
-    return rows.build_all(chosen, source, needs_id=columns.id is not None, timezone=timezone, spellings=spellings)
+    needs_id = columns.id is not None
+    return rows.build_all(chosen, source, needs_id=needs_id, timezone=timezone, spellings=coding.spellings)
 
 
 def _check_options(format: str, options: Options) -> None:  # noqa: A002 - the name of the option

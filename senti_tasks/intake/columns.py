@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from senti_tasks.errors import InputFileError, quoted
+from senti_tasks.errors import ConfigError, InputFileError, quoted
 
 _USUAL: dict[str, tuple[str, ...]] = {
     "text": ("review", "review_text", "text", "text_a", "content", "sentence", "comment", "评论", "内容"),
@@ -29,6 +29,14 @@ class Columns:
     product: str | None = None
     id: str | None = None
     created_at: str | None = None
+    off: tuple[str, ...] = ()
+    """The fields whose column is not looked for: label, product, created_at."""
+
+    def __post_init__(self) -> None:
+        for role in self.off:
+            if getattr(self, role) is not None:
+                option = f"{role.replace('_', '-')}-column"
+                raise ConfigError(f"--{option} and --no-{option} exclude each other: leave one of them out")
 
     def find(self, header: Sequence[str], path: Path | str) -> tuple[int | None, ...]:
         """The positions in ``header`` of text, label, product, id and created_at, in that order; ``None`` if absent.
@@ -41,6 +49,9 @@ class Columns:
         chosen = {role: name.strip() for role in _USUAL if (name := getattr(self, role)) is not None}
         positions = []
         for role, usual in _USUAL.items():
+            if role in self.off:
+                positions.append(None)
+                continue
             if role in chosen:
                 found = [i for i, name in enumerate(names) if name == chosen[role]]
             else:
@@ -57,5 +68,6 @@ def _message(role: str, named: str | None, found: list[str], header: Sequence[st
     if named is not None:
         return f"{path} has {len(found) or 'no'} column{'s' * bool(found)} {named!r}, which {option} names: {has}"
     if found:
-        return f"{path} has several columns that could be the {role} ({', '.join(found)}): pass {option}; {has}"
+        off = "" if role == "text" else f", or --no-{option.removeprefix('--')}"
+        return f"{path} has several columns that could be the {role} ({', '.join(found)}): pass {option}{off}; {has}"
     return f"{path} has no column called {', '.join(_USUAL[role])}: pass {option} to name its {role} column; {has}"

@@ -1,10 +1,11 @@
 """Rows: checks the cells of one row and turns them into a review."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 from senti_tasks import text
@@ -13,6 +14,9 @@ from senti_tasks.intake import timestamps
 from senti_tasks.intake.columns import Columns
 from senti_tasks.intake.tables import Table
 from senti_tasks.labels import Spellings
+
+
+Value = TypeVar("Value")
 
 
 class Cells(NamedTuple):
@@ -44,6 +48,8 @@ class Row:
     product: str | None
     created_at: datetime | None
     """Aware, in UTC."""
+    left_empty: tuple[tuple[str, str], ...] = ()
+    """Label, product and created_at are optional: the fields whose cell cannot be read, each with the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +62,7 @@ class Refusal:
 
 def choose(table: Table, columns: Columns, source: Path | str) -> Iterator[Chosen]:
     """The cells of ``columns`` in each row of ``table``. The number of a label is replaced by its name, if it has one,
-    because data sets number their labels in different orders. Raises ``InputFileError`` as ``Columns.find`` does."""
+    because data sets number their labels in different orders; -1 means there that nobody labelled the row. Raises ``InputFileError`` as ``Columns.find`` does."""
     positions = columns.find(table.header, source)
     label = positions[1]
     names = () if label is None else table.label_names.get(table.header[label], ())
@@ -65,8 +71,11 @@ def choose(table: Table, columns: Columns, source: Path | str) -> Iterator[Chose
             yield line, row
             continue
         cells = Cells(*(None if position is None else row[position] for position in positions))
-        if isinstance(cells.label, int) and 0 <= cells.label < len(names):
-            cells = cells._replace(label=names[cells.label])
+        if names and isinstance(cells.label, int):
+            if cells.label == -1:
+                cells = cells._replace(label=None)
+            elif 0 <= cells.label < len(names):
+                cells = cells._replace(label=names[cells.label])
         yield line, cells
 
 
@@ -76,31 +85,45 @@ def build_all(
     """A row or a refusal for each of ``records``, in their order.
 
     A row without an id is refused if ``needs_id``. Dates without a time zone are in ``timezone``. ``spellings`` gives
-    the meaning of label cells. Product and id are stripped, and a blank product becomes ``None``. Raises
-    ``InputFileError`` if there are no records or ``source`` cannot be read.
+    the meaning of label cells. Product and id are stripped, and a blank product becomes ``None``. So does a label, a
+    product or a date that cannot be read: the review is worth more than they are. Raises ``InputFileError`` if there are no records or ``source`` cannot be read.
     """
     number = 0
+    product, timestamp = partial(_name, "product"), partial(timestamps.parse, timezone=timezone)
     try:
         for number, (line, cells) in enumerate(records, start=1):
             if isinstance(cells, str):
                 yield Refusal(line, cells)
                 continue
             try:
-                yield Row(
-                    number=number,
-                    line=line,
-                    text=_review(cells.text),
-                    id=_identity(cells.id) if needs_id else None,
-                    label=spellings.parse(cells.label),
-                    product=_name("product", cells.product),
-                    created_at=timestamps.parse(cells.created_at, timezone),
-                )
+                review, identity = _review(cells.text), _identity(cells.id) if needs_id else None
             except ValueError as error:
                 yield Refusal(line, str(error))
+                continue
+            empty: list[tuple[str, str]] = []
+            yield Row(
+                number=number,
+                line=line,
+                text=review,
+                id=identity,
+                label=_optional("label", spellings.parse, cells.label, empty),
+                product=_optional("product", product, cells.product, empty),
+                created_at=_optional("created_at", timestamp, cells.created_at, empty),
+                left_empty=tuple(empty),
+            )
     except OSError as error:
         raise InputFileError(f"{source} cannot be read: {error.strerror or error}") from error
     if number == 0:
         raise InputFileError(f"{source} holds no rows: expected at least one review")
+
+
+def _optional(field: str, read: Callable[[object], Value], cell: object, empty: list[tuple[str, str]]) -> Value | None:
+    """What ``read`` makes of ``cell``; ``None``, and an entry in ``empty``, if it cannot be read."""
+    try:
+        return read(cell)
+    except ValueError as error:
+        empty.append((field, str(error)))
+        return None
 
 
 def _review(value: object) -> str:

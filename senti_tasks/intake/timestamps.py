@@ -65,6 +65,8 @@ def _parsed(value: object) -> datetime:
         return _EPOCH + timedelta(milliseconds=float(spelling))
     if _SERIAL.fullmatch(spelling):
         return _SERIAL_ZERO + timedelta(seconds=round(float(spelling) * 86_400))
+    if spelling.isdigit() and len(spelling) == len("20240501183000"):
+        return datetime.strptime(spelling, "%Y%m%d%H%M%S")  # noqa: DTZ007 - parse adds the time zone
     if spelling.isdigit() and len(spelling) != len("20240501"):  # fromisoformat reads an hour from 20240501123
         raise ValueError(spelling)
     with suppress(ValueError):
