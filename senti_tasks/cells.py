@@ -3,10 +3,12 @@
 import re
 import unicodedata
 
-_MISSING = frozenset(
-    "nan null none nil n/a na #n/a #na nat <na> <null> (null) #null! undefined missing unknown unlabelled unlabeled "
-    "\\n - -- --- – — ― / ? . … 空 (空) 空白 空值 无 (无) 没有 暂无 未标注 未标记 未标 待标注 未知 缺失 无标签 不详".split()
-)
+_ENGLISH = ("", "nan", "null", "none", "nil", "n/a", "na", "#n/a", "#na", "nat", "<na>", "<null>", "(null)", "#null!")
+_WORDS = ("undefined", "missing", "unknown", "unlabelled", "unlabeled")
+_MARKS = ("\\n", "-", "--", "---", "–", "—", "―", "/", "?", ".", "...")  # \\N is MySQL's and PostgreSQL's NULL
+_CHINESE = ("空", "(空)", "空白", "空值", "无", "(无)", "没有", "暂无", "未知", "缺失", "不详")
+_UNLABELLED = ("未标注", "未标记", "未标", "待标注", "无标签", "未评价")
+_MISSING = frozenset((*_ENGLISH, *_WORDS, *_MARKS, *_CHINESE, *_UNLABELLED))
 _WHOLE = re.compile(r"([+-]?)0*(\d+)(\.0*)?", re.ASCII)  # pandas turns whole numbers in a column with gaps into 1.0
 _SHOWN_EXACTLY = 64  # characters; longer cells are no codes, and are not normalised
 
@@ -30,5 +32,4 @@ def plain(value: object) -> str:
 
 def is_missing(value: object) -> bool:
     """Whether ``value`` is blank, NaN, or one of the usual spellings of a missing value (NULL, N/A, NaT, -, 空, …)."""
-    spelling = plain(value)
-    return not spelling or spelling in _MISSING
+    return plain(value) in _MISSING

@@ -1,5 +1,6 @@
 """The command that imports reviews, and how it shows what it takes a source for."""
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -84,6 +85,12 @@ def import_(
         if source is not None and len(paths) > 1:
             raise ConfigError(f"--source names one source, and these are {len(paths)} files: import them one by one")
         imports = [partial(upkeep.import_reviews, Path(path), columns, options=options, **call) for path in paths]
+    _run(imports, dry_run, as_json)
+
+
+def _run(imports: Sequence[Callable[[], dict[str, Any]]], dry_run: bool, as_json: bool) -> None:
+    """Runs ``imports`` one after the other and shows each. Exits with 1 if nothing could be read, or, in a dry run, if
+    the labels of a source have no coding."""
     results = []
     for run in imports:
         results.append(run())
@@ -92,9 +99,10 @@ def import_(
     if as_json:
         console.show(results[0] if len(results) == 1 else {"files": results}, as_json)
     if dry_run:
-        if any(result["summary"]["problem"] and result["summary"]["is_whole"] for result in results):
-            raise typer.Exit(1)
-    elif all(result["refused"] == result["rows"] for result in results):
+        failed = any(result["summary"]["problem"] and result["summary"]["is_whole"] for result in results)
+    else:
+        failed = all(result["refused"] == result["rows"] for result in results)
+    if failed:
         raise typer.Exit(1)
 
 

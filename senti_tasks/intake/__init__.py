@@ -22,8 +22,19 @@ from senti_tasks.intake.tables import Record, Table
 from senti_tasks.labels import DEFAULT, LabelSet
 
 __all__ = [
-    *("FORMATS", "Coding", "Columns", "Options", "Record", "Refusal", "Row", "Table"),
-    *("build", "code", "find", "open", "read"),
+    "FORMATS",
+    "Coding",
+    "Columns",
+    "Options",
+    "Record",
+    "Refusal",
+    "Row",
+    "Table",
+    "build",
+    "code",
+    "find",
+    "open",
+    "read",
 ]
 
 FORMATS: dict[str, tuple[str, ...]] = {

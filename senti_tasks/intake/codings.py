@@ -5,14 +5,15 @@ are gathered first, and a reading is taken only if it is the only one that fits 
 
 A column that holds nothing but 1 is refused with two labels: coded from 0, all of its reviews are positive, and coded
 from 1, all are negative. Nothing in the file decides, and a wrong guess turns every label round. A column of nothing
-but 0 is read from 0, because no other reading has a 0.
+but 0 is read from 0, because no other two labels are coded with a 0. If -1 is the only number, it means no label: data
+sets write it for "nobody labelled this".
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from senti_tasks.cells import is_missing, plain
-from senti_tasks.errors import ConfigError, InputFileError, quoted
+from senti_tasks.errors import InputFileError, quoted
 from senti_tasks.labels import LabelSet, Spellings
 
 MOST_VALUES = 1_000
@@ -92,6 +93,8 @@ def decide(
         return _mapped(values, labels, column, source, label_map)
     present = {key: value for key, value in values.items() if key in labels.words or not is_missing(key)}
     readings = _readings(labels)
+    if [key for key in present if _is_number(key)] == ["-1"]:
+        readings = {name: cells for name, cells in readings.items() if "-1" not in cells}
     fitting = _distinct({name: cells for name, cells in readings.items() if not present.keys() - cells}, present)
     if not fitting:
         fitting = _distinct({name: cells for name, cells in readings.items() if _almost(cells, present)}, present)
@@ -117,9 +120,9 @@ def _readings(labels: LabelSet) -> dict[str, dict[str, int | None]]:
         "numbers from 1": {str(number + 1): number for number in range(n)} | words,
     }
     if n == 2:
-        found["numbers -1 and 1"] = {"-1": 0, "1": 1} | words
+        found["numbers -1 and 1"] = words | {"-1": 0, "1": 1}
     if n == 3:
-        found["numbers from -1"] = {"-1": 0, "0": 1, "1": 2} | words
+        found["numbers from -1"] = words | {"-1": 0, "0": 1, "1": 2}
     return found
 
 

@@ -47,7 +47,7 @@ class Columns:
         """
         names = [name.strip() for name in header]
         chosen = {role: name.strip() for role in _USUAL if (name := getattr(self, role)) is not None}
-        positions = []
+        positions: list[int | None] = []
         for role, usual in _USUAL.items():
             if role in self.off:
                 positions.append(None)

@@ -15,7 +15,6 @@ from senti_tasks.intake.columns import Columns
 from senti_tasks.intake.tables import Table
 from senti_tasks.labels import Spellings
 
-
 Value = TypeVar("Value")
 
 
@@ -62,7 +61,8 @@ class Refusal:
 
 def choose(table: Table, columns: Columns, source: Path | str) -> Iterator[Chosen]:
     """The cells of ``columns`` in each row of ``table``. The number of a label is replaced by its name, if it has one,
-    because data sets number their labels in different orders; -1 means there that nobody labelled the row. Raises ``InputFileError`` as ``Columns.find`` does."""
+    because data sets number their labels in different orders; -1 means there that nobody labelled the row. Raises
+    ``InputFileError`` as ``Columns.find`` does."""
     positions = columns.find(table.header, source)
     label = positions[1]
     names = () if label is None else table.label_names.get(table.header[label], ())
@@ -71,11 +71,12 @@ def choose(table: Table, columns: Columns, source: Path | str) -> Iterator[Chose
             yield line, row
             continue
         cells = Cells(*(None if position is None else row[position] for position in positions))
-        if names and isinstance(cells.label, int):
-            if cells.label == -1:
+        number = cells.label
+        if names and isinstance(number, int):
+            if number == -1:
                 cells = cells._replace(label=None)
-            elif 0 <= cells.label < len(names):
-                cells = cells._replace(label=names[cells.label])
+            elif 0 <= number < len(names):
+                cells = cells._replace(label=names[number])
         yield line, cells
 
 
@@ -86,7 +87,8 @@ def build_all(
 
     A row without an id is refused if ``needs_id``. Dates without a time zone are in ``timezone``. ``spellings`` gives
     the meaning of label cells. Product and id are stripped, and a blank product becomes ``None``. So does a label, a
-    product or a date that cannot be read: the review is worth more than they are. Raises ``InputFileError`` if there are no records or ``source`` cannot be read.
+    product or a date that cannot be read: it does not cost the review. Raises ``InputFileError`` if there are no
+    records or ``source`` cannot be read.
     """
     number = 0
     product, timestamp = partial(_name, "product"), partial(timestamps.parse, timezone=timezone)

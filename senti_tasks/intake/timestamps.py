@@ -25,7 +25,6 @@ _HOUR = re.compile(
 )
 _DAY_AND_MONTH = re.compile(r"(\d{1,2})[/.-](\d{1,2})[/.-](\d{4})(?:[\st,]+|$)(.*)")
 _NAMED_MONTHS = ("%b %d, %Y", "%B %d, %Y", "%b %d, %Y %H:%M:%S", "%b %d, %Y %I:%M %p", "%d %B %Y", "%d %b %Y")
-_NAMED_MONTHS_WITH_ZONE = "%a %b %d %H:%M:%S %z %Y"
 
 
 def parse(value: object, timezone: ZoneInfo) -> datetime | None:
@@ -57,18 +56,8 @@ def _parsed(value: object) -> datetime:
     if isinstance(value, date):
         return datetime.combine(value, time.min)
     spelling = plain(value)
-    if _EXPONENT.fullmatch(spelling):
-        spelling = f"{float(spelling):.0f}"
-    if _SECONDS.fullmatch(spelling):
-        return _EPOCH + timedelta(seconds=float(spelling))
-    if _MILLISECONDS.fullmatch(spelling):
-        return _EPOCH + timedelta(milliseconds=float(spelling))
-    if _SERIAL.fullmatch(spelling):
-        return _SERIAL_ZERO + timedelta(seconds=round(float(spelling) * 86_400))
-    if spelling.isdigit() and len(spelling) == len("20240501183000"):
-        return datetime.strptime(spelling, "%Y%m%d%H%M%S")  # noqa: DTZ007 - parse adds the time zone
-    if spelling.isdigit() and len(spelling) != len("20240501"):  # fromisoformat reads an hour from 20240501123
-        raise ValueError(spelling)
+    if number := _numbered(spelling):
+        return number
     with suppress(ValueError):
         return datetime.fromisoformat(spelling)
     if day := _DAY.fullmatch(spelling):
@@ -81,6 +70,23 @@ def _parsed(value: object) -> datetime:
         month, date_ = sorted((int(first), int(second)))
         return _at(int(year), month, date_, rest)
     return _with_english_month(spelling)
+
+
+def _numbered(spelling: str) -> datetime | None:
+    """The time that a number stands for; ``None`` if ``spelling`` is no number, or is 20240501."""
+    if _EXPONENT.fullmatch(spelling):
+        spelling = f"{float(spelling):.0f}"
+    if _SECONDS.fullmatch(spelling):
+        return _EPOCH + timedelta(seconds=float(spelling))
+    if _MILLISECONDS.fullmatch(spelling):
+        return _EPOCH + timedelta(milliseconds=float(spelling))
+    if _SERIAL.fullmatch(spelling):
+        return _SERIAL_ZERO + timedelta(seconds=round(float(spelling) * 86_400))
+    if not spelling.isdigit() or len(spelling) == len("20240501"):
+        return None
+    if len(spelling) == len("20240501183000"):
+        return datetime.strptime(spelling, "%Y%m%d%H%M%S")  # noqa: DTZ007 - parse adds the time zone
+    raise ValueError(spelling)  # fromisoformat reads an hour from 20240501123
 
 
 def _at(year: int, month: int, day: int, clock: str) -> datetime:
@@ -111,7 +117,7 @@ def _with_english_month(spelling: str) -> datetime:
         with suppress(ValueError):
             return datetime.strptime(spelling, layout)  # noqa: DTZ007 - parse adds the time zone
     with suppress(ValueError):
-        return datetime.strptime(spelling, _NAMED_MONTHS_WITH_ZONE)
+        return datetime.strptime(spelling, "%a %b %d %H:%M:%S %z %Y")
     if re.search("[a-z]{3}", spelling):
         return parsedate_to_datetime(spelling)  # as in e-mails and HTTP: Wed, 01 May 2024 18:30:00 +0800
     raise ValueError(spelling)
