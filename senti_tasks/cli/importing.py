@@ -140,7 +140,7 @@ def _left_empty_lines(left_empty: dict[str, dict[str, Any]]) -> list[str]:
     lines = []
     for field, found in left_empty.items():
         shown = ", ".join(map(str, found["lines"])) + (", …" if found["count"] > len(found["lines"]) else "")
-        lines.append(f"  {field} was left empty in {found['count']:,} reviews (line {shown}): {found['examples'][0]}")
+        lines.append(f"  {field} was left empty: {found['count']:,} × (line {shown}): {found['examples'][0]}")
     return lines
 
 
@@ -180,7 +180,7 @@ def _coding_lines(found: dict[str, Any]) -> list[str]:
     for value in values[:_SHOWN_VALUES]:
         meaning = value["label_name"] or ("no label" if value["readable"] else "cannot be read, no label")
         lines.append(
-            f"    {value['value'] or '(empty)'} = {meaning}: {value['count']:,} rows, for example line "
+            f"    {value['value'] or '(empty)'} = {meaning}: {value['count']:,} ×, for example line "
             f"{value['line']}: {value['example']}"
         )
     return lines + ([f"    and {len(values) - _SHOWN_VALUES} more values"] if len(values) > _SHOWN_VALUES else [])

@@ -177,7 +177,7 @@ def test_a_map_of_which_no_value_is_in_the_column_is_refused(tmp_path: Path) -> 
 
 
 def test_a_column_of_many_values_is_no_label_column(tmp_path: Path) -> None:
-    with pytest.raises(InputFileError, match="more than 1,000 different values.*--no-label-column"):
+    with pytest.raises(InputFileError, match=r"more than 1,000 different values.*--no-label-column"):
         coding_of(tmp_path, range(MOST_VALUES + 1))
 
 
