@@ -163,6 +163,8 @@ def _import(
 ) -> dict[str, Any]:
     """As ``import_reviews``, of the rows of ``table``, which messages call ``where``."""
     labels, zone = context.settings.label_set, context.settings.zone
+    with context.reading() as connection:
+        migrations.check_settings(connection, labels=str(labels))
     if dry_run:
         summary = summarise(table, where, columns, zone, labels, label_map)
         return {"source": source, "summary": summary}
@@ -173,7 +175,6 @@ def _import(
     counts, left_empty = ImportCounts(), LeftEmpty()
     rows = intake.build(_watched(table, f"{source}: importing", say), where, columns, zone, coding)
     with context.writing() as connection:
-        migrations.check_settings(connection, labels=str(labels))
         importing.require_own_table(connection)
         id_type = migrations.recorded_setting(connection, "review_id_type")
         number = importing.source_id(connection, source)
