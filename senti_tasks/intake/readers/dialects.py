@@ -205,7 +205,7 @@ def _separator(readings: list[_Reading], sample: Sample) -> _Reading:
                 raise _ambiguous(sample, reading, single)
         return single
     best = found[0]
-    rivals = [r for r in found[1:] if r.fails == best.fails and r.share > best.share - 0.1]
+    rivals = [r for r in found[1:] if r.share > best.share - 0.1]
     if rivals:
         raise _ambiguous(sample, best, rivals[0])
     is_named = any(is_usual(cell) for cell in best.rows[0])

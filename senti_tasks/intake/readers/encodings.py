@@ -24,6 +24,7 @@ _SAMPLE_BYTES = 2**18
 _ASCII = bytes(range(0x80))
 _BROKEN_BYTE = re.compile("[\udc80-\udcff]")
 _SAMPLE_BEFORE = 64
+_ENOUGH = 5  # characters that show of which kind a text is
 _SEARCHED_BYTES = 2**28  # for the first byte that is not ASCII
 _MARKS = {  # the marks of UTF-32 begin with those of UTF-16
     codecs.BOM_UTF32_LE: "utf_32_le",
@@ -98,16 +99,23 @@ def detect(source: Source, named: str | None = None) -> Encoding:
     head = source.head()
     if named is not None:
         return _named(source, named)
-    for mark, codec in _MARKS.items():
-        if head.startswith(mark):
-            return Encoding(codec, _NAMES[codec], f"encoding: {_NAMES[codec]}, by its byte order mark")
-    if (wide := _by_zero_bytes(head)) is not None:
-        return Encoding(wide, _NAMES[wide], f"encoding: {_NAMES[wide]}, by its zero bytes")
+    if (certain := by_first_bytes(head)) is not None:
+        return certain
     sample = _sample(source)
     if not sample:
         return Encoding("utf_8", "UTF-8", "encoding: ASCII")
     reading = _best(sample, source)
     return Encoding(reading.codec, _NAMES[reading.codec], f"encoding: {_NAMES[reading.codec]}")
+
+
+def by_first_bytes(head: bytes) -> Encoding | None:
+    """The encoding that a byte order mark or the zero bytes of UTF-16 and UTF-32 show."""
+    for mark, codec in _MARKS.items():
+        if head.startswith(mark):
+            return Encoding(codec, _NAMES[codec], f"encoding: {_NAMES[codec]}, by its byte order mark")
+    if (wide := _by_zero_bytes(head)) is not None:
+        return Encoding(wide, _NAMES[wide], f"encoding: {_NAMES[wide]}, by its zero bytes")
+    return None
 
 
 def broken_bytes(line: str) -> str | None:
@@ -130,7 +138,7 @@ def _best(sample: bytes, source: Source) -> _Reading:
         return utf8
     gb18030 = _read(sample, "gb18030")
     if utf8.decodes:
-        if not (gb18030.plausible and gb18030.broken <= utf8.broken and _has_words(gb18030.text)):
+        if not gb18030.plausible or gb18030.broken > utf8.broken or _is_latin(gb18030):
             return utf8
         if gb18030.frequent >= 0.1:
             return gb18030
@@ -183,11 +191,12 @@ def _is_broken(character: str) -> bool:
     return "\udc80" <= character <= "\udcff"
 
 
-def _has_words(text: str) -> bool:
-    """Whether most Chinese characters stand apart from Latin ones. Those that UTF-8 for é or ° reads as do not."""
+def _is_latin(gb18030: _Reading) -> bool:
+    """Whether its Chinese characters are what UTF-8 for é or ° reads as: rare, and beside Latin letters."""
+    text = gb18030.text
     chinese = [i for i, character in enumerate(text) if "\u4e00" <= character <= "\u9fff"]
     beside_latin = sum(any(c.isascii() and c.isalnum() for c in text[max(0, i - 1) : i + 2]) for i in chinese)
-    return beside_latin * 2 < len(chinese)
+    return len(chinese) >= _ENOUGH and gb18030.frequent < 0.05 and beside_latin * 2 > len(chinese)
 
 
 def _named(source: Source, named: str) -> Encoding:
