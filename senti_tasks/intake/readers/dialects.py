@@ -58,7 +58,7 @@ class Dialect:
             guarded,
             delimiter=self.separator or _NO_SEPARATOR,
             escapechar="\\" if self.quoting == "backslash" else None,
-            doublequote=self.quoting == "standard",
+            doublequote=True,  # without it, strict does not refuse text after a closing quote
             strict=True,
         )
         start = 1
