@@ -114,7 +114,28 @@ def test_many_broken_lines_refuse_the_file_and_a_few_do_not(tmp_path: Path) -> N
         cells(written(tmp_path / "b.csv", b"label,review\n" + good * 50 + bad * 50))
 
 
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "这家店“很好”，下次再来".encode().decode("latin-1").encode(),
+        "“很好”".encode().replace(b"\x9d", b"").decode("cp1252").encode(),
+        "这家店很好，下次再来".encode("gbk").decode("latin-1").encode(),
+        "这家店很好，下次再来".encode("gbk").decode("utf-8", "replace").encode(),
+        "不錯，我很喜歡這個".encode("big5").decode("gb18030").encode(),
+    ],
+)
+def test_text_that_an_earlier_conversion_damaged_is_refused(tmp_path: Path, raw: bytes) -> None:
+    with pytest.raises(InputFileError, match=r"an earlier conversion damaged it: .*; export it again"):
+        intake.open(written(tmp_path / "a.csv", b"label,review\n1," + raw + b"\n"))
+
+
 # Dialects
+
+
+def test_the_first_line_that_excel_understands_names_the_separator(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.csv", "sep=;\r\nlabel;review\r\n1;很好\r\n", "gb18030")
+    assert intake.open(path).header == ("label", "review")
+    assert list(intake.open(path).rows()) == [(3, ("1", "很好"))]
 
 
 @pytest.mark.parametrize("separator", [",", "\t", ";", "|"])
