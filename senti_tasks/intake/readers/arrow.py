@@ -121,7 +121,10 @@ def _damages(path: Path, expected: str) -> Iterator[None]:
         # pyarrow raises OSError for some damages, too, but without a number.
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise InputFileError(f"{path} is not {expected}, or is damaged: {error}; write or fetch it again") from error
+        first_line = str(error).partition("\n")[0]
+        raise InputFileError(
+            f"{path} is not {expected}, or is damaged: {first_line}; write or fetch it again"
+        ) from error
 
 
 def _shards(path: Path) -> list[Path]:

@@ -95,7 +95,8 @@ def _opened(source: Source) -> Iterator[calamine.CalamineWorkbook]:
         # An error in Rust that nobody expected is a BaseException whose type cannot be imported.
         if not isinstance(error, calamine.CalamineError) and type(error).__name__ != "PanicException":
             raise
+        first_line = str(error).partition("\n")[0]
         raise InputFileError(
-            f"{source.name} is no spreadsheet, or is damaged ({error}): open it in a spreadsheet program and save it "
-            "as .xlsx"
+            f"{source.name} is no spreadsheet, or is damaged ({first_line}): open it in a spreadsheet program and save "
+            "it as .xlsx"
         ) from error
