@@ -142,7 +142,7 @@ def _best(sample: bytes, source: Source) -> _Reading:
         return utf8
     gb18030 = _read(sample, "gb18030")
     if utf8.decodes:
-        if not gb18030.plausible or gb18030.broken > utf8.broken or _is_latin(gb18030):
+        if not gb18030.plausible or gb18030.broken > utf8.broken or (not utf8.broken and _is_latin(gb18030)):
             return utf8
         if gb18030.frequent >= 0.1:
             return gb18030
