@@ -136,17 +136,13 @@ def _best(sample: bytes, source: Source) -> _Reading:
     if utf8.decodes and not _EAST_ASIAN.search(utf8.text) and (before := _misread(utf8.text)) is not None:
         raise _damaged(source, f"{quoted(_beyond_ascii(utf8.text)[:8])} was {quoted(before[:8])} before")
     # Characters of three bytes are hardly ever valid by chance. Those of two bytes are often, in GB18030.
-    if utf8.decodes and re.search("[\u0800-\ud7ff\ue000-\U0010ffff]", utf8.text):
+    if utf8.decodes and not utf8.broken and re.search("[\u0800-\ud7ff\ue000-\U0010ffff]", utf8.text):
         if utf8.odd > 0.1:
             raise _damaged(source, f"{utf8.odd:.0%} of its characters are replacement or private-use characters")
         return utf8
     gb18030 = _read(sample, "gb18030")
     if utf8.decodes:
-        if not gb18030.plausible or gb18030.broken > utf8.broken or (not utf8.broken and _is_latin(gb18030)):
-            return utf8
-        if gb18030.frequent >= 0.1:
-            return gb18030
-        raise _ambiguous(source, utf8, gb18030)
+        return _utf8_or_gb18030(utf8, gb18030, source)
     big5 = _read(sample, "cp950")
     if big5.broken and (hong_kong := _read(sample, "big5hkscs")).broken < big5.broken:
         big5 = hong_kong
@@ -161,6 +157,16 @@ def _best(sample: bytes, source: Source) -> _Reading:
         f"{source.name}: its encoding cannot be found out. Tried, with lines not valid in it: {counts}; none looks "
         f"like Chinese{f'; it may be {guess.encoding}' if guess else ''}. Pass --encoding with the one it has"
     )
+
+
+def _utf8_or_gb18030(utf8: _Reading, gb18030: _Reading, source: Source) -> _Reading:
+    if not gb18030.plausible or gb18030.broken > utf8.broken or (utf8.broken and gb18030.broken == utf8.broken):
+        return utf8
+    if utf8.frequent >= max(0.05, 3 * gb18030.frequent) or (not utf8.broken and _is_latin(gb18030)):
+        return utf8
+    if gb18030.frequent >= max(0.1, 3 * utf8.frequent):
+        return gb18030
+    raise _ambiguous(source, utf8, gb18030)
 
 
 def _ambiguous(source: Source, *readings: _Reading) -> InputFileError:
