@@ -27,11 +27,10 @@ def open_parquet(source: Source, options: Options) -> Table:
     _require_unpacked(source)
     with _parquet(source.path) as file:
         schema = file.schema_arrow
+        header = tuple(schema.names)
         instants = _instants(file)
     facts = ("times stored as INT96 are UTC, as Spark writes them",) if instants else ()
-    return Table(
-        tuple(schema.names), lambda: _parquet_records(source.path, instants), _label_names(schema), ("Parquet", *facts)
-    )
+    return Table(header, lambda: _parquet_records(source.path, instants), _label_names(schema), ("Parquet", *facts))
 
 
 def open_arrow(source: Source, options: Options) -> Table:
@@ -41,7 +40,8 @@ def open_arrow(source: Source, options: Options) -> Table:
         return open_streams([source.path], source.name)
     with _arrow(source.path) as file:
         schema = file.schema
-    return Table(tuple(schema.names), lambda: _arrow_records(source.path), _label_names(schema), ("Arrow",))
+        header = tuple(schema.names)
+    return Table(header, lambda: _arrow_records(source.path), _label_names(schema), ("Arrow",))
 
 
 def open_dataset(path: Path) -> Table:
@@ -55,9 +55,8 @@ def open_streams(shards: Sequence[Path], source: Path | str) -> Table:
         return Table((), lambda: iter(()))
     with _stream(shards[0]) as batches:
         schema = batches.schema
-    return Table(
-        tuple(schema.names), lambda: _stream_records(shards, schema.names, source), _label_names(schema), ("Arrow",)
-    )
+        header = tuple(schema.names)
+    return Table(header, lambda: _stream_records(shards, header, source), _label_names(schema), ("Arrow",))
 
 
 def _require_unpacked(source: Source) -> None:
@@ -72,16 +71,16 @@ def _parquet_records(path: Path, instants: frozenset[str]) -> Iterator[Record]:
 
 def _arrow_records(path: Path) -> Iterator[Record]:
     with _arrow(path) as file:
-        yield from _records((file.get_batch(i) for i in range(file.num_record_batches)), count(1))
+        yield from _records(map(_validated, map(file.get_batch, range(file.num_record_batches))), count(1))
 
 
-def _stream_records(shards: Sequence[Path], header: list[str], source: Path | str) -> Iterator[Record]:
+def _stream_records(shards: Sequence[Path], header: tuple[str, ...], source: Path | str) -> Iterator[Record]:
     numbers = count(1)
     for shard in shards:
         with _stream(shard) as batches:
-            if batches.schema.names != header:
+            if tuple(batches.schema.names) != header:
                 raise InputFileError(f"{source}: the columns of {shard.name} differ from those of its first shard")
-            yield from _records(batches, numbers)
+            yield from _records(map(_validated, batches), numbers)
 
 
 def _instants(file: Any) -> frozenset[str]:
@@ -118,11 +117,14 @@ def _damages(path: Path, expected: str) -> Iterator[None]:
     """Raises ``InputFileError`` for an error of pyarrow, unless the operating system could not read the file."""
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         # pyarrow raises OSError for some damages, too, but without a number.
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise InputFileError(f"{path} is not {expected}, or is damaged: {error}; write or fetch it again") from error
+        first_line = str(error).partition("\n")[0]
+        raise InputFileError(
+            f"{path} is not {expected}, or is damaged: {first_line}; write or fetch it again"
+        ) from error
 
 
 def _shards(path: Path) -> list[Path]:
@@ -172,6 +174,12 @@ def _records(
             except (ValueError, OverflowError):
                 for i, number in zip(range(len(batch)), numbers, strict=False):
                     yield number, _cells(columns, i)
+
+
+def _validated(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Arrow files are mapped into memory as they are: reading damaged ones could end the process."""
+    batch.validate(full=True)
+    return batch
 
 
 def _cells(columns: list[Any], row: int) -> tuple[object, ...] | str:

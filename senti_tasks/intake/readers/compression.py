@@ -86,8 +86,8 @@ def _member(path: Path) -> zipfile.ZipInfo | None:
     """The only file in an archive; ``None`` if the archive is a spreadsheet."""
     try:
         with zipfile.ZipFile(path) as archive:
-            members = [info for info in archive.infolist() if not info.is_dir()]
-    except zipfile.BadZipFile as error:
+            members = [info for info in archive.infolist() if info.filename and not info.is_dir()]
+    except (zipfile.BadZipFile, NotImplementedError) as error:
         raise InputFileError(f"{path} is a zip archive that is damaged ({error}): fetch it again") from error
     names = [info.filename for info in members]
     if "[Content_Types].xml" in names or "mimetype" in names:

@@ -27,9 +27,9 @@ def open_text(source: Source, options: Options) -> Table:
     if not text.strip("\r\n"):
         raise InputFileError(f"{source.name} is empty: expected a first line with the names of its columns")
     dialect, facts = dialects.sniff(sample, options)
-    may_differ = not sample.is_all and dialect.separator in dialects.MAY_HAVE_NO_QUOTING and options.quoting is None
-    if may_differ and (later := _part_with_quotes(source, encoding, dialect)) is not None:
-        found = replace(options, separator=dialect.separator, header=dialect.has_header)
+    may_differ = dialect.separator in dialects.MAY_HAVE_NO_QUOTING and options.quoting is None and not dialect.skipped
+    if may_differ and not sample.is_all and (later := _part_with_quotes(source, encoding, dialect)) is not None:
+        found = replace(options, separator=dialect.separator or "none", header=dialect.has_header)
         dialect, facts = dialects.sniff(later, found)
     first = next(_fields(source, encoding, dialect))[2]
     if dialect.has_header and not any(name.strip() for name in first):

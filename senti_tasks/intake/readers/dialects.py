@@ -4,6 +4,7 @@ import csv
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from senti_tasks.errors import ConfigError, InputFileError, quoted
 from senti_tasks.intake.columns import is_usual
@@ -19,6 +20,7 @@ _CELL_CHARACTERS = 16 * 2**20
 """The default limit of the csv module, 131,072, is too short for some reviews. An unclosed quote ends at the limit."""
 
 _NO_SEPARATOR = "\x1f"  # the csv module needs one
+_HINT = re.compile(r'"?sep=(.)"?\r?\n')  # as Excel understands it
 _IN_QUOTES = re.compile(r'"[^"]*"')
 _RETURN = "\udc0d"  # stands for a carriage return inside a line while the csv module, which refuses them, reads it
 _NUMBER = re.compile(r"\s*[-+]?\d[\d.,:/\- ]*\s*")
@@ -36,6 +38,8 @@ class Dialect:
     quote is an ordinary character, and a field holds no line break."""
     end: str = "\n"
     has_header: bool = True
+    skipped: int = 0
+    """Lines before the table."""
 
     @property
     def name(self) -> str:
@@ -47,8 +51,9 @@ class Dialect:
 
     def fields(self, lines: Iterable[str]) -> Iterator[tuple[int, int, list[str]]]:
         """First line, last line and fields of each row. Empty lines are no rows. Raises ``csv.Error``."""
+        lines = islice(lines, self.skipped, None)
         if self.quoting == "none":
-            for number, line in enumerate(lines, start=1):
+            for number, line in enumerate(lines, start=1 + self.skipped):
                 if stripped := line.removesuffix(self.end).removesuffix("\r"):
                     yield number, number, stripped.split(self.separator) if self.separator else [stripped]
             return
@@ -58,16 +63,16 @@ class Dialect:
             guarded,
             delimiter=self.separator or _NO_SEPARATOR,
             escapechar="\\" if self.quoting == "backslash" else None,
-            doublequote=self.quoting == "standard",
+            doublequote=True,  # without it, strict does not refuse text after a closing quote
             strict=True,
         )
-        start = 1
+        start = 1 + self.skipped
         for fields in reader:
             if guarded.found:
                 fields = [field.replace(_RETURN, "\r") for field in fields]
             if fields:
-                yield start, reader.line_num, fields
-            start = reader.line_num + 1
+                yield start, reader.line_num + self.skipped, fields
+            start = reader.line_num + self.skipped + 1
 
 
 class _Returns:
@@ -134,6 +139,10 @@ class Sample:
 def sniff(sample: Sample, options: Options) -> tuple[Dialect, tuple[str, ...]]:
     """The dialect of ``sample``, and what was taken and why. Raises ``InputFileError`` if two readings are plausible,
     and ``ConfigError`` for a separator or quoting that there is not."""
+    if (hint := _HINT.match(sample.text)) is not None and options.separator is None:
+        rest = replace(sample, text=sample.text[hint.end() :])
+        dialect, facts = sniff(rest, replace(options, separator=hint[1]))
+        return replace(dialect, skipped=1), facts
     separators, quotings = _named(options)
     if not sample.text.strip("\r\n\t ,;|"):
         raise InputFileError(f"{sample.source} holds separators only: expected reviews")
@@ -205,7 +214,7 @@ def _separator(readings: list[_Reading], sample: Sample) -> _Reading:
                 raise _ambiguous(sample, reading, single)
         return single
     best = found[0]
-    rivals = [r for r in found[1:] if r.fails == best.fails and r.share > best.share - 0.1]
+    rivals = [r for r in found[1:] if r.share > best.share - 0.1]
     if rivals:
         raise _ambiguous(sample, best, rivals[0])
     is_named = any(is_usual(cell) for cell in best.rows[0])

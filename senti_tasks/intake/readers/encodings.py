@@ -21,9 +21,12 @@ LINE_LENGTH = 2**26
 """Longest line, in characters. The limit bounds the memory; a file of reviews has no longer lines."""
 
 _SAMPLE_BYTES = 2**18
+_EAST_ASIAN = re.compile("[\u2e80-\ud7ff\uf900-\U0010ffff]")
 _ASCII = bytes(range(0x80))
 _BROKEN_BYTE = re.compile("[\udc80-\udcff]")
+_ODD = {"\ufffd", *map(chr, range(0x80, 0xA0))}
 _SAMPLE_BEFORE = 64
+_ENOUGH = 5  # characters that show of which kind a text is
 _SEARCHED_BYTES = 2**28  # for the first byte that is not ASCII
 _MARKS = {  # the marks of UTF-32 begin with those of UTF-16
     codecs.BOM_UTF32_LE: "utf_32_le",
@@ -74,7 +77,7 @@ class _Reading:
     broken: int
     """Those of them that hold bytes which are not valid."""
     odd: float
-    """Share of the characters that no text has: private use, not assigned, control characters."""
+    """Share of the characters that no text has: private use, not assigned, replacement, control characters."""
     frequent: float
     """Share of the Chinese characters that are among the most frequent."""
 
@@ -86,10 +89,8 @@ class _Reading:
     def plausible(self) -> bool:
         return self.decodes and self.odd < 0.01
 
-    @property
     def excerpt(self) -> str:
-        found = "".join(character for character in self.text if character > "\x7f" and character.isprintable())
-        return f"{_NAMES[self.codec]} reads {quoted(found[:8])}"
+        return f"{_NAMES[self.codec]} reads {quoted(_beyond_ascii(self.text)[:8])}"
 
 
 def detect(source: Source, named: str | None = None) -> Encoding:
@@ -98,16 +99,23 @@ def detect(source: Source, named: str | None = None) -> Encoding:
     head = source.head()
     if named is not None:
         return _named(source, named)
-    for mark, codec in _MARKS.items():
-        if head.startswith(mark):
-            return Encoding(codec, _NAMES[codec], f"encoding: {_NAMES[codec]}, by its byte order mark")
-    if (wide := _by_zero_bytes(head)) is not None:
-        return Encoding(wide, _NAMES[wide], f"encoding: {_NAMES[wide]}, by its zero bytes")
+    if (certain := by_first_bytes(head)) is not None:
+        return certain
     sample = _sample(source)
     if not sample:
         return Encoding("utf_8", "UTF-8", "encoding: ASCII")
     reading = _best(sample, source)
     return Encoding(reading.codec, _NAMES[reading.codec], f"encoding: {_NAMES[reading.codec]}")
+
+
+def by_first_bytes(head: bytes) -> Encoding | None:
+    """The encoding that a byte order mark or the zero bytes of UTF-16 and UTF-32 show."""
+    for mark, codec in _MARKS.items():
+        if head.startswith(mark):
+            return Encoding(codec, _NAMES[codec], f"encoding: {_NAMES[codec]}, by its byte order mark")
+    if (wide := _by_zero_bytes(head)) is not None:
+        return Encoding(wide, _NAMES[wide], f"encoding: {_NAMES[wide]}, by its zero bytes")
+    return None
 
 
 def broken_bytes(line: str) -> str | None:
@@ -125,16 +133,16 @@ def too_many(source: Source, encoding: Encoding, broken: int, lines: int) -> Inp
 
 def _best(sample: bytes, source: Source) -> _Reading:
     utf8 = _read(sample, "utf_8")
+    if utf8.decodes and not _EAST_ASIAN.search(utf8.text) and (before := _misread(utf8.text)) is not None:
+        raise _damaged(source, f"{quoted(_beyond_ascii(utf8.text)[:8])} was {quoted(before[:8])} before")
     # Characters of three bytes are hardly ever valid by chance. Those of two bytes are often, in GB18030.
-    if utf8.decodes and re.search("[\u0800-\ud7ff\ue000-\U0010ffff]", utf8.text):
+    if utf8.decodes and not utf8.broken and re.search("[\u0800-\ud7ff\ue000-\U0010ffff]", utf8.text):
+        if utf8.odd > 0.1:
+            raise _damaged(source, f"{utf8.odd:.0%} of its characters are replacement or private-use characters")
         return utf8
     gb18030 = _read(sample, "gb18030")
     if utf8.decodes:
-        if not (gb18030.plausible and gb18030.broken <= utf8.broken and _has_words(gb18030.text)):
-            return utf8
-        if gb18030.frequent >= 0.1:
-            return gb18030
-        raise _ambiguous(source, utf8, gb18030)
+        return _utf8_or_gb18030(utf8, gb18030, source)
     big5 = _read(sample, "cp950")
     if big5.broken and (hong_kong := _read(sample, "big5hkscs")).broken < big5.broken:
         big5 = hong_kong
@@ -151,10 +159,45 @@ def _best(sample: bytes, source: Source) -> _Reading:
     )
 
 
+def _utf8_or_gb18030(utf8: _Reading, gb18030: _Reading, source: Source) -> _Reading:
+    if not gb18030.plausible or gb18030.broken > utf8.broken or (utf8.broken and gb18030.broken == utf8.broken):
+        return utf8
+    if utf8.frequent >= max(0.05, 3 * gb18030.frequent) or (not utf8.broken and _is_latin(gb18030)):
+        return utf8
+    if gb18030.frequent >= max(0.1, 3 * utf8.frequent):
+        return gb18030
+    raise _ambiguous(source, utf8, gb18030)
+
+
 def _ambiguous(source: Source, *readings: _Reading) -> InputFileError:
-    shown = "; ".join(reading.excerpt for reading in readings)
+    shown = "; ".join(reading.excerpt() for reading in readings)
     codecs_ = " or ".join(f"--encoding {_NAMES[reading.codec]}" for reading in readings)
     return InputFileError(f"{source.name} can be read in two encodings: {shown}. Pass {codecs_}")
+
+
+def _damaged(source: Source, what: str) -> InputFileError:
+    return InputFileError(
+        f"{source.name} is UTF-8, but an earlier conversion damaged it: {what}; export it again, as UTF-8"
+    )
+
+
+def _misread(text: str) -> str | None:
+    """What ``text`` was before it was taken for Windows-1252 or Latin-1, if it was; ``None`` otherwise."""
+    found = _beyond_ascii(text)
+    for wrong in ("cp1252", "latin-1"):
+        try:
+            raw = found.encode(wrong)
+        except UnicodeEncodeError:
+            continue
+        for right in ("utf_8", "gb18030"):
+            before = raw.decode(right, "ignore")
+            if len(before) * 6 > len(found) and sum(c in _FREQUENT for c in before) * 5 > len(before):
+                return before
+    return None
+
+
+def _beyond_ascii(text: str) -> str:
+    return "".join(character for character in text if character > "\x7f" and not _is_broken(character))
 
 
 def _many(broken: int, lines: int) -> bool:
@@ -166,7 +209,7 @@ def _read(sample: bytes, codec: str) -> _Reading:
     counts = Counter(text)
     beyond_ascii = {character: n for character, n in counts.items() if character > "\x7f" and not _is_broken(character)}
     chinese = {character: n for character, n in counts.items() if "\u3400" <= character <= "\u9fff"}
-    odd = sum(n for c, n in beyond_ascii.items() if unicodedata.category(c) in ("Co", "Cn", "Cc", "Cs"))
+    odd = sum(n for c, n in beyond_ascii.items() if unicodedata.category(c) in ("Co", "Cn", "Cs") or c in _ODD)
     frequent = sum(n for character, n in chinese.items() if character in _FREQUENT)
     lines = [line for line in text.split("\n") if not line.isascii()]
     return _Reading(
@@ -183,11 +226,12 @@ def _is_broken(character: str) -> bool:
     return "\udc80" <= character <= "\udcff"
 
 
-def _has_words(text: str) -> bool:
-    """Whether most Chinese characters stand apart from Latin ones. Those that UTF-8 for é or ° reads as do not."""
+def _is_latin(gb18030: _Reading) -> bool:
+    """Whether its Chinese characters are what UTF-8 for é or ° reads as: rare, and beside Latin letters."""
+    text = gb18030.text
     chinese = [i for i, character in enumerate(text) if "\u4e00" <= character <= "\u9fff"]
     beside_latin = sum(any(c.isascii() and c.isalnum() for c in text[max(0, i - 1) : i + 2]) for i in chinese)
-    return beside_latin * 2 < len(chinese)
+    return len(chinese) >= _ENOUGH and gb18030.frequent < 0.05 and beside_latin * 2 > len(chinese)
 
 
 def _named(source: Source, named: str) -> Encoding:
@@ -220,10 +264,9 @@ def _by_zero_bytes(head: bytes) -> str | None:
         if text and not any(
             unicodedata.category(c) in ("Co", "Cn", "Cs") or (c < " " and c not in "\t\r\n") for c in text
         ):
-            found.append(
-                (codec, sum(c.isascii() or "\u3000" <= c <= "\u9fff" or c >= "\uff00" for c in text) / len(text))
-            )
-    return max(found, key=lambda each: each[1])[0] if found else None
+            usual = sum(c.isascii() or "\u3000" <= c <= "\u9fff" or c >= "\uff00" for c in text)
+            found.append((usual / len(text), sum(map(str.isascii, text)), codec))
+    return max(found)[2] if found else None
 
 
 def _is_broken_utf8(head: bytes) -> bool:

@@ -4,6 +4,7 @@ import re
 
 from senti_tasks.errors import InputFileError
 from senti_tasks.intake.readers.compression import Source
+from senti_tasks.intake.readers.encodings import by_first_bytes
 
 _BY_MARK = {
     b"PAR1": "parquet",
@@ -23,7 +24,7 @@ _NOT_READ = {
     b"\x80\x04": "a pickle, which could run code: write the table as Parquet",
     b"\x80\x05": "a pickle, which could run code: write the table as Parquet",
 }
-_MARKUP = re.compile(rb"<(!doctype|html|table|\?xml|head|body|div)\b", re.IGNORECASE)
+_MARKUP = re.compile(r"<(!doctype|html|table|\?xml|head|body|div)\b", re.IGNORECASE)
 
 
 def recognise(source: Source) -> str:
@@ -37,16 +38,17 @@ def recognise(source: Source) -> str:
             raise InputFileError(f"{source.name} is {what}")
     if head[257:262] == b"ustar":
         raise InputFileError(f"{source.name} is a tar archive: unpack it and import the files in it")
-    text = head.replace(b"\x00", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n")  # without the mark and the zeros of UTF-16
+    encoding = by_first_bytes(head)
+    text = head.decode(encoding.codec if encoding else "latin-1", "ignore").removeprefix("\ufeff").lstrip()
     if _MARKUP.match(text):
         raise InputFileError(
             f"{source.name} is HTML or XML, whatever its name: open it in a spreadsheet program and save it as .xlsx"
         )
-    if re.match(rb"\[\s*([\[{\"\]\d]|\Z)", text):
+    if re.match(r"\[\s*([\[{\"\]\d]|\Z)", text):
         return "json"
-    if re.match(rb"\{\s*\r?\n", text):
+    if re.match(r"\{\s*\r?\n", text):
         raise InputFileError(
             f"{source.name} is one JSON object over several lines: expected an array of objects or one object per "
             "line, which jq -c '.[]' writes, or DataFrame.to_json(orient='records')"
         )
-    return "jsonl" if re.match(rb"\{\s*[\"}]", text) else "csv"
+    return "jsonl" if re.match(r"\{\s*[\"}]", text) else "csv"

@@ -1,6 +1,7 @@
 """Spreadsheets: .xlsx, .xlsb, .xls and .ods. A whole sheet is in memory while it is read."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, datetime, time, timedelta
 
 import python_calamine as calamine
@@ -46,7 +47,7 @@ def _records(source: Source, sheet: str, is_header: bool) -> Iterator[Record]:
 
 def _rows(source: Source, sheet: str) -> Iterator[tuple[int, tuple[object, ...]]]:
     """Number and cells of each row that is not empty."""
-    with _open(source) as book:
+    with _opened(source) as book:
         for number, row in enumerate(book.get_sheet_by_name(sheet).iter_rows(), start=1):
             cells = tuple(map(_value, row))
             if any(cell is not None for cell in cells):
@@ -60,7 +61,7 @@ def _value(cell: Cell) -> object:
 
 
 def _name(source: Source, named: str | None) -> str:
-    with _open(source) as book:
+    with _opened(source) as book:
         names = book.sheet_names
         if named is not None:
             if named not in names:
@@ -82,13 +83,20 @@ def _has_cells(book: calamine.CalamineWorkbook, name: str) -> bool:
         return False
 
 
-def _open(source: Source) -> calamine.CalamineWorkbook:
+@contextmanager
+def _opened(source: Source) -> Iterator[calamine.CalamineWorkbook]:
+    """Raises ``InputFileError`` also for what calamine finds later, while a sheet is read."""
     try:
-        return calamine.CalamineWorkbook.from_path(source.path)
+        with calamine.CalamineWorkbook.from_path(source.path) as book:
+            yield book
     except calamine.PasswordError as error:
         raise InputFileError(f"{source.name} is protected by a password: save it without one") from error
-    except calamine.CalamineError as error:
+    except BaseException as error:
+        # An error in Rust that nobody expected is a BaseException whose type cannot be imported.
+        if not isinstance(error, calamine.CalamineError) and type(error).__name__ != "PanicException":
+            raise
+        first_line = str(error).partition("\n")[0]
         raise InputFileError(
-            f"{source.name} is no spreadsheet, or is damaged ({error}): open it in a spreadsheet program and save it "
-            "as .xlsx"
+            f"{source.name} is no spreadsheet, or is damaged ({first_line}): open it in a spreadsheet program and save "
+            "it as .xlsx"
         ) from error

@@ -146,12 +146,18 @@ def test_what_the_csv_module_writes(tmp_path: Path, data: st.DataObject) -> None
     rows = [tuple(re.sub(r"\r\n?|\n", "\r\n" if end == "\r\n" else end, cell) for cell in row) for row in rows]
     quoting = data.draw(st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC, csv.QUOTE_NONE]))
     text = io.StringIO()
+    delimiter = data.draw(st.sampled_from(",\t;|"))
     writer = csv.writer(
         text,
-        delimiter=data.draw(st.sampled_from(",\t;|")),
+        delimiter=delimiter,
         quoting=quoting,  # type: ignore[arg-type]
         lineterminator=end,
         quotechar=None if quoting == csv.QUOTE_NONE else '"',
+    )
+    # A cell that starts with a quote is read as in RFC 4180, except in a table with tabs, where it may be a quotation.
+    quotations = '".*"' if delimiter == "\t" else '".*'
+    assume(
+        quoting != csv.QUOTE_NONE or not any(re.fullmatch(quotations, cell, re.DOTALL) for row in rows for cell in row)
     )
     has_header = len(header) == 1 or data.draw(st.booleans())
     try:
@@ -285,3 +291,68 @@ def test_what_pyarrow_writes(tmp_path: Path, data: st.DataObject) -> None:
         assume(kind == "parquet" or not any("timestamp[us" in name or "ms" in name for name in chosen))
         parquet.write_table(table, path, use_deprecated_int96_timestamps=kind == "int96")
     check(path, tuple(table.column_names), list(zip(*columns, strict=True)))
+
+
+def whole_files() -> list[bytes]:
+    """A small file of each format."""
+    table = pa.table({"review": ["不是很好", "味道還可以"] * 20, "label": [0, 1] * 20})
+    lines = "label,review\n" + '1,"味道""很好""\n，真的"\n0,不好\n' * 20
+    book, arrow, columns = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    workbook = openpyxl.Workbook()
+    for row in [("review", "label"), ("很好", 1), ("差", 0)]:
+        workbook.active.append(row)
+    workbook.save(book)
+    feather.write_feather(table, arrow)
+    parquet.write_table(table, columns)
+    return [
+        *(lines.encode(encoding) for encoding in ("utf-8", "gb18030", "utf-16")),
+        lines.replace(",", "\t").encode(),
+        *(pack(lines.encode()) for pack in PACKED.values()),
+        json.dumps(table.to_pylist(), ensure_ascii=False).encode(),
+        "\n".join(map(json.dumps, table.to_pylist())).encode(),
+        *(file.getvalue() for file in (book, arrow, columns)),
+    ]
+
+
+FILES = whole_files()
+INSERTED = (
+    b'"',
+    b"\r",
+    b"\n",
+    b",",
+    b"\t",
+    b"\x00",
+    b"\xff\xfe",
+    b"\xe5",
+    b"[",
+    b"{",
+    b'\\"',
+    b"PK\x03\x04",
+    b"sep=,\n",
+    b"",
+)
+
+
+@EXAMPLES
+@given(
+    st.sampled_from(FILES),
+    st.lists(
+        st.tuples(st.floats(0, 1), st.integers(0, 40), st.sampled_from(INSERTED) | st.binary(max_size=3)), max_size=5
+    ),
+    st.booleans(),
+)
+def test_a_damaged_file_is_read_in_part_or_refused(
+    tmp_path: Path, raw: bytes, edits: list[tuple[float, int, bytes]], is_cut: bool
+) -> None:
+    for where, removed, inserted in edits:
+        at = int(where * len(raw))
+        raw = raw[:at] + inserted + (b"" if is_cut else raw[at + removed :])
+    (tmp_path / "a").write_bytes(raw)
+    try:
+        table = intake.open(tmp_path / "a")
+        for line, row in table.rows():
+            assert line > 0
+            assert isinstance(row, str) or len(row) == len(table.header)
+    except InputFileError as error:
+        assert "\n" not in str(error)
+        event("refused")
