@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
 
+from senti_tasks.cells import is_missing, plain
 from senti_tasks.errors import ConfigError, quoted
 
 _SYNONYMS: tuple[tuple[str, ...], ...] = (
-    ("negative", "neg", "负", "负面", "差评"),
-    ("neutral", "neu", "中", "中性", "中评"),
-    ("positive", "pos", "正", "正面", "好评"),
+    ("negative", "neg", "负", "负面", "负向", "消极", "贬义", "差评"),
+    ("neutral", "neu", "中", "中性", "中立", "中评"),
+    ("positive", "pos", "正", "正面", "正向", "积极", "褒义", "好评"),
 )
 """Groups of synonyms. If one of them is the name of a label, the others mean that label too."""
 
@@ -20,21 +21,22 @@ class Spellings:
     """The meaning of the cells of a label column."""
 
     cells: Mapping[str, int | None]
-    """Cell, in the form of ``_plain``, to label number; ``None`` means that the review has no label."""
+    """Cell, in the form of ``cells.plain``, to label number; ``None`` means that the review has no label."""
     expected: str
     """The possible values of a cell, for error messages."""
 
     def parse(self, value: object) -> int | None:
-        """The number of the label that ``value`` means, or ``None`` if the review has no label, as for blank text.
+        """The number of the label that ``value`` means, or ``None`` if the review has no label, as for blank text and
+        the usual spellings of a missing value.
 
-        Upper and lower case are the same, and so are 1, 1.0 and True. Raises ``ValueError`` for an unknown spelling.
+        Upper and lower case are the same, and so are 1 and 1.0. Raises ``ValueError`` for an unknown spelling.
         """
-        spelling = _plain(value)
-        if not spelling:
+        spelling = plain(value)
+        if spelling in self.cells:
+            return self.cells[spelling]
+        if is_missing(value):
             return None
-        if spelling not in self.cells:
-            raise ValueError(f"label {quoted(value)} is not one of {self.expected}")
-        return self.cells[spelling]
+        raise ValueError(f"label {quoted(value)} is not one of {self.expected}")
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class LabelSet:
         for name in self.ordered:
             if name != name.strip() or not name.isprintable() or not name or set(name) & set(",="):
                 raise ValueError(f"expected names without commas, equals signs and blanks around them, found {name!r}")
-        if len({_plain(name) for name in self.ordered}) < len(self.ordered):
+        if len({plain(name) for name in self.ordered}) < len(self.ordered):
             raise ValueError(f"expected names that differ, also when case is ignored, found {', '.join(self.ordered)}")
 
     @classmethod
@@ -77,19 +79,34 @@ class LabelSet:
         return {name: number for number, name in self.names.items()}
 
     @cached_property
-    def spellings(self) -> Spellings:
-        """Names, synonyms and numbers. Without numbers if a name holds a digit: 1 could mean label 1 or "1 star"."""
-        named: dict[str, int | None] = {_plain(name): number for name, number in self.numbers.items()}
-        synonyms: dict[str, int | None] = {}
+    def words(self) -> dict[str, int]:
+        """Names and their usual synonyms, in the form of ``cells.plain``, to label number."""
+        named = {plain(name): number for name, number in self.numbers.items()}
+        synonyms: dict[str, int] = {}
         for group in _SYNONYMS:
             meant = {named[name] for name in group if name in named}
             if len(meant) == 1:
                 synonyms |= dict.fromkeys(group, *meant)
-        if any(character.isdigit() for character in str(self)):
-            return Spellings(synonyms | named, ", ".join(self.ordered))
+        return synonyms | named
+
+    @cached_property
+    def truths(self) -> dict[str, int]:
+        """The numbers of true and false, if there are two labels: those of 1 and 0."""
+        return {"true": 1, "t": 1, "false": 0, "f": 0} if len(self.ordered) == 2 and not self.has_digits else {}
+
+    @cached_property
+    def has_digits(self) -> bool:
+        """Whether a name holds a digit. If so, numbers mean no label: 1 could mean label 1 or "1 star"."""
+        return any(character.isdigit() for character in str(self))
+
+    @cached_property
+    def spellings(self) -> Spellings:
+        """Names, synonyms, and the labels' own numbers, which begin with 0, unless a name holds a digit."""
+        if self.has_digits:
+            return Spellings(self.words, ", ".join(self.ordered))
         numbered = {str(number): number for number in self.names}
         expected = ", ".join(f"{number} ({name})" for number, name in self.names.items())
-        return Spellings(synonyms | numbered | named, expected)
+        return Spellings(self.truths | numbered | self.words, expected)
 
     def parse(self, value: object) -> int | None:
         """``Spellings.parse`` with the usual ``spellings``."""
@@ -105,7 +122,7 @@ class LabelSet:
         shown = []
         for pair in label_map.split(","):
             value, equals, label = pair.strip().rpartition("=")
-            if not equals or not (spelling := _plain(value)):
+            if not equals or not (spelling := plain(value)):
                 raise ConfigError(
                     f"--label-map holds {pair.strip()!r}: expected VALUE=LABEL with commas between, or VALUE= if such "
                     "reviews have no label; for example 1=negative,3=,5=positive"
@@ -118,17 +135,6 @@ class LabelSet:
                 raise ConfigError(f"--label-map gives {value.strip()!r} two meanings: leave one of them out")
             shown.append(value.strip())
         return Spellings(cells, f"{', '.join(shown)}, which --label-map names")
-
-
-def _plain(value: object) -> str:
-    """The form in which cells are compared: stripped, case-folded, whole numbers without ".0". Empty stays empty."""
-    if value is None or value != value:  # NaN means "empty" in pandas and Parquet files
-        return ""
-    if isinstance(value, bool | float) and float(value).is_integer():
-        value = int(value)
-    spelling = str(value).strip().casefold()
-    whole = spelling.removesuffix(".0")  # pandas turns whole numbers in a column with gaps into 1.0
-    return whole if whole.removeprefix("-").isdecimal() else spelling
 
 
 DEFAULT = LabelSet(("negative", "positive"))

@@ -138,11 +138,11 @@ def test_from_nothing_to_labels(
     assert "is at the newest revision" in senti("migrate").out
 
     file = bare_home / "评论.csv"
-    file.write_text("内容,标签,商品\n味道不错,1,面馆\n再也不买了,差评,面馆\n物流慢,,书\n怪,9,书\n", "utf-8")
+    file.write_text("内容,标签,商品\n味道不错,好评,面馆\n再也不买了,差评,面馆\n物流慢,,书\n ,好评,书\n", "utf-8")
     imported = senti("import", str(file), "--json").json
     assert (imported["imported"], imported["refused"], imported["labelled"]) == (3, 1, 2)
     again = senti("import", str(file))
-    assert (again.code, "0 imported" in again.out, "line 5: label '9'" in again.out) == (0, True, True)
+    assert (again.code, "0 imported" in again.out, "line 5: the text is blank" in again.out) == (0, True, True)
 
     engine = database.connect(f"sqlite:///{bare_home}/var/warehouse.db")
     with database.writing(engine) as connection:
@@ -366,9 +366,10 @@ def test_star_ratings_become_two_labels_through_a_map(senti: Callable[..., Answe
     file.write_text("评论,stars\n太差了,1\n不满意,2\n一般,3\n不错,4.0\n很好,5\n糟糕,差评\n乱写的,6\n", "utf-8")
     stars = "1=negative,2=negative,3=,4=positive,5=positive,差评=negative"
     answer = senti("import", str(file), "--label-column", "stars", "--label-map", stars, "--json").json
-    assert (answer["imported"], answer["labelled"]) == (6, 5)
-    (refusal,) = answer["refusals"]
-    assert refusal == {"line": 8, "reason": "label '6' is not one of 1, 2, 3, 4, 5, 差评, which --label-map names"}
+    assert (answer["imported"], answer["labelled"]) == (7, 5)
+    assert answer["left_empty"]["label"]["lines"] == [8]
+    (reason,) = answer["left_empty"]["label"]["examples"]
+    assert reason == "label '6' is not one of 1, 2, 3, 4, 5, 差评, which --label-map names"
     labelled = rows(engine, review_annotations, order_by="review_id")
     assert [row["label"] for row in labelled] == [0, 0, 1, 1, 0]
 
@@ -405,9 +406,35 @@ def test_a_file_with_nothing_in_it_is_refused(senti: Callable[..., Answer], home
 
 
 def test_a_file_of_which_every_row_is_refused_is_a_failure(senti: Callable[..., Answer], home: Path) -> None:
-    (home / "reviews.csv").write_text("review,label\n很好,9\n", "utf-8")
+    (home / "reviews.csv").write_text("review,label\n ,0\n", "utf-8")
     answer = senti("import", str(home / "reviews.csv"), "--json")
     assert (answer.code, answer.json["refused"]) == (1, 1)
+
+
+def test_a_dry_run_prints_what_is_taken_for_a_file(senti: Callable[..., Answer], home: Path) -> None:
+    (home / "a.csv").write_text("review,label\n很好,2\n太差,1\n", "utf-8")
+    shown = senti("import", str(home / "a.csv"), "--dry-run")
+    assert (shown.code, shown.err) == (0, "")
+    for line in ("encoding: UTF-8", "text: review (its usual name)", "labels: numbers from 1", "1 = negative: 1"):
+        assert line in shown.out
+    answer = senti("import", str(home / "a.csv"), "--dry-run", "--no-label-column", "--json").json
+    assert answer["summary"]["columns"]["label"] == {"name": None, "why": "--no-label-column"}
+    assert "labels: numbers from 1" in senti("import", str(home / "a.csv")).out
+    (home / "b.csv").write_text("review,label\n很好,1\n", "utf-8")
+    unclear = senti("import", str(home / "b.csv"), "--dry-run")
+    assert (unclear.code, "--label-map '1=negative' (numbers from 1)" in unclear.out) == (1, True)
+    both = senti("import", str(home / "a.csv"), "--label-column", "label", "--no-label-column")
+    refused(both, "--label-column and --no-label-column exclude each other")
+
+
+def test_several_files_are_imported_one_after_the_other(senti: Callable[..., Answer], home: Path) -> None:
+    for name in ("a", "b"):
+        (home / f"{name}.csv").write_text(f"label;review\n0;太差{name}\n", "gb18030")
+    answer = senti("import", str(home / "*.csv"), "--encoding", "gbk", "--separator", "semicolon", "--json")
+    assert [each["source"] for each in answer.json["files"]] == ["a.csv", "b.csv"]
+    assert [each["imported"] for each in answer.json["files"]] == [1, 1]
+    refused(senti("import", str(home / "*.csv"), "--source", "x"), "--source names one source, and these are 2 files")
+    assert senti("import", str(home / "a.csv"), str(home / "b.csv")).out.count("1 there already") == 2
 
 
 @pytest.mark.parametrize(
@@ -415,6 +442,9 @@ def test_a_file_of_which_every_row_is_refused_is_a_failure(senti: Callable[..., 
     [
         (("reviews.csv", "--split", "test"), "--config, --split and --revision are for hf:OWNER/NAME"),
         (("hf:owner/hotels", "--format", "csv"), "--format is for files"),
+        (("a.csv", "hf:owner/hotels"), "only files can be imported together"),
+        (("sqlite:///shop.db",), "a query needs both"),
+        (("a.csv", "--query", "a.sql"), "a query needs both"),
         (("hf:hotels",), "expected hf:OWNER/NAME"),
     ],
 )

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from senti_tasks.cli import registry, scoring, training, upkeep
+from senti_tasks.cli import importing, registry, scoring, training, upkeep
 from senti_tasks.errors import ConfigError, SentiError
 
 app = typer.Typer(
@@ -17,7 +17,7 @@ app = typer.Typer(
     help="Label Chinese product reviews in a SQL database. Configured by SENTI_* variables (see .env.example).",
 )
 for command in (
-    *(upkeep.migrate, upkeep.import_, upkeep.datasets, training.retrain, training.pretrain, scoring.score),
+    *(upkeep.migrate, importing.import_, upkeep.datasets, training.retrain, training.pretrain, scoring.score),
     *(scoring.predict, upkeep.status, upkeep.freeze, upkeep.unfreeze, upkeep.erase, upkeep.doctor),
 ):
     app.command(command.__name__.rstrip("_"))(command)

@@ -1,13 +1,11 @@
-"""Commands on the warehouse itself: migrate, import, status, freeze, erase, doctor and more."""
+"""Commands on the warehouse itself: migrate, status, freeze, erase, doctor and more."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from senti_tasks import console
 from senti_tasks.cli.calls import Json, user_name
-from senti_tasks.errors import ConfigError
 from senti_tasks.jobs import checkup, erasure, upkeep
 
 
@@ -28,50 +26,6 @@ def migrate(
             f"labels, {found['history']:,} replaced labels, {found['staged']:,} staged labels."
         )
     console.show(result, as_json, *lines)
-
-
-def import_(
-    file: Annotated[str, typer.Argument(help="CSV, TSV, JSON Lines, Parquet, saved data set, or hf:OWNER/NAME (hub).")],
-    text_column: Annotated[str | None, typer.Option(help="Column of the text; default: a usual name.")] = None,
-    label_column: Annotated[
-        str | None, typer.Option(help="Column of the label: a name or number of SENTI_LABELS, 好评, 差评, or blank.")
-    ] = None,
-    label_map: Annotated[str | None, typer.Option(help="Labels of its values: 1=negative,3=,5=positive.")] = None,
-    product_column: Annotated[str | None, typer.Option(help="Column of the product, hotel or category.")] = None,
-    id_column: Annotated[str | None, typer.Option(help="Column of the key; default: source and row number.")] = None,
-    created_at_column: Annotated[str | None, typer.Option(help="Column of the time of writing.")] = None,
-    file_format: Annotated[str | None, typer.Option("--format", help="csv, tsv, jsonl, parquet or dataset.")] = None,
-    source: Annotated[str | None, typer.Option(help="Name of the source; default: the file's name.")] = None,
-    config: Annotated[str | None, typer.Option(help="hf: configuration, if the data set has several.")] = None,
-    split: Annotated[str | None, typer.Option(help="hf: split of the data set; default: train.")] = None,
-    revision: Annotated[str | None, typer.Option(help="hf: branch, tag or commit; default: the newest.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Import reviews and their labels, if any, in one transaction; safe to repeat."""
-    named = (text_column, label_column, product_column, id_column, created_at_column)
-    columns = dict(zip(("text", "label", "product", "id", "created_at"), named, strict=True))
-    if file.startswith("hf:"):
-        if file_format is not None:
-            raise ConfigError("--format is for files: leave it out for a data set on the hub, whose format is known")
-        result = upkeep.import_dataset(
-            file.removeprefix("hf:"), columns, config, split or "train", revision, source=source, label_map=label_map
-        )
-    else:
-        if config or split or revision:
-            raise ConfigError(f"--config, --split and --revision are for hf:OWNER/NAME, and {file} is a file")
-        result = upkeep.import_reviews(Path(file), columns, source=source, file_format=file_format, label_map=label_map)
-    counts = (
-        f"{result['source']}: {result['rows']:,} rows: {result['imported']:,} imported, {result['updated']:,} updated, "
-        f"{result['already_there']:,} there already, {result['refused']:,} refused; "
-        f"{result['labelled']:,} labels written"
-        + (f"; read at commit {result['revision'][:12]}" if "revision" in result else "")
-    )
-    refusals = [f"  line {refusal['line']}: {refusal['reason']}" for refusal in result["refusals"]]
-    if (more := result["refused"] - len(refusals)) > 0:
-        refusals.append(f"  and {more:,} more")
-    console.show(result, as_json, counts, *refusals)
-    if result["refused"] == result["rows"]:
-        raise typer.Exit(1)
 
 
 def datasets(

@@ -1,61 +1,169 @@
-"""Reads reviews from files: CSV, TSV, JSON lines, Parquet, and folders saved by ``datasets``.
+"""Reads reviews from files: delimited text, JSON, Parquet, Arrow, spreadsheets, and folders saved by ``datasets``.
 
 Texts are returned unchanged. Nothing is written to the database here. The package imports pyarrow, which is slow.
 """
 
-from collections.abc import Callable, Iterator
+import glob
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from senti_tasks import labels
-from senti_tasks.errors import InputFileError
-from senti_tasks.intake import arrow, delimited, json_lines, rows
+from senti_tasks.errors import ConfigError, InputFileError
+from senti_tasks.intake import codings, rows
+from senti_tasks.intake.codings import Coding
 from senti_tasks.intake.columns import Columns
+from senti_tasks.intake.readers import arrow, delimited, json_arrays, json_lines, spreadsheets
+from senti_tasks.intake.readers.compression import Source, open_source
+from senti_tasks.intake.readers.formats import recognise
+from senti_tasks.intake.readers.options import Options
 from senti_tasks.intake.rows import Refusal, Row
+from senti_tasks.intake.tables import Record, Table
+from senti_tasks.labels import DEFAULT, LabelSet
 
-__all__ = ["FORMATS", "Columns", "Refusal", "Row", "read"]
+__all__ = [
+    "FORMATS",
+    "Coding",
+    "Columns",
+    "Options",
+    "Record",
+    "Refusal",
+    "Row",
+    "Table",
+    "build",
+    "code",
+    "find",
+    "open",
+    "read",
+]
 
-FORMATS: dict[str, Callable[[Path, Columns], Iterator[rows.Record]]] = {
-    "csv": delimited.read_csv,
-    "tsv": delimited.read_tsv,
-    "jsonl": json_lines.read,
-    "parquet": arrow.read_parquet,
-    "dataset": arrow.read_dataset,
+FORMATS: dict[str, tuple[str, ...]] = {
+    "csv": ("encoding", "separator", "quoting", "header"),
+    "jsonl": ("encoding",),
+    "json": ("encoding",),
+    "parquet": (),
+    "arrow": (),
+    "spreadsheet": ("sheet", "header"),
+    "dataset": (),
 }
-"""Format name, for ``--format``, to reader.
+"""Format name, for ``--format``, to the options that it has.
 
-csv is RFC 4180. tsv has no quoting: a quote is an ordinary character, and a cell cannot contain a tab or a line break.
-dataset is a folder written by ``Dataset.save_to_disk``.
+csv is delimited text of any dialect. json is one array of objects. arrow is a Feather file, an Arrow file or an Arrow
+stream. spreadsheet is .xlsx, .xlsb, .xls or .ods. dataset is a folder written by ``Dataset.save_to_disk``.
 """
 
-_SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+_READERS: dict[str, Callable[[Source, Options], Table]] = {
+    "csv": delimited.open_text,
+    "jsonl": json_lines.open_lines,
+    "json": json_arrays.open_array,
+    "parquet": arrow.open_parquet,
+    "arrow": arrow.open_arrow,
+    "spreadsheet": spreadsheets.open_sheet,
+}
+_FOUND_OUT = Options()
 _SHOWN_LENGTH = 255  # characters of a path that a message shows whole
 _CHINA = ZoneInfo("Asia/Shanghai")
+
+
+def find(patterns: Sequence[str]) -> list[Path]:
+    """The files that ``patterns`` name, each once: paths, or patterns with * ? [] **, whose files are sorted.
+
+    Raises ``InputFileError`` for a pattern without files. A path is returned whether or not a file is there.
+    """
+    found: dict[Path, None] = {}
+    for pattern in patterns:
+        path = Path(pattern)
+        if any(mark in pattern for mark in "*?[") and not path.exists():
+            names = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
+            if not names:
+                raise InputFileError(f"no file matches {pattern!r}: expected a pattern of files of reviews")
+            found |= dict.fromkeys(map(Path, names))
+        else:
+            found[path] = None
+    return list(found)
+
+
+def open(path: Path, options: Options = _FOUND_OUT) -> Table:  # noqa: A001 - read as intake.open
+    """The table in ``path``. Raises ``InputFileError`` if the file as a whole is not as expected, and ``ConfigError``
+    for an option that its format does not have."""
+    if options.format is not None and options.format not in FORMATS:
+        raise InputFileError(f"there is no format {options.format!r}: --format takes one of {', '.join(FORMATS)}")
+    try:
+        is_folder = _is_folder(path)
+        if options.format is not None and is_folder != (options.format == "dataset"):
+            kind, expected = ("a folder", "a file") if is_folder else ("a file", "a folder that datasets has saved")
+            raise InputFileError(
+                f"{path} is {kind}, but the format {options.format} is {expected}: pass another --format or path"
+            )
+        if is_folder:
+            _check_options("dataset", options)
+            return arrow.open_dataset(path)
+        source = open_source(path)
+        found = options.format or recognise(source)
+        _check_options(found, options)
+        table = _READERS[found](source, options)
+    except OSError as error:
+        raise InputFileError(f"{path} cannot be read: {error.strerror or error}") from error
+    return replace(table, facts=(f"format: {found}", *table.facts))
 
 
 def read(
     path: Path,
     columns: Columns,
-    format: str | None = None,  # noqa: A002 - the name of the option
+    options: Options = _FOUND_OUT,
     timezone: ZoneInfo = _CHINA,
-    spellings: labels.Spellings = labels.DEFAULT.spellings,
+    labels: LabelSet = DEFAULT,
+    label_map: str | None = None,
 ) -> Iterator[Row | Refusal]:
-    """Each row of ``path`` in its order, or a ``Refusal`` for a row that cannot be used. Memory use is constant.
+    """Each row of ``path`` in its order, or a ``Refusal`` for a row that cannot be used. Memory use is constant, except
+    for spreadsheets. The file is read twice: see ``code``.
 
-    ``format`` is a key of ``FORMATS``; by default the suffix decides. Dates without a time zone are in ``timezone``.
-    ``spellings`` gives the meaning of the cells in the label column. Empty lines are no rows. Raises ``InputFileError``
-    if the file as a whole is not as expected. Some such errors are found only after rows were yielded, so a caller must
-    not commit any rows before the end.
+    Dates without a time zone are in ``timezone``. Empty lines are no rows. Raises ``InputFileError``, also after rows
+    were yielded, so a caller must not commit any rows before the end.
     """
-    reader = FORMATS[_format_of(path, format)]
-    yield from rows.build_all(
-        reader(path, columns), path, needs_id=columns.id is not None, timezone=timezone, spellings=spellings
+    table = open(path, options)
+    return build(table, path, columns, timezone, code(table, path, columns, labels, label_map))
+
+
+def code(
+    table: Table, source: Path | str, columns: Columns, labels: LabelSet = DEFAULT, label_map: str | None = None
+) -> Coding:
+    """The coding of the label column of ``table``, decided on all of its rows. ``label_map`` is as in
+    ``LabelSet.mapped``. Raises ``InputFileError`` if the values have two meanings or none; ``source`` is for
+    messages."""
+    if not table.header:
+        raise InputFileError(f"{source} holds no rows: expected at least one review")
+    position = columns.find(table.header, source)[1]
+    if position is None:
+        return codings.decide({}, labels, "", source, label_map)
+    cells = (
+        (line, row.label, row.text) for line, row in rows.choose(table, columns, source) if not isinstance(row, str)
     )
+    column = table.header[position]
+    try:
+        values = codings.gather(cells, column, source)
+    except OSError as error:
+        raise InputFileError(f"{source} cannot be read: {error.strerror or error}") from error
+    return codings.decide(values, labels, column, source, label_map)
 
 
-def _format_of(path: Path, named: str | None) -> str:
-    if named is not None and named not in FORMATS:
-        raise InputFileError(f"there is no format {named!r}: --format takes one of {', '.join(FORMATS)}")
+def build(
+    table: Table, source: Path | str, columns: Columns, timezone: ZoneInfo, coding: Coding
+) -> Iterator[Row | Refusal]:
+    """As ``read``, for the rows of ``table``."""
+    chosen = rows.choose(table, columns, source)
+    needs_id = columns.id is not None
+    return rows.build_all(chosen, source, needs_id=needs_id, timezone=timezone, spellings=coding.spellings)
+
+
+def _check_options(format: str, options: Options) -> None:  # noqa: A002 - the name of the option
+    for name in ("encoding", "separator", "quoting", "header", "sheet"):
+        if getattr(options, name) is not None and name not in FORMATS[format]:
+            takers = ", ".join(taker for taker, names in FORMATS.items() if name in names)
+            raise ConfigError(f"--{name} is for {takers}, and this file is {format}: leave it out")
+
+
+def _is_folder(path: Path) -> bool:
     try:
         is_file, is_folder = path.is_file(), path.is_dir()
     except OSError as error:
@@ -65,13 +173,4 @@ def _format_of(path: Path, named: str | None) -> str:
         ) from error
     if not (is_file or is_folder):  # also for a pipe: a file is read twice, for its encoding and for its rows
         raise InputFileError(f"{path} is no file and no folder: expected a file of reviews, or a folder of datasets")
-    found = named or ("dataset" if is_folder else _SUFFIXES.get(path.suffix.lower()))
-    if found is None:
-        raise InputFileError(
-            f"{path} has no known suffix (known are: {', '.join(_SUFFIXES)}): "
-            f"pass --format with one of {', '.join(FORMATS)}"
-        )
-    if is_folder != (found == "dataset"):
-        kind, expected = ("a folder", "a file") if is_folder else ("a file", "a folder that datasets has saved")
-        raise InputFileError(f"{path} is {kind}, but the format {found} is {expected}: pass another --format or path")
-    return found
+    return is_folder

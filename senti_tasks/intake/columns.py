@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from senti_tasks.errors import InputFileError, quoted
+from senti_tasks.errors import ConfigError, InputFileError, quoted
 
 _USUAL: dict[str, tuple[str, ...]] = {
     "text": ("review", "review_text", "text", "text_a", "content", "sentence", "comment", "评论", "内容"),
@@ -13,6 +13,11 @@ _USUAL: dict[str, tuple[str, ...]] = {
     "id": (),  # never guessed: an "id" that is not unique would lose reviews
     "created_at": ("created_at", "date", "time", "时间"),
 }
+
+
+def is_usual(name: str) -> bool:
+    """Whether ``name`` is a usual name of a column."""
+    return any(name.strip().casefold() in usual for usual in _USUAL.values())
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,14 @@ class Columns:
     product: str | None = None
     id: str | None = None
     created_at: str | None = None
+    off: tuple[str, ...] = ()
+    """The fields whose column is not looked for: label, product, created_at."""
+
+    def __post_init__(self) -> None:
+        for role in self.off:
+            if getattr(self, role) is not None:
+                option = f"{role.replace('_', '-')}-column"
+                raise ConfigError(f"--{option} and --no-{option} exclude each other: leave one of them out")
 
     def find(self, header: Sequence[str], path: Path | str) -> tuple[int | None, ...]:
         """The positions in ``header`` of text, label, product, id and created_at, in that order; ``None`` if absent.
@@ -34,8 +47,11 @@ class Columns:
         """
         names = [name.strip() for name in header]
         chosen = {role: name.strip() for role in _USUAL if (name := getattr(self, role)) is not None}
-        positions = []
+        positions: list[int | None] = []
         for role, usual in _USUAL.items():
+            if role in self.off:
+                positions.append(None)
+                continue
             if role in chosen:
                 found = [i for i, name in enumerate(names) if name == chosen[role]]
             else:
@@ -45,10 +61,6 @@ class Columns:
             positions.append(found[0] if found else None)
         return tuple(positions)
 
-    def names(self, header: Sequence[str], path: Path | str) -> tuple[str | None, ...]:
-        """As ``find``, with the names in ``header`` in place of the positions."""
-        return tuple(None if position is None else header[position] for position in self.find(header, path))
-
 
 def _message(role: str, named: str | None, found: list[str], header: Sequence[str], path: Path | str) -> str:
     option = f"--{role.replace('_', '-')}-column"
@@ -56,5 +68,6 @@ def _message(role: str, named: str | None, found: list[str], header: Sequence[st
     if named is not None:
         return f"{path} has {len(found) or 'no'} column{'s' * bool(found)} {named!r}, which {option} names: {has}"
     if found:
-        return f"{path} has several columns that could be the {role} ({', '.join(found)}): pass {option}; {has}"
+        off = "" if role == "text" else f", or --no-{option.removeprefix('--')}"
+        return f"{path} has several columns that could be the {role} ({', '.join(found)}): pass {option}{off}; {has}"
     return f"{path} has no column called {', '.join(_USUAL[role])}: pass {option} to name its {role} column; {has}"

@@ -1,16 +1,21 @@
 """Rows: checks the cells of one row and turns them into a review."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 from senti_tasks import text
 from senti_tasks.errors import InputFileError, quoted
 from senti_tasks.intake import timestamps
+from senti_tasks.intake.columns import Columns
+from senti_tasks.intake.tables import Table
 from senti_tasks.labels import Spellings
+
+Value = TypeVar("Value")
 
 
 class Cells(NamedTuple):
@@ -23,8 +28,8 @@ class Cells(NamedTuple):
     created_at: object = None
 
 
-Record = tuple[int, Cells | str]
-"""The line in which a row starts, and its cells, or the reason why it has none."""
+Chosen = tuple[int, Cells | str]
+"""As ``tables.Record``, with the cells of the chosen columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,8 @@ class Row:
     product: str | None
     created_at: datetime | None
     """Aware, in UTC."""
+    left_empty: tuple[tuple[str, str], ...] = ()
+    """Label, product and created_at are optional: the fields whose cell cannot be read, each with the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,37 +59,73 @@ class Refusal:
     reason: str
 
 
+def choose(table: Table, columns: Columns, source: Path | str) -> Iterator[Chosen]:
+    """The cells of ``columns`` in each row of ``table``. The number of a label is replaced by its name, if it has one,
+    because data sets number their labels in different orders; -1 means there that nobody labelled the row. Raises
+    ``InputFileError`` as ``Columns.find`` does."""
+    positions = columns.find(table.header, source)
+    label = positions[1]
+    names = () if label is None else table.label_names.get(table.header[label], ())
+    for line, row in table.rows():
+        if isinstance(row, str):
+            yield line, row
+            continue
+        cells = Cells(*(None if position is None else row[position] for position in positions))
+        number = cells.label
+        if names and isinstance(number, int):
+            if number == -1:
+                cells = cells._replace(label=None)
+            elif 0 <= number < len(names):
+                cells = cells._replace(label=names[number])
+        yield line, cells
+
+
 def build_all(
-    records: Iterable[Record], source: Path | str, *, needs_id: bool, timezone: ZoneInfo, spellings: Spellings
+    records: Iterable[Chosen], source: Path | str, *, needs_id: bool, timezone: ZoneInfo, spellings: Spellings
 ) -> Iterator[Row | Refusal]:
     """A row or a refusal for each of ``records``, in their order.
 
     A row without an id is refused if ``needs_id``. Dates without a time zone are in ``timezone``. ``spellings`` gives
-    the meaning of label cells. Product and id are stripped, and a blank product becomes ``None``. Raises
-    ``InputFileError`` if there are no records or ``source`` cannot be read.
+    the meaning of label cells. Product and id are stripped, and a blank product becomes ``None``. So does a label, a
+    product or a date that cannot be read: it does not cost the review. Raises ``InputFileError`` if there are no
+    records or ``source`` cannot be read.
     """
     number = 0
+    product, timestamp = partial(_name, "product"), partial(timestamps.parse, timezone=timezone)
     try:
         for number, (line, cells) in enumerate(records, start=1):
             if isinstance(cells, str):
                 yield Refusal(line, cells)
                 continue
             try:
-                yield Row(
-                    number=number,
-                    line=line,
-                    text=_review(cells.text),
-                    id=_identity(cells.id) if needs_id else None,
-                    label=spellings.parse(cells.label),
-                    product=_name("product", cells.product),
-                    created_at=timestamps.parse(cells.created_at, timezone),
-                )
+                review, identity = _review(cells.text), _identity(cells.id) if needs_id else None
             except ValueError as error:
                 yield Refusal(line, str(error))
+                continue
+            empty: list[tuple[str, str]] = []
+            yield Row(
+                number=number,
+                line=line,
+                text=review,
+                id=identity,
+                label=_optional("label", spellings.parse, cells.label, empty),
+                product=_optional("product", product, cells.product, empty),
+                created_at=_optional("created_at", timestamp, cells.created_at, empty),
+                left_empty=tuple(empty),
+            )
     except OSError as error:
         raise InputFileError(f"{source} cannot be read: {error.strerror or error}") from error
     if number == 0:
         raise InputFileError(f"{source} holds no rows: expected at least one review")
+
+
+def _optional(field: str, read: Callable[[object], Value], cell: object, empty: list[tuple[str, str]]) -> Value | None:
+    """What ``read`` makes of ``cell``; ``None``, and an entry in ``empty``, if it cannot be read."""
+    try:
+        return read(cell)
+    except ValueError as error:
+        empty.append((field, str(error)))
+        return None
 
 
 def _review(value: object) -> str:

@@ -1,20 +1,31 @@
 """Jobs on the warehouse itself: migrate it, import reviews into it, report its state, freeze publishing."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from senti_tasks import intake, settings
-from senti_tasks.errors import ConfigError
-from senti_tasks.intake import Columns, Refusal, Row
+from senti_tasks.errors import ConfigError, InputFileError
+from senti_tasks.intake import Columns, Options, Record, Refusal, Row, Table
+from senti_tasks.intake.readers import queries
+from senti_tasks.intake.summary import LeftEmpty, summarise
 from senti_tasks.jobs.context import JobContext, load_context, now
-from senti_tasks.labels import Spellings
 from senti_tasks.warehouse import days, importing, migrations, overview
 from senti_tasks.warehouse.importing import ImportCounts, ImportedRow
 from senti_tasks.warehouse.scoring import publication_lock, runs
 from senti_tasks.warehouse.types import parse_review_id, review_id_of_row
+
+log = logging.getLogger(__name__)
+
+PROGRESS_SECONDS = 2.0
+"""An import says how far it is each time that this many seconds have passed."""
+
+Announce = Callable[[dict[str, Any]], None]
+"""Called with the summary of an import, before anything is stored."""
 
 
 def migrate(recount_days: bool = False) -> dict[str, Any]:
@@ -43,73 +54,149 @@ def migrate(recount_days: bool = False) -> dict[str, Any]:
 
 def import_reviews(
     path: Path,
-    columns: dict[str, str | None],
+    columns: dict[str, Any],
     *,
     source: str | None = None,
-    file_format: str | None = None,
+    options: dict[str, Any] | None = None,
     label_map: str | None = None,
+    dry_run: bool = False,
+    announce: Announce | None = None,
+    say: Callable[[str], None] = log.info,
 ) -> dict[str, Any]:
     """Imports a file in one transaction: all rows that are not refused, or none if the file cannot be read to its end.
 
-    ``columns`` are the fields of ``intake.Columns``. ``source`` (default: the file's name) identifies the file in later
+    ``columns`` are the fields of ``intake.Columns``, and ``options`` those of ``intake.Options``. ``source``
+    (default: the file's name) identifies the file in later
     imports: without an id column, the key of a row is made of ``source`` and the row's number. ``label_map`` gives the
-    meaning of the values in the label column, as ``LabelSet.mapped`` reads it. Returns source and the fields of
-    ``ImportCounts``. Raises ``InputFileError``.
+    meaning of the values in the label column, as ``LabelSet.mapped`` reads it; without it, all values of the column
+    decide. ``announce`` is called with the summary (``summary.summarise``) before anything is stored, and ``say`` with
+    a line of progress every ``PROGRESS_SECONDS``.
+
+    Returns source, summary, the fields of ``ImportCounts``, and left_empty (``summary.LeftEmpty``). ``dry_run`` stores
+    nothing, reads a sample, and returns source and summary. Raises ``InputFileError``.
     """
-    context, named = load_context(), Columns(**columns)
-    spellings = _spellings(context, named, label_map)
-    rows = intake.read(path, named, file_format, timezone=context.settings.zone, spellings=spellings)
-    return _import(context, rows, source or path.name, has_ids=named.id is not None)
+    context, named = load_context(), _columns(columns, label_map)
+    table = intake.open(path, Options(**options or {}))
+    name = source or path.name
+    return _import(context, table, path, named, name, label_map, dry_run=dry_run, announce=announce, say=say)
+
+
+def import_query(
+    url: str,
+    query: Path,
+    columns: dict[str, Any],
+    *,
+    source: str | None = None,
+    label_map: str | None = None,
+    dry_run: bool = False,
+    announce: Announce | None = None,
+    say: Callable[[str], None] = log.info,
+) -> dict[str, Any]:
+    """Imports the rows that the SQL in the file ``query`` gives in the database at ``url``; otherwise as
+    ``import_reviews``. The default of ``source`` is made of the names of the database and the file."""
+    context, named = load_context(), _columns(columns, label_map)
+    try:
+        sql = query.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise InputFileError(f"{query} cannot be read ({error}): expected a file with one SELECT") from error
+    table, name = queries.open_query(url, sql), source or queries.source_name(url, query)
+    return _import(context, table, query, named, name, label_map, dry_run=dry_run, announce=announce, say=say)
+
+
+def find_files(patterns: list[str]) -> list[str]:
+    """The files that ``patterns`` name: see ``intake.find``."""
+    return [str(path) for path in intake.find(patterns)]
 
 
 def import_dataset(
     name: str,
-    columns: dict[str, str | None],
+    columns: dict[str, Any],
     config: str | None = None,
     split: str = "train",
     revision: str | None = None,
     *,
     source: str | None = None,
     label_map: str | None = None,
+    dry_run: bool = False,
+    announce: Announce | None = None,
+    say: Callable[[str], None] = log.info,
 ) -> dict[str, Any]:
     """Imports a split of the data set ``name`` (OWNER/NAME) on the Hugging Face Hub; otherwise as ``import_reviews``.
 
     The default of ``source`` is made of data set, configuration and split. ``revision`` is a branch, tag or commit
     (default: main); its commit is recorded, and returned as revision. Raises ``HubError`` and ``InputFileError``.
     """
-    context, named = load_context(), Columns(**columns)
+    context, named = load_context(), _columns(columns, label_map)
     # Imported after load_context, because the hub's client reads HF_ENDPOINT when it is imported.
-    from senti_tasks.intake import hub_datasets
+    from senti_tasks.intake.readers import hub_datasets
 
-    spellings = _spellings(context, named, label_map)
     found = hub_datasets.fetch(name, config, split, revision)
-    rows = hub_datasets.read(found, named, context.settings.zone, spellings)
-    counts = _import(context, rows, source or found.source, has_ids=named.id is not None, revision=found.commit)
-    return {**counts, "revision": found.commit}
+    result = _import(
+        *(context, hub_datasets.open_split(found), found.source, named, source or found.source, label_map),
+        dry_run=dry_run,
+        announce=announce,
+        say=say,
+        revision=found.commit,
+    )
+    return {**result, "revision": found.commit}
 
 
-def _spellings(context: JobContext, columns: Columns, label_map: str | None) -> Spellings:
-    if label_map is None:
-        return context.settings.label_set.spellings
-    if columns.label is None:
+def _columns(columns: dict[str, Any], label_map: str | None) -> Columns:
+    named = Columns(**columns)
+    if label_map is not None and named.label is None:
         raise ConfigError("--label-map needs --label-column: name the column whose values it maps")
-    return context.settings.label_set.mapped(label_map)
+    return named
 
 
 def _import(
-    context: JobContext, rows: Iterable[Row | Refusal], source: str, *, has_ids: bool, revision: str | None = None
+    context: JobContext,
+    table: Table,
+    where: Path | str,
+    columns: Columns,
+    source: str,
+    label_map: str | None,
+    *,
+    dry_run: bool,
+    announce: Announce | None,
+    say: Callable[[str], None],
+    revision: str | None = None,
 ) -> dict[str, Any]:
-    counts = ImportCounts()
+    """As ``import_reviews``, of the rows of ``table``, which messages call ``where``."""
+    labels, zone = context.settings.label_set, context.settings.zone
+    with context.reading() as connection:
+        migrations.check_settings(connection, labels=str(labels))
+    if dry_run:
+        summary = summarise(table, where, columns, zone, labels, label_map)
+        return {"source": source, "summary": summary}
+    coding = intake.code(_watched(table, f"{source}: reading the labels", say), where, columns, labels, label_map)
+    summary = summarise(table, where, columns, zone, labels, coding=coding)
+    if announce is not None:
+        announce({"source": source, "summary": summary})
+    counts, left_empty = ImportCounts(), LeftEmpty()
+    rows = intake.build(_watched(table, f"{source}: importing", say), where, columns, zone, coding)
     with context.writing() as connection:
-        migrations.check_settings(connection, labels=str(context.settings.label_set))
         importing.require_own_table(connection)
         id_type = migrations.recorded_setting(connection, "review_id_type")
         number = importing.source_id(connection, source)
-        incoming = _incoming(rows, counts, id_type, number, source)
-        importing.store(connection, incoming, counts, source=source, has_ids=has_ids, now=now())
+        incoming = _incoming(rows, counts, left_empty, id_type, number, source)
+        importing.store(connection, incoming, counts, source=source, has_ids=columns.id is not None, now=now())
         if revision is not None:
             importing.record_revision(connection, number, revision)
-    return {"source": source, **asdict(counts)}
+    return {"source": source, **asdict(counts), "left_empty": left_empty.fields, "summary": summary}
+
+
+def _watched(table: Table, doing: str, say: Callable[[str], None]) -> Table:
+    """``table``, of whose rows every reading says how many rows it has read, and how fast."""
+
+    def rows() -> Iterator[Record]:
+        started = said = time.monotonic()
+        for number, row in enumerate(table.rows(), start=1):
+            if number % 256 == 0 and (seconds := time.monotonic()) - said >= PROGRESS_SECONDS:
+                said = seconds
+                say(f"{doing}: {number:,} rows, {number / (seconds - started):,.0f} rows/s")
+            yield row
+
+    return replace(table, rows=rows)
 
 
 def search_datasets(text: str, limit: int = 20) -> list[dict[str, Any]]:
@@ -121,9 +208,15 @@ def search_datasets(text: str, limit: int = 20) -> list[dict[str, Any]]:
 
 
 def _incoming(
-    rows: Iterable[Row | Refusal], counts: ImportCounts, id_type: str, source_id: int, source: str
+    rows: Iterable[Row | Refusal],
+    counts: ImportCounts,
+    left_empty: LeftEmpty,
+    id_type: str,
+    source_id: int,
+    source: str,
 ) -> Iterator[ImportedRow]:
-    """The rows that are not refused, with their keys. Counts all rows, and the refused ones with their reasons."""
+    """The rows that are not refused, with their keys. Counts all rows, the refused ones with their reasons, and the
+    cells that were left empty."""
     for row in rows:
         counts.rows += 1
         if isinstance(row, Refusal):
@@ -137,6 +230,7 @@ def _incoming(
         except ValueError as error:
             counts.refuse(row.line, str(error))
             continue
+        left_empty.add(row)
         yield ImportedRow(row.line, key, row.text, row.label, row.product, row.created_at)
 
 

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import Engine
 
 from senti_tasks.errors import InputFileError, LockedError
+from senti_tasks.intake import summary
 from senti_tasks.jobs import scoring, upkeep
 from senti_tasks.text import text_hash
 from senti_tasks.warehouse import database, importing
@@ -45,7 +46,7 @@ def texts(engine: Engine) -> list[str]:
 
 
 def test_each_row_is_counted_once(engine: Engine, csv: Path) -> None:
-    found = load(csv, "review,label\n很好,1\n太差,0\n没人看过,\n ,1\n怪,5\n")
+    found = load(csv, "review,label\n很好,1\n太差,0\n没人看过,\n ,1\n怪\n")
     assert counts(found) == (5, 3, 0, 0, 2, 2)
     assert [refusal["line"] for refusal in found["refusals"]] == [5, 6]
     assert texts(engine) == ["很好", "太差", "没人看过"]
@@ -84,7 +85,7 @@ def test_a_batch_boundary_is_no_boundary(engine: Engine, csv: Path) -> None:
 def test_a_row_that_repeats_the_id_of_an_earlier_chunk_is_refused(engine: Engine, csv: Path) -> None:
     """Also if that row was in the warehouse before this import, or was updated by it."""
     size = importing.BATCH_ROWS
-    load(csv, "id,review,label\n0,旧,1\n1,很好,1\n", {"id": "id"})
+    load(csv, "id,review,label\n0,旧,正面\n1,很好,正面\n", {"id": "id"})
     lines = [f"{number},第{number}条,\n" for number in range(2, size)]
     repeated = ["0,新,1\n", "1,很好,0\n", "2,第2条,\n", "3,别的,\n", "1,很好,1\n"]
     found = load(csv, "id,review,label\n" + "".join(["0,新,1\n", "1,很好,1\n", *lines, *repeated]), {"id": "id"})
@@ -117,7 +118,7 @@ def test_the_memory_of_an_import_does_not_grow_with_its_rows(engine: Engine) -> 
 
 def test_what_was_already_there_is_there_for_every_kind_of_file(engine: Engine, home: Path) -> None:
     file = home / "reviews.jsonl"
-    lines = [{"text": "很好", "label": 1, "created_at": "2026-11-01T08:00:00+08:00"}, {"text": "太差"}]
+    lines = [{"text": "很好", "label": "正面", "created_at": "2026-11-01T08:00:00+08:00"}, {"text": "太差"}]
     file.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), "utf-8")
     assert counts(upkeep.import_reviews(file, {})) == (2, 2, 0, 0, 0, 1)
     assert counts(upkeep.import_reviews(file, {})) == (2, 0, 2, 0, 0, 0)
@@ -173,7 +174,7 @@ def test_another_product_alone_is_an_update_that_no_model_has_to_read_again(engi
 
 
 def test_a_changed_label_is_written_beside_the_earlier_one(engine: Engine, csv: Path) -> None:
-    load(csv, "id,review,label\n7,很好,1\n", {"id": "id"})
+    load(csv, "id,review,label\n7,很好,正面\n", {"id": "id"})
     assert counts(load(csv, "id,review,label\n7,很好,0\n", {"id": "id"})) == (1, 0, 1, 0, 0, 1)
     labelled = rows(engine, review_annotations, order_by="annotated_at")
     assert [(row["label"], row["annotator"], row["text_hash"]) for row in labelled] == [
@@ -210,16 +211,74 @@ def test_an_id_that_is_no_bigint_is_refused_with_its_line(spelling: str, csv: Pa
 
 
 def test_a_file_that_breaks_off_leaves_nothing(engine: Engine, csv: Path) -> None:
-    csv.write_bytes("review\n很好\n".encode() + b"\xff\xff\xff\n")
-    with pytest.raises(InputFileError, match=r"expected UTF-8 or GB18030"):
+    csv.write_bytes("review\n很好\n".encode() * 200_000 + b"\xff\xff\xff\n" * 200_000)
+    with pytest.raises(InputFileError, match=r"lines hold bytes that are not UTF-8"):
         upkeep.import_reviews(csv, {})
     assert count(engine, reviews) == 0
     assert count(engine, import_sources) == 0
 
 
-def test_a_label_outside_the_set_is_refused_with_its_line(csv: Path) -> None:
-    found = load(csv, "review,label\n很好,1\n还行,中性\n")
-    assert found["refusals"] == [{"line": 3, "reason": "label '中性' is not one of 0 (negative), 1 (positive)"}]
+def test_a_label_a_date_and_a_product_that_cannot_be_read_are_left_empty_and_counted(engine: Engine, csv: Path) -> None:
+    labelled = "很好,1,2026-11-01\n太差,0,2026-11-01\n" * 5
+    found = load(csv, f"review,label,date\n{labelled}还行,中性,2026-11-01\n行,0,昨天\n行,0,9999-12-31\n")
+    assert counts(found) == (13, 13, 0, 0, 0, 12)
+    assert found["left_empty"]["label"] == {
+        "count": 1, "lines": [12], "examples": ["label '中性' is not one of 0 (negative), 1 (positive)"],
+    }  # fmt: skip
+    assert (found["left_empty"]["created_at"]["count"], found["left_empty"]["created_at"]["lines"]) == (2, [13, 14])
+    assert count(engine, reviews) == 13
+
+
+@pytest.mark.parametrize("cells", ["1,1,1", "-1,0,1", "1,2,3,4,5", "好,坏"])
+def test_labels_of_an_unclear_coding_leave_nothing(engine: Engine, csv: Path, cells: str) -> None:
+    with pytest.raises(InputFileError, match=r"Nothing was imported: pass --label-column 'label' --label-map '"):
+        load(csv, "review,label\n" + "".join(f"很好,{cell}\n" for cell in cells.split(",")))
+    assert count(engine, reviews) == 0
+
+
+@pytest.mark.parametrize(("cells", "expected"), [("1,2,1", [0, 1, 0]), ("-1,1,1", [0, 1, 1]), ("0,1,NULL", [0, 1])])
+def test_a_coding_is_taken_from_the_whole_column(engine: Engine, csv: Path, cells: str, expected: list[int]) -> None:
+    load(csv, "review,label\n" + "".join(f"很好,{cell}\n" for cell in cells.split(",")))
+    assert [row["label"] for row in rows(engine, review_annotations, order_by="review_id")] == expected
+
+
+def test_a_dry_run_shows_what_an_import_would_store_and_stores_nothing(engine: Engine, csv: Path) -> None:
+    csv.write_text("review,label,date,shop\n很好,2,2026年11月1日,甲\n太差,1,昨天,乙\n很好,2,,甲\n ,1,,甲\n", "utf-8")
+    found = upkeep.import_reviews(csv, {}, dry_run=True)["summary"]
+    assert (count(engine, reviews), count(engine, import_sources)) == (0, 0)
+    assert (found["sampled_rows"], found["is_whole"], found["refused"], found["duplicates"]["texts"]) == (4, True, 1, 1)
+    assert found["label"]["coding"] == "numbers from 1"
+    assert [(value["value"], value["label_name"], value["count"]) for value in found["label"]["values"]] == [
+        ("2", "positive", 2), ("1", "negative", 2),
+    ]  # fmt: skip
+    assert (found["dates"]["read"], found["dates"]["missing"], found["left_empty"]["created_at"]["lines"]) == (
+        1,
+        1,
+        [3],
+    )
+    assert found["columns"]["text"] == {"name": "review", "why": "its usual name"}
+    assert found["ignored"] == ["shop"]
+    assert [row["label"] for row in found["first_rows"]] == ["positive", "negative", "positive"]
+
+
+def test_a_dry_run_reads_the_beginning_and_an_import_decides_on_all(csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(summary, "SAMPLE_ROWS", 10)
+    csv.write_text("review,label\n" + "很好,1\n" * 20 + "太差,0\n" * 20, "utf-8")
+    found = upkeep.import_reviews(csv, {}, dry_run=True)["summary"]
+    assert (found["sampled_rows"], found["is_whole"], found["label"]) == (10, False, None)
+    assert "can be read in 2 ways" in found["problem"]
+    announced: list[dict[str, Any]] = []
+    assert upkeep.import_reviews(csv, {}, announce=announced.append)["labelled"] == 40
+    assert announced[0]["summary"]["label"]["coding"] == "numbers from 0"
+
+
+def test_an_import_says_how_far_it_is(csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upkeep, "PROGRESS_SECONDS", 0.0)
+    csv.write_text("review\n" + "很好\n" * 600, "utf-8")
+    said: list[str] = []
+    upkeep.import_reviews(csv, {}, say=said.append)
+    assert [line.split(" rows,")[0] for line in said] == [f"reviews.csv: importing: {number}" for number in (256, 512)]
+    assert all(line.endswith("rows/s") for line in said)
 
 
 def test_nul_is_refused_with_its_line(engine: Engine, csv: Path) -> None:
@@ -229,7 +288,7 @@ def test_nul_is_refused_with_its_line(engine: Engine, csv: Path) -> None:
 
 
 def test_only_the_first_refusals_are_listed_and_all_are_counted(csv: Path) -> None:
-    found = load(csv, "review,label\n" + "很好,9\n" * 60)
+    found = load(csv, "review,label\n" + "很好\n" * 60)
     assert found["refused"] == 60
     assert len(found["refusals"]) == importing.REFUSALS_SHOWN
 

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import datasets
 from datasets.exceptions import DatasetNotFoundError, DatasetsError, FileNotFoundDatasetsError
@@ -19,10 +18,8 @@ from datasets.naming import camelcase_to_snakecase, filenames_for_dataset_split
 
 from senti_tasks import hub
 from senti_tasks.errors import HubError
-from senti_tasks.intake import arrow, rows
-from senti_tasks.intake.columns import Columns
-from senti_tasks.intake.rows import Refusal, Row
-from senti_tasks.labels import Spellings
+from senti_tasks.intake.readers import arrow
+from senti_tasks.intake.tables import Table
 
 log = logging.getLogger(__name__)
 
@@ -77,11 +74,9 @@ def fetch(name: str, config: str | None = None, split: str = "train", revision: 
     return Split(name, info.config_name, split, folder.name, tuple(Path(shard) for shard in shards))
 
 
-def read(split: Split, columns: Columns, timezone: ZoneInfo, spellings: Spellings) -> Iterator[Row | Refusal]:
-    """Each row of ``split`` in its order, as ``intake.read`` returns the rows of a file. Memory use is constant."""
-    records = arrow.read_streams(split.shards, columns, split.source)
-    needs_id = columns.id is not None
-    return rows.build_all(records, split.source, needs_id=needs_id, timezone=timezone, spellings=spellings)
+def open_split(split: Split) -> Table:
+    """The rows of ``split`` in their order, in constant memory."""
+    return arrow.open_streams(split.shards, split.source)
 
 
 def _prepare(name: str, config: str | None, split: str, commit: str) -> Path:

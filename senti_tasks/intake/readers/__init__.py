@@ -1,0 +1,1 @@
+"""Readers: one module per format opens a source and gives its ``Table``. The others find out how to read it."""
