@@ -39,7 +39,8 @@ class Settings(BaseSettings):
     home: Path = Field(default_factory=Path.cwd)
     """The folder that relative paths start from, and that holds ``.env``. Default: the current directory."""
     database_url: str = "sqlite:///var/warehouse.db"
-    """The warehouse: ``sqlite:///FILE`` or ``postgresql+psycopg://USER:PASSWORD@HOST/DATABASE``."""
+    """The warehouse: ``sqlite:///FILE``, with %3F for ? and %25 for % in its path, or
+    ``postgresql://USER:PASSWORD@HOST/DATABASE``. A relative path starts from ``home``, ``~`` is the user's folder."""
     artifacts: str = "var/artifacts"
     """The artifact store, for corpora and models: a folder, ``s3://…`` or ``gs://…``."""
     work: Path = Path("var/work")
@@ -80,12 +81,6 @@ class Settings(BaseSettings):
     @cached_property
     def label_set(self) -> LabelSet:
         return LabelSet.listed(self.labels)
-
-    @cached_property
-    def url(self) -> str:
-        """``database_url``; the path of a SQLite file is taken relative to ``home``."""
-        prefix, sqlite, path = self.database_url.partition("sqlite:///")
-        return f"{sqlite}{self.home / path}" if not prefix and path not in ("", ":memory:") else self.database_url
 
     @cached_property
     def artifacts_root(self) -> str:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from senti_tasks.warehouse.database import fetch_all, fetch_one, insert_missing
 from senti_tasks.warehouse.erasure import is_erased
 from senti_tasks.warehouse.schema import reviews, text_snapshots
+from senti_tasks.warehouse.types import is_key
 
 CHUNK_ROWS = 5_000
 
@@ -16,7 +17,8 @@ CHUNK_ROWS = 5_000
 def read_chunks(connection: Connection) -> Iterator[list[tuple[str, str | None]]]:
     """Key (as text) and text of every review that was not erased, in descending order of keys; constant memory. Each
     chunk is a query of its own, so ``connection`` can be used between two chunks."""
-    texts = sa.select(reviews.c.review_id, reviews.c.review_text).where(~is_erased(reviews.c.review_id))
+    columns = reviews.c.review_id, reviews.c.review_text
+    texts = sa.select(*columns).where(is_key(reviews.c.review_id), ~is_erased(reviews.c.review_id))
     chunk = texts.order_by(reviews.c.review_id.desc()).limit(CHUNK_ROWS)
     rows = connection.execute(chunk).all()
     while rows:

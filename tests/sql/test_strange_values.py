@@ -1,0 +1,154 @@
+"""One review with a strange value stops nothing: neither the labels nor the snapshot of all others."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import Engine
+
+from senti_tasks.corpus import snapshot
+from senti_tasks.jobs import checkup, scoring, upkeep
+from senti_tasks.text import text_hash
+from senti_tasks.warehouse import database, days
+from senti_tasks.warehouse.models import corpora, texts
+from senti_tasks.warehouse.schema import review_labels, scoring_errors
+from tests.situations import MONDAY, PHRASES, TUESDAY, WEDNESDAY, deploy, rows
+
+REVIEWS = 1_000
+LONG = "货" * 10_000
+
+TIMES = {
+    "postgresql": ("9999-12-31", "infinity", "-infinity", "0044-03-15 BC", "12000-01-01", "2099-01-01", "0001-01-01"),
+    "sqlite": (
+        *("9999-12-31 23:59:59.999999", "0001-01-01 00:00:00.000000", "2099-01-01", "12000-01-01", "2020/1/3", "昨天"),
+        *("", 0, 1_577_836_800, -1.5, b"2020-01-03", b"\xff\x00", "2020-01-03T10:00:00Z", "2020-02-30", "infinity"),
+    ),
+}
+VALUES: dict[str, dict[str, tuple[Any, ...]]] = {
+    dialect: {
+        "created_at": times,
+        "updated_at": times,
+        "product": ("", LONG, "'; DROP TABLE reviews; --", "🏨\u202e\u200b", *([b"\xb7\xbf\0", 7, "a\0b"] if on_sqlite else [])),
+        "review_text": ("", LONG, "🏨\u202e\u200b", *([b"\xb7\xbf", 7, 1.5, "a\0b", b"\xe5\xa5\xbd"] if on_sqlite else [])),
+    }
+    for dialect, times in TIMES.items()
+    for on_sqlite in [dialect == "sqlite"]
+}
+TEXT_KEYS = ("", "甲 🏨", "a\nb", "'; --", "%s", LONG[:500], "\u202e", " 7 ")
+BROKEN = "CAST(x'b7bf' AS TEXT)"  # not UTF-8
+NO_LABEL = {"review_text": 1}
+
+
+@dataclass
+class Shop:
+    engine: Engine
+    table: str
+    ids: str
+
+    def fill(self) -> None:
+        numbered = [(str(n) if self.ids != "bigint" else n, f"{PHRASES[n % len(PHRASES)]}{n % 50}") for n in range(REVIEWS)]
+        with database.writing(self.engine) as connection:
+            connection.execute(
+                sa.text(f"INSERT INTO {self.table} VALUES (:key, :text, '面馆', :now, :now)"),
+                [{"key": key, "text": text, "now": "2026-11-02 12:00:00.000000"} for key, text in numbered],
+            )
+
+    def put(self, values: tuple[Any, ...], column: str, first: int = 0) -> None:
+        on_sqlite = self.engine.dialect.name == "sqlite"
+        kind = "" if on_sqlite or not column.endswith("_at") else "::text::timestamptz"
+        quote = "'" if self.ids != "bigint" else ""
+        with database.writing(self.engine) as connection:
+            for number, value in enumerate(values, first):
+                change = f"UPDATE {self.table} SET {column} = :value{kind} WHERE review_id = {quote}{number}{quote}"
+                connection.execute(sa.text(change.replace("::", r"\:\:")), {"value": value})
+
+
+@pytest.fixture(params=["ours", "the team's"])
+def make(
+    request: pytest.FixtureRequest,
+    empty_url: str,
+    bare_home: Path,
+    model_folder: Path,
+    one_thread: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[..., Shop]:
+    """Makes a warehouse with 1,000 reviews and a model in service. A team's own table has no constraint."""
+
+    def made(ids: str = "bigint") -> Shop:
+        engine = database.connect(empty_url)
+        monkeypatch.setenv("SENTI_DATABASE_URL", empty_url)
+        monkeypatch.setenv("SENTI_REVIEW_ID_TYPE", ids)
+        table = "reviews"
+        if request.param != "ours":
+            table, time = "comments", "DATETIME" if engine.dialect.name == "sqlite" else "TIMESTAMPTZ"
+            database.create_file(engine)
+            with database.writing(engine) as connection:
+                connection.exec_driver_sql(
+                    f"CREATE TABLE comments (review_id {ids}, review_text TEXT, product TEXT, created_at {time}, "
+                    f"updated_at {time})"
+                )
+            monkeypatch.setenv("SENTI_REVIEWS_TABLE", table)
+        upkeep.migrate()
+        deploy(engine, model_folder, bare_home)
+        shop = Shop(engine, table, ids)
+        shop.fill()
+        return shop
+
+    return made
+
+
+def complete_run(key: str, due: Any = WEDNESDAY, scope: str = "new") -> dict[str, Any]:
+    (run,) = scoring.open_series(key, due.isoformat(), scope=scope)
+    for shard in scoring.plan(run):
+        scoring.score_shard(run, shard)
+    scoring.audit(run)
+    return scoring.publish(run)
+
+
+def annotate_all(shop: Shop) -> None:
+    """People label every review that can be labelled."""
+    with database.writing(shop.engine) as connection:
+        found = connection.execute(sa.select(sa.text("review_id, review_text")).select_from(sa.table("reviews"))).all()
+        annotations = [
+            {"key": key, "text": text_hash(text), "label": number % 2}
+            for number, (key, text) in enumerate(found)
+            if isinstance(key, int | str) and isinstance(text, str) and str(key).isprintable()
+        ]
+        insert = "INSERT INTO review_annotations VALUES (:key, '小王', '2026-11-02 12:00:00+00:00', :label, :text)"
+        connection.execute(sa.text(insert.replace(":00", r"\:00")), annotations)
+
+
+def finding() -> tuple[Any, str]:
+    (row,) = (row for row in checkup.run_checks() if row["name"] == "reviews")
+    return row["ok"], row["finding"]
+
+
+@pytest.mark.parametrize("column", ["created_at", "updated_at", "product", "review_text"])
+def test_a_strange_value_in_one_column_stops_nothing(column: str, dialect: str, make: Callable[..., Shop]) -> None:
+    values = VALUES[dialect][column]
+    shop = make()
+    shop.put(values, column)
+    published = complete_run("first")
+    assert published["planned"] == REVIEWS
+    assert published["labelled"] + published["failed"] == REVIEWS
+    reasons = [row["reason"] for row in rows(shop.engine, scoring_errors)]
+    assert len(reasons) == published["failed"]
+    if column != "review_text":
+        assert reasons == []
+    assert complete_run("second")["planned"] == 0, "each version has its answer"
+    assert complete_run("weekly", scope="reconcile")["planned"] == 0
+    assert complete_run("again", scope="all")["labelled"] == published["labelled"]
+    annotate_all(shop)
+    with database.reading(shop.engine) as connection:
+        found = [snapshot.LabelledReview(**row) for row in corpora.labelled_reviews(connection, due=WEDNESDAY)]
+        assert sum(len(chunk) for chunk in texts.read_chunks(connection)) == REVIEWS
+        assert len(corpora.unlabelled_texts(connection, limit=REVIEWS, seed=1)) == REVIEWS - len(found)
+    assert len(found) >= REVIEWS - (len(values) if column == "review_text" else 0)
+    assert snapshot.clean(found)[0]
+    with database.writing(shop.engine) as connection:
+        days.recount(connection, "America/New_York")
+    assert len(rows(shop.engine, "sentiment_latest")) == published["labelled"]
