@@ -29,9 +29,9 @@ TABLES = {"labels": review_labels, "history": review_label_history, "staged": st
 def recount(connection: Connection, timezone: str) -> dict[str, Any] | None:
     """Gives each label its day in ``timezone`` (an IANA name), rebuilds the rollups and records the time zone.
 
-    The day is that of the review's present ``created_at``, or of the scoring if that is no readable time. Labels of reviews that are
-    no longer in ``reviews`` keep their day. Returns before and after (time zones), and how many rows got another day:
-    labels, history and staged; ``None``, without a change, if ``timezone`` is the recorded one. Raises
+    The day is that of the review's present ``created_at``, or of the scoring if that is no readable time. Labels of
+    reviews that are no longer in ``reviews`` keep their day. Returns before and after (time zones), and how many rows
+    got another day: labels, history and staged; ``None``, without a change, if ``timezone`` is the recorded one. Raises
     ``WarehouseError`` while a shard is being scored, because its next rows would have the former days.
     """
     publication_lock.take(connection)  # no run is published meanwhile

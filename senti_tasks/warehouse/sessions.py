@@ -1,7 +1,7 @@
 """Prepares each connection to the warehouse: sets what the code relies on, and refuses a server that cannot serve it.
 
-On PostgreSQL an administrator can give a database or a role other defaults, and PgBouncer in transaction mode gives each
-transaction another connection. So the settings hold for one transaction, which sets them when it begins.
+On PostgreSQL an administrator can give a database or a role other defaults, and PgBouncer in transaction mode gives
+each transaction another connection. So the settings hold for one transaction, which sets them when it begins.
 """
 
 import hashlib
@@ -53,8 +53,8 @@ def _check_server(connection: Any, _record: object) -> None:
     encoding = connection.info.parameter_status("server_encoding")
     if encoding != "UTF8":
         raise WarehouseError(
-            f"the database {connection.info.dbname!r} has the encoding {encoding}, which cannot hold every review (Chinese "
-            "and emoji): make one with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0, and name it in "
+            f"the database {connection.info.dbname!r} has the encoding {encoding}, which cannot hold every review "
+            "(Chinese and emoji): make one with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0, and name it in "
             "SENTI_DATABASE_URL"
         )
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,8 @@ from senti_tasks.jobs import checkup, scoring, upkeep
 from senti_tasks.text import text_hash
 from senti_tasks.warehouse import database, days
 from senti_tasks.warehouse.models import corpora, texts
-from senti_tasks.warehouse.schema import review_labels, scoring_errors
-from tests.situations import MONDAY, PHRASES, TUESDAY, WEDNESDAY, deploy, rows
+from senti_tasks.warehouse.schema import scoring_errors
+from tests.situations import PHRASES, WEDNESDAY, deploy, rows
 
 REVIEWS = 1_000
 LONG = "货" * 10_000
@@ -32,8 +31,19 @@ VALUES: dict[str, dict[str, tuple[Any, ...]]] = {
     dialect: {
         "created_at": times,
         "updated_at": times,
-        "product": ("", LONG, "'; DROP TABLE reviews; --", "🏨\u202e\u200b", *([b"\xb7\xbf\0", 7, "a\0b"] if on_sqlite else [])),
-        "review_text": ("", LONG, "🏨\u202e\u200b", *([b"\xb7\xbf", 7, 1.5, "a\0b", b"\xe5\xa5\xbd"] if on_sqlite else [])),
+        "product": (
+            "",
+            LONG,
+            "'; DROP TABLE reviews; --",
+            "🏨\u202e\u200b",
+            *([b"\xb7\xbf\0", 7, "a\0b"] if on_sqlite else []),
+        ),
+        "review_text": (
+            "",
+            LONG,
+            "🏨\u202e\u200b",
+            *([b"\xb7\xbf", 7, 1.5, "a\0b", b"\xe5\xa5\xbd"] if on_sqlite else []),
+        ),
     }
     for dialect, times in TIMES.items()
     for on_sqlite in [dialect == "sqlite"]
@@ -50,7 +60,9 @@ class Shop:
     ids: str
 
     def fill(self) -> None:
-        numbered = [(str(n) if self.ids != "bigint" else n, f"{PHRASES[n % len(PHRASES)]}{n % 50}") for n in range(REVIEWS)]
+        numbered = [
+            (str(n) if self.ids != "bigint" else n, f"{PHRASES[n % len(PHRASES)]}{n % 50}") for n in range(REVIEWS)
+        ]
         with database.writing(self.engine) as connection:
             connection.execute(
                 sa.text(f"INSERT INTO {self.table} VALUES (:key, :text, '面馆', :now, :now)"),
@@ -91,6 +103,8 @@ def make(
                     f"CREATE TABLE comments (review_id {ids}, review_text TEXT, product TEXT, created_at {time}, "
                     f"updated_at {time})"
                 )
+                for column in ("review_id", "updated_at"):
+                    connection.exec_driver_sql(f"CREATE INDEX by_{column} ON comments ({column})")
             monkeypatch.setenv("SENTI_REVIEWS_TABLE", table)
         upkeep.migrate()
         deploy(engine, model_folder, bare_home)
@@ -152,3 +166,57 @@ def test_a_strange_value_in_one_column_stops_nothing(column: str, dialect: str, 
     with database.writing(shop.engine) as connection:
         days.recount(connection, "America/New_York")
     assert len(rows(shop.engine, "sentiment_latest")) == published["labelled"]
+
+
+@pytest.mark.parametrize("ids", ["text", "bigint"])
+def test_a_strange_key_stops_nothing(ids: str, dialect: str, make: Callable[..., Shop]) -> None:
+    shop = make(ids)
+    on_sqlite, is_ours = dialect == "sqlite", shop.table == "reviews"
+    unusable: tuple[str, ...] = ()
+    if ids == "text":
+        shop.put(TEXT_KEYS, "review_id")
+        unusable = (BROKEN,) if on_sqlite else ()
+    elif on_sqlite and not is_ours:  # the column of our own table takes only whole numbers
+        shop.put(("甲", "", "1e99", 1.5, b"7", -(2**63)), "review_id")
+        unusable = (BROKEN,)
+    else:
+        shop.put((-(2**63), 2**63 - 1), "review_id")
+    unusable += () if is_ours else ("NULL",)
+    quote = "'" if ids == "text" else ""
+    with database.writing(shop.engine) as connection:
+        for number, key in enumerate(unusable, 900):
+            connection.exec_driver_sql(
+                f"UPDATE {shop.table} SET review_id = {key} WHERE review_id = {quote}{number}{quote}",
+                execution_options={"no_parameters": True},
+            )
+    assert complete_run("first")["labelled"] == REVIEWS - len(unusable)
+    assert complete_run("second")["planned"] == 0
+    assert complete_run("again", scope="all")["labelled"] == REVIEWS - len(unusable)
+    with database.reading(shop.engine) as connection:
+        assert len(corpora.unlabelled_texts(connection, limit=2 * REVIEWS, seed=1)) == REVIEWS - len(unusable)
+    found_ok, said = finding()
+    if unusable:
+        assert (found_ok, said.split(" have ")[0]) == (False, f"{len(unusable)} of 1,000")
+    annotate_all(shop)
+    with database.writing(shop.engine) as connection:
+        found = [snapshot.LabelledReview(**row) for row in corpora.labelled_reviews(connection, due=WEDNESDAY)]
+        corpora.record_splits(connection, {"0" * 64: "train"}, shingles={"0" * 64: b""}, now=WEDNESDAY)
+        corpora.record_reviews_in_ledger(connection, [("0" * 64, one.review_id) for one in found])
+        assert sum(len(chunk) for chunk in texts.read_chunks(connection)) == REVIEWS - len(unusable)
+    assert len(found) >= REVIEWS - 10
+
+
+def test_the_doctor_counts_reviews_without_a_usable_time(make: Callable[..., Shop]) -> None:
+    shop = make()
+    assert finding() == (True, "1,000, each with the time of its last change")
+    on_sqlite = shop.engine.dialect.name == "sqlite"
+    shop.put(("9999-12-31", "-infinity"), "created_at")
+    shop.put(("" if on_sqlite else "infinity",), "updated_at", 10)
+    found_ok, said = finding()
+    assert found_ok is True
+    assert "2 have no created_at between the years 2 and 9998, so they count on the day of scoring" in said
+    assert "1 have an updated_at that is no such time: they are scored" in said
+    if shop.table != "reviews":
+        shop.put((None, None), "updated_at", 20)
+        assert complete_run("first")["labelled"] == REVIEWS - 2
+        assert finding() == (False, "2 of 1,000 have no updated_at and are never scored: fill it in")

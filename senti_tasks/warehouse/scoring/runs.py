@@ -20,7 +20,7 @@ from senti_tasks.warehouse.schema import (
     staged_labels,
 )
 from senti_tasks.warehouse.scoring import held_runs, pending, publication_lock, watermarks
-from senti_tasks.warehouse.types import readable
+from senti_tasks.warehouse.types import EARLIEST, readable
 
 UNFINISHED = scoring_runs.c.state.not_in(["published", "abandoned"])
 
@@ -197,7 +197,8 @@ def _late(connection: Connection, found: dict[str, Any], start: datetime | None)
         return None
     if start is None:
         return 0
-    late = sa.and_(run_items.c.run_id == found["run_id"], run_items.c.review_updated_at < start)
+    changed_at = run_items.c.review_updated_at
+    late = sa.and_(run_items.c.run_id == found["run_id"], changed_at < start, changed_at >= EARLIEST)
     return count_rows(connection, sa.select(run_items).where(late).subquery())
 
 
