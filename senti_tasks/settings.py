@@ -84,11 +84,15 @@ class Settings(BaseSettings):
 
     @cached_property
     def artifacts_root(self) -> str:
-        return self.artifacts if "://" in self.artifacts else str(self.home / self.artifacts)
+        return self.artifacts if "://" in self.artifacts else str(self._placed(Path(self.artifacts)))
 
     @cached_property
     def work_folder(self) -> Path:
-        return self.home / self.work
+        return self._placed(self.work)
+
+    def _placed(self, path: Path) -> Path:
+        """``path`` relative to ``home``; ``~`` is the user's folder, as a shell would have it."""
+        return self.home / path.expanduser() if path.parts[:1] == ("~",) else self.home / path
 
     def base_model_named(self, name: str | None) -> str:
         """``name``, or else ``base_model``. If it is a folder, relative to ``home``, returns the folder's path.

@@ -76,7 +76,7 @@ class readable(FunctionElement[datetime]):  # noqa: N801 - as SQLAlchemy names f
 
 
 class is_key(FunctionElement[bool]):  # noqa: N801
-    """In SQL: whether a review with this key can be labelled. NULL is no key, nor is text in SQLite that is no UTF-8."""
+    """In SQL: whether a review with this key can be labelled. NULL is no key, nor is other text than UTF-8 (SQLite)."""
 
     type = sa.Boolean()
     inherit_cache = True
