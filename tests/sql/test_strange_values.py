@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from senti_tasks.corpus import snapshot
 from senti_tasks.jobs import checkup, scoring, upkeep
 from senti_tasks.text import text_hash
-from senti_tasks.warehouse import database, days
+from senti_tasks.warehouse import database, days, migrations, overview
 from senti_tasks.warehouse.models import corpora, texts
 from senti_tasks.warehouse.schema import scoring_errors
 from tests.situations import PHRASES, WEDNESDAY, deploy, rows
@@ -166,6 +166,11 @@ def test_a_strange_value_in_one_column_stops_nothing(column: str, dialect: str, 
     with database.writing(shop.engine) as connection:
         days.recount(connection, "America/New_York")
     assert len(rows(shop.engine, "sentiment_latest")) == published["labelled"]
+    for view in migrations.view_statements():
+        rows(shop.engine, view)
+    with database.reading(shop.engine) as connection:
+        for query in (migrations.SQL / "queries").glob("*.sql"):
+            overview.run_query(connection, query.stem)
 
 
 @pytest.mark.parametrize("ids", ["text", "bigint"])
