@@ -178,6 +178,11 @@ def _translate(engine: Engine, error: sa.exc.DatabaseError) -> WarehouseError | 
             f"cannot open or write the warehouse at {where} ({cause}): it must be a file that this user may write, "
             "in a folder that this user may write"
         )
+    if isinstance(error, sa.exc.IntegrityError) and "run_items" in cause:
+        return WarehouseError(
+            f"reviews in the warehouse at {where} holds a review_id twice ({cause}): it must be unique, also in a view; "
+            "correct the table or the view, then run this again"
+        )
     if state == "25006":
         return WarehouseError(
             f"the warehouse at {where} is read-only ({cause}): it is a standby, or somebody has set "
