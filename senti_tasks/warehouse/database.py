@@ -163,6 +163,18 @@ def _translated_errors(engine: Engine) -> Iterator[None]:
         raise translated from error
 
 
+_BY_STATE = {
+    "25006": "the warehouse at {where} is read-only ({cause}): it is a standby, or somebody has set "
+    "default_transaction_read_only, as hosting services do when a disk is full. Name the primary server in "
+    "SENTI_DATABASE_URL, or have its administrator end that",
+    "3F000": "no schema of the search path exists in the warehouse at {where}, or this user may not use it ({cause}): "
+    "create it, or set another search_path for the role (docs/own-tables.md)",
+    "42501": "the user that SENTI_DATABASE_URL names may not do this in the warehouse at {where} ({cause}): "
+    "have its owner GRANT it, or name another user",
+}
+"""Messages for PostgreSQL's states (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
+
+
 def _translate(engine: Engine, error: sa.exc.DatabaseError) -> WarehouseError | None:
     where = location(engine)
     cause = (str(error.orig).strip() or type(error.orig).__name__).splitlines()[0]
@@ -178,26 +190,12 @@ def _translate(engine: Engine, error: sa.exc.DatabaseError) -> WarehouseError | 
             f"cannot open or write the warehouse at {where} ({cause}): it must be a file that this user may write, "
             "in a folder that this user may write"
         )
+    if state in _BY_STATE:
+        return WarehouseError(_BY_STATE[state].format(where=where, cause=cause))
     if isinstance(error, sa.exc.IntegrityError) and "run_items" in cause:
         return WarehouseError(
-            f"reviews in the warehouse at {where} holds a review_id twice ({cause}): it must be unique, also in a view; "
-            "correct the table or the view, then run this again"
-        )
-    if state == "25006":
-        return WarehouseError(
-            f"the warehouse at {where} is read-only ({cause}): it is a standby, or somebody has set "
-            "default_transaction_read_only, as hosting services do when a disk is full. Name the primary server in "
-            "SENTI_DATABASE_URL, or have its administrator end that"
-        )
-    if state == "3F000":
-        return WarehouseError(
-            f"no schema of the search path exists in the warehouse at {where}, or this user may not use it ({cause}): "
-            "create it, or set another search_path for the role (docs/own-tables.md)"
-        )
-    if state == "42501":
-        return WarehouseError(
-            f"the user that SENTI_DATABASE_URL names may not do this in the warehouse at {where} ({cause}): "
-            "have its owner GRANT it, or name another user"
+            f"reviews in the warehouse at {where} holds a review_id twice ({cause}): it must be unique, also in a "
+            "view; correct the table or the view, then run this again"
         )
     if state in ("55P03", "40P01") or code == sqlite3.SQLITE_BUSY:  # no lock within its timeout, or a deadlock
         return LockedError(

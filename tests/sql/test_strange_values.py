@@ -232,7 +232,7 @@ def test_deleted_reviews_with_strange_keys_do_not_keep_others_from_being_erased(
 def test_a_key_that_occurs_twice_is_an_error_that_says_so(make: Callable[..., Shop]) -> None:
     shop = make()
     shop.put((7,), "review_id", 8)
-    with pytest.raises(WarehouseError, match="holds a review_id twice .*: it must be unique, also in a view"):
+    with pytest.raises(WarehouseError, match=r"holds a review_id twice .*: it must be unique, also in a view"):
         complete_run("first")
 
 
