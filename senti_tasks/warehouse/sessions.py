@@ -49,23 +49,29 @@ def prepare(engine: Engine) -> None:
 
 def _check_server(connection: Any, _record: object) -> None:
     """Raises ``WarehouseError`` if the server is too old, or if the database cannot hold every review."""
-    require_postgresql(connection.info.server_version)
-    encoding = connection.info.parameter_status("server_encoding")
-    if encoding != "UTF8":
-        raise WarehouseError(
-            f"the database {connection.info.dbname!r} has the encoding {encoding}, which cannot hold every review "
-            "(Chinese and emoji): make one with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0, and name it in "
-            "SENTI_DATABASE_URL"
-        )
+    try:
+        require_postgresql(connection.info.server_version)
+        require_utf8(connection.info.dbname, connection.info.parameter_status("server_encoding"))
+    except WarehouseError:
+        connection.close()
+        raise
 
 
 def require_postgresql(version: int) -> None:
     """Raises ``WarehouseError`` if ``version`` (150004 is 15.4) is too old."""
     if version < OLDEST_POSTGRESQL * 10_000:
-        major = version // 10_000
         raise WarehouseError(
-            f"the server runs PostgreSQL {major}, and the warehouse needs {OLDEST_POSTGRESQL} or newer: upgrade it, or "
-            "name another server in SENTI_DATABASE_URL"
+            f"the server runs PostgreSQL {version // 10_000}, and the warehouse needs {OLDEST_POSTGRESQL} or newer: "
+            "upgrade it, or name another server in SENTI_DATABASE_URL"
+        )
+
+
+def require_utf8(name: str, encoding: str | None) -> None:
+    """Raises ``WarehouseError`` if the ``encoding`` of the database ``name`` cannot hold every review."""
+    if encoding != "UTF8":
+        raise WarehouseError(
+            f"the database {name!r} has the encoding {encoding}, which cannot hold every review (Chinese and emoji): "
+            "make one with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0, and name it in SENTI_DATABASE_URL"
         )
 
 

@@ -25,7 +25,19 @@ TIMES = {
     "postgresql": ("9999-12-31", "infinity", "-infinity", "0044-03-15 BC", "12000-01-01", "2099-01-01", "0001-01-01"),
     "sqlite": (
         *("9999-12-31 23:59:59.999999", "0001-01-01 00:00:00.000000", "2099-01-01", "12000-01-01", "2020/1/3", "昨天"),
-        *("", 0, 1_577_836_800, -1.5, b"2020-01-03", b"\xff\x00", "2020-01-03T10:00:00Z", "2020-02-30", "infinity"),
+        *(
+            "",
+            0,
+            1_577_836_800,
+            -1.5,
+            b"2020-01-03",
+            b"\xff\x00",
+            "2020-01-03T10:00:00Z",
+            "2020-02-30",
+            "infinity",
+            "1577836800",
+            " 1.0 ",
+        ),
     ),
 }
 VALUES: dict[str, dict[str, tuple[Any, ...]]] = {
@@ -97,7 +109,7 @@ def make(
         monkeypatch.setenv("SENTI_REVIEW_ID_TYPE", ids)
         table = "reviews"
         if request.param != "ours":
-            table, time = "comments", "DATETIME" if engine.dialect.name == "sqlite" else "TIMESTAMPTZ"
+            table, time = "comments", "TEXT" if engine.dialect.name == "sqlite" else "TIMESTAMPTZ"
             database.create_file(engine)
             with database.writing(engine) as connection:
                 connection.exec_driver_sql(
