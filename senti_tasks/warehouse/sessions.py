@@ -67,8 +67,9 @@ def require_postgresql(version: int) -> None:
 
 
 def require_utf8(name: str, encoding: str | None) -> None:
-    """Raises ``WarehouseError`` if the ``encoding`` of the database ``name`` cannot hold every review."""
-    if encoding != "UTF8":
+    """Raises ``WarehouseError`` if the ``encoding`` of the database ``name`` cannot hold every review. ``None`` is not
+    known: a connection pooler did not pass it on."""
+    if encoding not in (None, "UTF8"):
         raise WarehouseError(
             f"the database {name!r} has the encoding {encoding}, which cannot hold every review (Chinese and emoji): "
             "make one with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0, and name it in SENTI_DATABASE_URL"

@@ -14,8 +14,10 @@ from senti_tasks.errors import WarehouseError
 from senti_tasks.jobs import checkup, maintenance, scoring, upkeep
 from senti_tasks.text import text_hash
 from senti_tasks.warehouse import database, days, migrations, overview
+from senti_tasks.warehouse.database import count_rows
 from senti_tasks.warehouse.models import corpora, texts
-from senti_tasks.warehouse.schema import scoring_errors
+from senti_tasks.warehouse.schema import run_items, scoring_errors
+from senti_tasks.warehouse.scoring import runs, series
 from tests.situations import PHRASES, WEDNESDAY, deploy, on_sqlite, rows
 
 REVIEWS = 1_000
@@ -210,6 +212,18 @@ def test_a_strange_key_stops_nothing(ids: str, dialect: str, make: Callable[...,
     assert complete_run("first")["labelled"] == REVIEWS - len(unusable)
     assert complete_run("second")["planned"] == 0
     assert complete_run("again", scope="all")["labelled"] == REVIEWS - len(unusable)
+    with database.writing(shop.engine) as connection:
+        many: dict[str, Any] = {
+            "idempotency_key": "ranges",
+            "scope": "all",
+            "model_version": "2026-11-02-tiny",
+            "variant": "fp32",
+        }
+        ranges = series.open_series(connection, **many, due=WEDNESDAY, now=WEDNESDAY, rows=100)
+        assert len(ranges) == 10
+        for run in ranges:
+            runs.plan(connection, run)
+        assert count_rows(connection, run_items) == REVIEWS - len(unusable)
     with database.reading(shop.engine) as connection:
         assert len(corpora.unlabelled_texts(connection, limit=2 * REVIEWS, seed=1)) == REVIEWS - len(unusable)
     found_ok, said = finding()
