@@ -8,13 +8,17 @@ import secrets
 from pathlib import Path
 from typing import TextIO
 
+import sqlalchemy as sa
+
 
 def write(home: Path, dags: Path, url: str, port: int, user: str) -> str:
     """Writes airflow.cfg, also for ``AIRFLOW_HOME=… airflow …`` in a shell, and returns the password of ``user``."""
     path, written = home / "airflow.cfg", configparser.ConfigParser(interpolation=None)
     written.read(path)
     config = configparser.ConfigParser(interpolation=None)
-    config.read_dict(_settings(home, dags, url, port, user))
+    for section, values in _settings(home, dags, url, port, user).items():
+        # Airflow reads %% as a per-cent sign, which a path may have.
+        config[section] = {key: value.replace("%", "%%") for key, value in values.items()}
     for section, key in (("core", "fernet_key"), ("api", "secret_key"), ("api_auth", "jwt_secret")):
         key_bytes = 32 if key == "fernet_key" else 64
         config[section][key] = written.get(section, key, fallback="") or _key(key_bytes)
@@ -41,7 +45,7 @@ def _settings(home: Path, dags: Path, url: str, port: int, user: str) -> dict[st
             "execution_api_server_url": f"{url}/execution/",
             "min_serialized_dag_update_interval": "1",
         },
-        "database": {"sql_alchemy_conn": f"sqlite:///{home / 'airflow.db'}"},
+        "database": {"sql_alchemy_conn": sa.URL.create("sqlite", database=str(home / "airflow.db")).render_as_string()},
         "logging": {
             "base_log_folder": str(home / "logs"),
             "dag_processor_child_process_log_directory": str(home / "logs" / "dag_processor"),

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from local.airflow import LocalAirflow
 from local.client import TaskState
-from senti_tasks import console, settings
+from senti_tasks import console
 from senti_tasks.config import PRETRAINED
 from senti_tasks.errors import SentiError
 from senti_tasks.jobs import models, scoring, upkeep
@@ -98,7 +98,7 @@ def _import(options: argparse.Namespace) -> None:
 
 def _warehouse() -> str:
     """The URL of the warehouse, without its password."""
-    return database.location(database.connect(settings.load().url))
+    return database.location(load_context(migrated=False).engine)
 
 
 def _has_sample() -> bool:

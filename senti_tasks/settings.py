@@ -45,7 +45,8 @@ class Settings(BaseSettings):
     home: Path = Field(default_factory=Path.cwd)
     """The folder that relative paths start from, and that holds ``.env``. Default: the current directory."""
     database_url: str = "sqlite:///var/warehouse.db"
-    """The warehouse: ``sqlite:///FILE`` or ``postgresql+psycopg://USER:PASSWORD@HOST/DATABASE``."""
+    """The warehouse: ``sqlite:///FILE``, with %3F for ? and %25 for % in its path, or
+    ``postgresql://USER:PASSWORD@HOST/DATABASE``. A relative path starts from ``home``, ``~`` is the user's folder."""
     artifacts: str = "var/artifacts"
     """The artifact store, for corpora and models: a folder, ``s3://…`` or ``gs://…``."""
     work: Path = Path("var/work")
@@ -93,18 +94,16 @@ class Settings(BaseSettings):
         return LabelSet.listed(self.labels)
 
     @cached_property
-    def url(self) -> str:
-        """``database_url``; the path of a SQLite file is taken relative to ``home``."""
-        prefix, sqlite, path = self.database_url.partition("sqlite:///")
-        return f"{sqlite}{self.home / path}" if not prefix and path not in ("", ":memory:") else self.database_url
-
-    @cached_property
     def artifacts_root(self) -> str:
-        return self.artifacts if "://" in self.artifacts else str(self.home / self.artifacts)
+        return self.artifacts if "://" in self.artifacts else str(self._placed(Path(self.artifacts)))
 
     @cached_property
     def work_folder(self) -> Path:
-        return self.home / self.work
+        return self._placed(self.work)
+
+    def _placed(self, path: Path) -> Path:
+        """``path`` relative to ``home``; ``~`` is the user's folder, as a shell would have it."""
+        return self.home / path.expanduser() if path.parts[:1] == ("~",) else self.home / path
 
     def base_model_named(self, name: str | None) -> str:
         """``name``, or else ``base_model``. If it is a folder, relative to ``home``, returns the folder's path.

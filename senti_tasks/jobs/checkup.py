@@ -64,15 +64,23 @@ def _migrations() -> tuple[bool, str]:
 
 def _reviews() -> tuple[bool, str]:
     with load_context().reading() as connection:
-        total, undated = overview.reviews_without_version(connection)
+        strange = overview.count_strange(connection)
         unindexed = overview.unindexed_columns(connection)
-    if undated:
-        return False, f"{undated:,} of {total:,} have no updated_at and are never scored: fill it in"
+    total = strange["reviews"]
+    if count := strange["unversioned"]:
+        return False, f"{count:,} of {total:,} have no updated_at and are never scored: fill it in"
+    if count := strange["unkeyed"]:
+        return False, f"{count:,} of {total:,} have no key that can be stored and are never scored: correct review_id"
     if unindexed:
         reader = {"review_id": "chunk of a run", "updated_at": "run"}[unindexed[0]]
         advice = "docs/own-tables.md says what to do"
         return False, f"no index serves {unindexed[0]}, so each {reader} reads all {total:,} reviews: {advice}"
-    return True, f"{total:,}, each with the time of its last change"
+    notes = []
+    if count := strange["undated"]:
+        notes.append(f"{count:,} have no created_at between the years 2 and 9998, so they count on the day of scoring")
+    if count := strange["unreadable"]:
+        notes.append(f"{count:,} have an updated_at that is no such time: they are scored, and every run looks at them")
+    return True, "; ".join([f"{total:,}, each with the time of its last change", *notes])
 
 
 def _store() -> tuple[bool, str]:

@@ -100,7 +100,7 @@ def load_context(*, migrated: bool = True) -> JobContext:
     reads them when it is imported, so a job calls this function before it imports a module that loads that client.
     """
     found = settings.load()
-    engine = database.connect(found.url)
+    engine = database.connect(found.database_url, home=found.home)
     if migrated:
         with database.reading(engine) as connection:
             migrations.check_migrated(connection)

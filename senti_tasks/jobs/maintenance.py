@@ -7,9 +7,10 @@ from typing import Any
 from senti_tasks.errors import DeletedReviewsError
 from senti_tasks.jobs.context import load_context, now
 from senti_tasks.jobs.erasure import erase
-from senti_tasks.warehouse import database, erasure, product_names
+from senti_tasks.warehouse import database, erasure, migrations, product_names
 from senti_tasks.warehouse.models import promotions, retention
 from senti_tasks.warehouse.scoring import publication, publication_lock, rollups, runs
+from senti_tasks.warehouse.types import is_review_id
 
 log = logging.getLogger(__name__)
 
@@ -27,12 +28,14 @@ VACUUMED = (
 def settle_deleted(idempotency_key: str) -> dict[str, int]:
     """Counts the labelled reviews that are no longer in ``reviews``; SENTI_DELETED_REVIEWS=erase also erases them.
 
-    Returns deleted (their number) and erased. Raises ``DeletedReviewsError``, and erases nothing, if they are more than
-    ``FEW_DELETED`` and more than SENTI_DELETED_SHARE of all reviews, or if ``reviews`` is empty.
+    In SQLite, a key that is not of SENTI_REVIEW_ID_TYPE cannot be recorded as erased, so the labels of such a review
+    stay. Returns deleted (their number) and erased. Raises ``DeletedReviewsError``, and erases nothing, if they are
+    more than ``FEW_DELETED`` and more than SENTI_DELETED_SHARE of all reviews, or if ``reviews`` is empty.
     """
     context = load_context()
     with context.reading() as connection:
         deleted, present = erasure.count_deleted(connection)
+        id_type = migrations.recorded_setting(connection, "review_id_type")
     erased = 0
     if context.settings.deleted_reviews == "erase":
         most = context.settings.deleted_share * (deleted + present)
@@ -46,9 +49,10 @@ def settle_deleted(idempotency_key: str) -> dict[str, int]:
         while erased < deleted:
             with context.reading() as connection:
                 gone = erasure.deleted_at_source(connection, limit=DELETED_AT_ONCE)
-            if not gone:
+            keys = [str(key) for key in gone if is_review_id(key, id_type)]  # SQLite sorts all others behind these
+            if not keys:
                 break
-            erased += erase([str(key) for key in gone], "deleted at the source", idempotency_key)["erased"]
+            erased += erase(keys, "deleted at the source", idempotency_key)["erased"]
     log.info("%d reviews with labels are no longer in reviews; erased: %d", deleted, erased)
     return {"deleted": deleted, "erased": erased}
 

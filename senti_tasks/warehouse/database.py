@@ -1,6 +1,5 @@
 """Opens connections and transactions to the warehouse, and reads and writes rows where the two databases differ."""
 
-import hashlib
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,9 +12,7 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 
 from senti_tasks.errors import LockedError, NoRoomError, RevisionError, UnreachableError, WarehouseError
-
-BUSY_TIMEOUT_MS = 120_000
-"""How long a transaction waits for SQLite's write lock, in milliseconds: somebody who writes by hand may hold it."""
+from senti_tasks.warehouse import sessions
 
 _NO_URL = (
     "SENTI_DATABASE_URL is no database URL: expected sqlite:///FILE or "
@@ -24,8 +21,10 @@ _NO_URL = (
 )
 
 
-def connect(url: str) -> Engine:
+def connect(url: str | sa.URL, *, home: Path = Path()) -> Engine:
     """Returns an engine for the warehouse at ``url`` and opens no connection. Raises ``WarehouseError`` on a bad URL.
+
+    The path of a SQLite file is taken relative to ``home``.
 
     Connections are not pooled: each is closed with its transaction, so that a job holds none while a model computes.
     On PostgreSQL, PgBouncer can pool them.
@@ -34,21 +33,30 @@ def connect(url: str) -> Engine:
         parsed = sa.make_url(url)
     except (sa.exc.ArgumentError, ValueError):  # ValueError: the port is no number
         raise WarehouseError(_NO_URL) from None
-    if parsed.get_backend_name() == "postgresql":
-        # psycopg prepares a statement on the server after its fifth use. PgBouncer in transaction mode gives each
-        # transaction any server connection, on which such a statement may not exist. None means never to prepare one.
-        options = {"prepare_threshold": None}
-        url_of_driver = parsed.set(drivername="postgresql+psycopg")
-        engine = _create_engine(url_of_driver, connect_args=options)
+    backend = parsed.get_backend_name()
+    if backend in ("postgresql", "postgres"):  # hosting services write postgres://
+        # Row locks and the publication lock rely on READ COMMITTED. It is sent with each BEGIN.
+        options: dict[str, Any] = {"connect_args": sessions.POSTGRESQL_OPTIONS, "isolation_level": "READ COMMITTED"}
+        engine = _create_engine(parsed.set(drivername="postgresql+psycopg"), **options)
         event.listen(engine, "handle_error", _remove_values)
-        return engine
-    if parsed.get_backend_name() != "sqlite":
-        raise WarehouseError(f"the warehouse runs on SQLite and PostgreSQL, found {parsed.get_backend_name()!r}")
-    engine = _create_engine(parsed)
-    event.listen(engine, "do_connect", _open_existing)
-    event.listen(engine, "connect", _configure_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
+    elif backend == "sqlite":
+        engine = _create_engine(_placed(parsed, home))
+    else:
+        raise WarehouseError(f"the warehouse runs on SQLite and PostgreSQL, found {backend!r}")
+    sessions.prepare(engine)
     return engine
+
+
+def _placed(url: sa.URL, home: Path) -> sa.URL:
+    """The URL of a SQLite file; its path is taken relative to ``home``, and ``~`` is the user's folder."""
+    if url.database in (None, "", ":memory:"):
+        return url
+    try:
+        return url.set(database=str(home / Path(str(url.database)).expanduser()))
+    except RuntimeError:
+        raise WarehouseError(
+            f"SENTI_DATABASE_URL names the file {url.database}, and there is no such user: write the whole path"
+        ) from None
 
 
 def _create_engine(url: sa.URL, **options: Any) -> Engine:
@@ -73,42 +81,6 @@ def _remove_values(context: sa.engine.ExceptionContext) -> None:
     context.original_exception.args = (primary,)
     if (wrapped := context.sqlalchemy_exception) is not None:
         wrapped.args = tuple(part.replace(message, primary) for part in wrapped.args)
-
-
-def _open_existing(_dialect: object, _record: object, arguments: list[Any], options: dict[str, Any]) -> None:
-    # By default SQLite creates a missing file, also for a mistyped name. Only ``create_file`` may create one.
-    if arguments[0] != ":memory:":
-        arguments[0] = f"{Path(arguments[0]).absolute().as_uri()}?mode=rw"
-        options["uri"] = True
-
-
-def _configure_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # sqlite3 must not begin transactions: ``_begin_sqlite`` does
-    # SQLite accepts any bytes as text. Strict decoding would fail the statement, and the run, at the first review that
-    # is not UTF-8. With surrogateescape such a review gets an error reason from ``text.defect``.
-    connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
-    connection.create_function("hash_with_seed", 2, _hash_with_seed, deterministic=True)
-    for pragma in (
-        f"busy_timeout = {BUSY_TIMEOUT_MS}",
-        "journal_mode = WAL",
-        "foreign_keys = ON",
-        "synchronous = NORMAL",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _hash_with_seed(key: str, seed: int) -> int:
-    return int.from_bytes(hashlib.blake2b(f"{seed}/{key}".encode("utf-8", "surrogateescape"), digest_size=7).digest())
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    # With a plain BEGIN, a transaction that reads first and writes later fails at once if another one wrote in between.
-    # BEGIN IMMEDIATE takes the write lock at the start, and waits for it.
-    options = connection.get_execution_options()
-    if options.get("foreign_keys") is False:
-        connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
-    read_only = options.get("postgresql_readonly")
-    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
 
 @contextmanager
@@ -191,6 +163,18 @@ def _translated_errors(engine: Engine) -> Iterator[None]:
         raise translated from error
 
 
+_BY_STATE = {
+    "25006": "the warehouse at {where} is read-only ({cause}): it is a standby, or somebody has set "
+    "default_transaction_read_only, as hosting services do when a disk is full. Name the primary server in "
+    "SENTI_DATABASE_URL, or have its administrator end that",
+    "3F000": "no schema of the search path exists in the warehouse at {where}, or this user may not use it ({cause}): "
+    "create it, or set another search_path for the role (docs/own-tables.md)",
+    "42501": "the user that SENTI_DATABASE_URL names may not do this in the warehouse at {where} ({cause}): "
+    "have its owner GRANT it, or name another user",
+}
+"""Messages for PostgreSQL's states (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
+
+
 def _translate(engine: Engine, error: sa.exc.DatabaseError) -> WarehouseError | None:
     where = location(engine)
     cause = (str(error.orig).strip() or type(error.orig).__name__).splitlines()[0]
@@ -206,10 +190,12 @@ def _translate(engine: Engine, error: sa.exc.DatabaseError) -> WarehouseError | 
             f"cannot open or write the warehouse at {where} ({cause}): it must be a file that this user may write, "
             "in a folder that this user may write"
         )
-    if state == "42501":
+    if state in _BY_STATE:
+        return WarehouseError(_BY_STATE[state].format(where=where, cause=cause))
+    if isinstance(error, sa.exc.IntegrityError) and "run_items" in cause:
         return WarehouseError(
-            f"the user that SENTI_DATABASE_URL names may not do this in the warehouse at {where} ({cause}): "
-            "have its owner GRANT it, or name another user"
+            f"reviews in the warehouse at {where} holds a review_id twice ({cause}): it must be unique, also in a "
+            "view; correct the table or the view, then run this again"
         )
     if state in ("55P03", "40P01") or code == sqlite3.SQLITE_BUSY:  # no lock within its timeout, or a deadlock
         return LockedError(
@@ -271,7 +257,8 @@ def random_order(connection: Connection, key: sa.ColumnElement[Any], seed: int) 
     """A number for each ``key``, by which rows are in random order: a hash of the key, as text, and of ``seed``."""
     # random() has no seed in SQLite, and in PostgreSQL its values depend on the plan of the query.
     function = "hashtextextended" if connection.dialect.name == "postgresql" else "hash_with_seed"
-    return sa.Function(function, sa.cast(key, sa.Text), sa.literal(seed, sa.BigInteger), type_=sa.BigInteger)
+    spelling = sa.Text if connection.dialect.name == "postgresql" else sa.LargeBinary
+    return sa.Function(function, sa.cast(key, spelling), sa.literal(seed, sa.BigInteger), type_=sa.BigInteger)
 
 
 def insert(connection: Connection, table: sa.Table) -> postgresql.Insert | sqlite.Insert:

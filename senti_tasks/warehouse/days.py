@@ -21,6 +21,7 @@ from senti_tasks.warehouse.schema import (
     warehouse_settings,
 )
 from senti_tasks.warehouse.scoring import publication_lock, rollups
+from senti_tasks.warehouse.types import readable
 
 TABLES = {"labels": review_labels, "history": review_label_history, "staged": staged_labels}
 
@@ -28,9 +29,9 @@ TABLES = {"labels": review_labels, "history": review_label_history, "staged": st
 def recount(connection: Connection, timezone: str) -> dict[str, Any] | None:
     """Gives each label its day in ``timezone`` (an IANA name), rebuilds the rollups and records the time zone.
 
-    The day is that of the review's present ``created_at``, or of the scoring if it has none. Labels of reviews that are
-    no longer in ``reviews`` keep their day. Returns before and after (time zones), and how many rows got another day:
-    labels, history and staged; ``None``, without a change, if ``timezone`` is the recorded one. Raises
+    The day is that of the review's present ``created_at``, or of the scoring if that is no readable time. Labels of
+    reviews that are no longer in ``reviews`` keep their day. Returns before and after (time zones), and how many rows
+    got another day: labels, history and staged; ``None``, without a change, if ``timezone`` is the recorded one. Raises
     ``WarehouseError`` while a shard is being scored, because its next rows would have the former days.
     """
     publication_lock.take(connection)  # no run is published meanwhile
@@ -60,7 +61,7 @@ def _require_no_scoring(connection: Connection, timezone: str) -> None:
 
 
 def _recount(connection: Connection, table: Table, timezone: str) -> int:
-    day = _day_in(connection, timezone, sa.func.coalesce(reviews.c.created_at, table.c.scored_at))
+    day = _day_in(connection, timezone, sa.func.coalesce(readable(reviews.c.created_at), table.c.scored_at))
     outdated = sa.update(table).where(reviews.c.review_id == table.c.review_id, table.c.local_day != day)
     return connection.execute(outdated.values(local_day=day)).rowcount
 

@@ -13,6 +13,7 @@ from senti_tasks.warehouse.migrations import SQL, recorded_setting
 from senti_tasks.warehouse.models import promotions
 from senti_tasks.warehouse.schema import review_annotations, reviews, scoring_runs
 from senti_tasks.warehouse.scoring import held_runs, pending, publication_lock, watermarks
+from senti_tasks.warehouse.types import is_key, readable
 
 RUNS_SHOWN = 5
 
@@ -55,11 +56,23 @@ def _service(connection: Connection) -> dict[str, Any]:
     return found[0] if found else {"carried_over": 0, "incoming": None, "missing": 0}
 
 
-def reviews_without_version(connection: Connection) -> tuple[int, int]:
-    """The number of reviews, and of those without ``updated_at``."""
-    count = sa.func.count
-    total, versioned = connection.execute(sa.select(count(), count(reviews.c.updated_at))).one()
-    return total, total - versioned
+def count_strange(connection: Connection) -> dict[str, int]:
+    """How many reviews there are, and how many have a value that the pipeline cannot use, by kind; reads all of them.
+
+    Returns reviews; unversioned (without ``updated_at``) and unkeyed (without a key that can be stored), which are
+    never scored; undated (a ``created_at`` that is missing or not readable), whose day is that of their scoring; and
+    unreadable (an ``updated_at`` that is not readable), which are scored.
+    """
+    key, created_at, updated_at = reviews.c.review_id, reviews.c.created_at, reviews.c.updated_at
+    conditions = {
+        "unversioned": updated_at.is_(None),
+        "unkeyed": ~is_key(key),
+        "undated": readable(created_at).is_(None),
+        "unreadable": sa.and_(updated_at.is_not(None), readable(updated_at).is_(None)),
+    }
+    counted = [sa.func.count(sa.case((condition, 1))).label(name) for name, condition in conditions.items()]
+    (found,) = fetch_all(connection, sa.select(sa.func.count().label("reviews"), *counted).select_from(reviews))
+    return found
 
 
 def unindexed_columns(connection: Connection) -> list[str]:

@@ -1,13 +1,18 @@
 """Runs a real Airflow: scheduler, API server, DAG processor, triggerer and their task processes."""
 
+import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+import sqlalchemy as sa
 
+from local import configuration
 from local.airflow import LocalAirflow
 from local.client import LocalAirflowError, TaskState
 
@@ -119,3 +124,22 @@ def test_stopping_in_the_middle_of_a_task_leaves_no_process(airflow: LocalAirflo
     """The fixture looks, after the last test of the module: this one leaves a task running for it."""
     run = airflow.trigger("waiting", {"file": str(tmp_path / "never")})
     assert airflow.running("waiting", run, "wait").pid in [process.pid for process in airflow.processes()]
+
+
+READ_SETTINGS = """
+import json
+from airflow.configuration import conf
+print(json.dumps([conf.get("database", "sql_alchemy_conn"), conf.get("core", "plugins_folder")]))
+"""
+
+
+def test_airflow_reads_the_paths_of_a_folder_with_any_name(tmp_path: Path) -> None:
+    home = tmp_path / "a b 100%?#%(x)s"
+    home.mkdir()
+    for _ in range(2):  # a second start keeps the secrets that the first one wrote
+        configuration.write(home, tmp_path, "http://127.0.0.1:1", 1, "me")
+    read = [sys.executable, "-c", READ_SETTINGS]
+    answer = subprocess.run(read, env={**os.environ, "AIRFLOW_HOME": str(home)}, capture_output=True, check=True)
+    url, plugins = json.loads(answer.stdout.splitlines()[-1])
+    assert sa.make_url(url).database == str(home / "airflow.db")
+    assert plugins == str(home / "plugins")

@@ -19,7 +19,7 @@ from sqlalchemy import Engine, event
 
 from senti_tasks.errors import LockedError
 from senti_tasks.jobs import maintenance, scoring, upkeep
-from senti_tasks.warehouse import database
+from senti_tasks.warehouse import database, sessions
 from senti_tasks.warehouse.models import service
 from senti_tasks.warehouse.schema import review_labels
 from senti_tasks.warehouse.scoring import publication
@@ -104,7 +104,7 @@ def test_it_waits_for_whoever_locks_a_view_or_wants_the_labels_to_stand_still(lo
 
 def impatient(engine: Engine, monkeypatch: pytest.MonkeyPatch, milliseconds: int) -> None:
     """Jobs wait for a lock no longer than this."""
-    monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", milliseconds)
+    monkeypatch.setattr(sessions, "BUSY_TIMEOUT_MS", milliseconds)
     url = engine.url
     if engine.dialect.name == "postgresql":
         url = url.update_query_dict({"options": f"-c lock_timeout={milliseconds}"})

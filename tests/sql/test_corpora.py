@@ -133,5 +133,11 @@ def test_a_review_whose_text_or_time_was_lost_breaks_no_corpus(bare_home: Path, 
     with database.reading(engine) as connection:
         assert {row["created_at"] for row in corpora.labelled_reviews(connection, due=WEDNESDAY)} == {MONDAY}
         assert pending.count(connection, "no model yet") == 2, "a review without a version has none to label"
-        assert overview.reviews_without_version(connection) == (3, 1)
+        assert overview.count_strange(connection) == {
+            "reviews": 3,
+            "unversioned": 1,
+            "unkeyed": 0,
+            "undated": 2,
+            "unreadable": 0,
+        }
     engine.dispose()

@@ -14,7 +14,7 @@ from senti_tasks.corpus import snapshot
 from senti_tasks.corpus.leak_check import leaking_rows
 from senti_tasks.errors import CorpusError
 from senti_tasks.jobs import corpora as job
-from senti_tasks.jobs import erasure
+from senti_tasks.jobs import erasure, suspects
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.models import corpora
 from senti_tasks.warehouse.schema import corpora as corpora_table
@@ -56,6 +56,33 @@ def parts_of(engine: Engine, home: Path, name: str) -> tuple[dict[str, set[str]]
     data = snapshot.load(home / "var" / "artifacts" / row["artifact"])
     assert leaking_rows(list(data["train"]["text"]), list(data["test"]["text"])) == set()
     return {split: set(data[split]["review_id"]) for split in data}, row["summary"]
+
+
+STRANGE = {
+    "postgresql": (
+        *("created_at = 'infinity'", "created_at = '-infinity'", "created_at = '12000-01-01'"),
+        *("updated_at = 'infinity'", "product = repeat('货', 10000)", "product = ''"),
+    ),
+    "sqlite": (
+        *("created_at = ''", "created_at = 7", "created_at = '2020/1/3'", "created_at = x'ff'", "updated_at = 7"),
+        *("product = x'b7bf00'", "product = CAST(x'b7bf' AS TEXT)", "product = 7", "product = ''"),
+    ),
+}
+
+
+def test_strange_values_stop_neither_a_snapshot_nor_the_search_for_wrong_labels(
+    labelled: Engine, home: Path, dialect: str
+) -> None:
+    with database.writing(labelled) as connection:
+        for number, change in enumerate(STRANGE[dialect]):
+            connection.exec_driver_sql(f"UPDATE reviews SET {change} WHERE review_id = {number}")
+        earliest = "'-infinity'" if dialect == "postgresql" else "''"
+        connection.exec_driver_sql(f"UPDATE review_annotations SET annotated_at = {earliest} WHERE review_id <= 1")
+    name = take(0)
+    parts, summary = parts_of(labelled, home, name)
+    assert {str(number) for number in range(len(STRANGE[dialect]))} <= set().union(*parts.values())
+    assert sum(summary["rows"].values()) == len(set().union(*parts.values()))
+    assert suspects.rank_suspects(name)["corpus"] == name
 
 
 def test_a_near_duplicate_follows_its_elder_and_nothing_moves(labelled: Engine, home: Path) -> None:

@@ -15,7 +15,7 @@ from senti_tasks.errors import InputFileError, LockedError
 from senti_tasks.intake import summary
 from senti_tasks.jobs import scoring, upkeep
 from senti_tasks.text import text_hash
-from senti_tasks.warehouse import database, importing
+from senti_tasks.warehouse import database, importing, sessions
 from senti_tasks.warehouse.schema import import_sources, review_annotations, reviews
 from tests.situations import MONDAY, count, on_sqlite, rows
 
@@ -127,7 +127,7 @@ def test_what_was_already_there_is_there_for_every_kind_of_file(engine: Engine, 
 
 @pytest.mark.parametrize("before", [0, 1])
 def test_a_source_is_one_imports_at_a_time(before: int, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", 50)
+    monkeypatch.setattr(sessions, "BUSY_TIMEOUT_MS", 50)
     for _ in range(before):
         with database.writing(engine) as connection:
             importing.source_id(connection, "评论.csv")

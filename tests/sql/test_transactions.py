@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from local import demo
 from senti_tasks.errors import LockedError, SentiError, WarehouseError
 from senti_tasks.jobs import upkeep
-from senti_tasks.warehouse import database
+from senti_tasks.warehouse import database, sessions
 from senti_tasks.warehouse.schema import publication_lock, reviews
 from tests.situations import MONDAY, on_postgresql, on_sqlite, rows
 
@@ -126,7 +126,7 @@ def test_an_error_quotes_no_row(engine: Engine, others: int) -> None:
 
 
 def test_a_lock_that_is_not_let_go_says_so(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", 50)
+    monkeypatch.setattr(sessions, "BUSY_TIMEOUT_MS", 50)
     other = opened_with(engine, "-c lock_timeout=50")
     with database.writing(engine) as holder:
         holder.execute(sa.update(publication_lock).values(publish_seq=1))

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Engine
 
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.schema import review_labels, scoring_runs
-from senti_tasks.warehouse.scoring import pending, publication, runs, series, watermarks
+from senti_tasks.warehouse.scoring import held_runs, pending, publication, runs, series, watermarks
 from tests.situations import (
     MONDAY,
     WEDNESDAY,
@@ -69,6 +69,48 @@ def test_a_review_that_committed_later_than_that_is_found_and_counted_by_a_recon
     assert scoring_run(shop, "monday", scope="reconcile")["labelled"] == 1
     assert labelled(shop) == {1, 2, 3, 4}
     assert [row["late"] for row in rows(shop, "scoring_health", order_by="run_id")] == [None, None, 1]
+
+
+BEFORE_ALL_TIMES = {"postgresql": ("'-infinity'", "'0044-03-15 BC'"), "sqlite": ("''", "0", "1577836800.5")}
+AFTER_ALL_TIMES = {
+    "postgresql": ("'infinity'", "'12000-01-01'"),
+    "sqlite": ("x'00ff'", "'9999-12-31 23:59:59'", "'永远'"),
+}
+
+
+def add_changed_at(engine: Engine, first: int, times: tuple[str, ...]) -> None:
+    """Reviews whose ``updated_at`` is each of ``times`` (SQL literals)."""
+    with database.writing(engine) as connection:
+        for number, time in enumerate(times, first):
+            add_reviews(connection, {number: f"不错{number}"})
+            connection.exec_driver_sql(f"UPDATE reviews SET updated_at = {time} WHERE review_id = {number}")
+
+
+def test_a_time_before_or_after_all_others_is_found_by_the_next_run_and_ends_nothing(
+    shop: Engine, dialect: str
+) -> None:
+    strange = BEFORE_ALL_TIMES[dialect] + AFTER_ALL_TIMES[dialect]
+    add_changed_at(shop, 10, strange)
+    assert scoring_run(shop, "thursday")["labelled"] == len(strange)
+    assert mark(shop) == WEDNESDAY
+    with database.writing(shop) as connection:
+        add_reviews(connection, {4: "一般"}, now=WEDNESDAY)
+    assert scoring_run(shop, "friday")["planned"] == 1, "the others have their label"
+    assert scoring_run(shop, "weekly", scope="reconcile")["planned"] == 0
+    assert [row["late"] for row in rows(shop, "scoring_health", order_by="run_id")] == [None, None, None, 0]
+
+
+def test_a_given_up_run_with_such_a_time_moves_the_watermark_back_to_its_oldest_other_review(
+    shop: Engine, dialect: str
+) -> None:
+    with database.writing(shop) as connection:
+        add_reviews(connection, {3: "不错"}, now=MONDAY)
+    add_changed_at(shop, 10, BEFORE_ALL_TIMES[dialect] + AFTER_ALL_TIMES[dialect])
+    with database.writing(shop) as connection:
+        run = open_planned_run(connection, "given up", scope="reconcile")
+        held_runs.hold(connection, run, because="a test", now=WEDNESDAY)
+        runs.abandon(connection, run)
+    assert mark(shop) == MONDAY
 
 
 def test_a_review_dated_2099_is_labelled_and_ends_nothing(shop: Engine) -> None:

@@ -24,7 +24,7 @@ from senti_tasks.jobs import judging, pretraining, training
 from senti_tasks.jobs.context import load_context
 from senti_tasks.text import content_hash
 from senti_tasks.training import base_models
-from senti_tasks.warehouse import database
+from senti_tasks.warehouse import database, sessions
 from senti_tasks.warehouse.models import corpora
 from senti_tasks.warehouse.schema import metadata, text_split_reviews, text_splits
 from senti_tasks.warehouse.scoring import publication_lock
@@ -143,7 +143,7 @@ def test_only_the_record_of_the_erasure_has_a_row_about_the_review(used_shop: En
 def test_a_file_has_nothing_left_of_what_another_program_overwrote_and_reads(
     shop: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", 50)
+    monkeypatch.setattr(sessions, "BUSY_TIMEOUT_MS", 50)
     file = Path(str(shop.url.database))
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("PRAGMA secure_delete = OFF")

@@ -12,7 +12,6 @@ from senti_tasks.errors import ConfigError
 
 def test_without_a_setting_everything_lies_below_var_in_the_home_folder(bare_home: Path) -> None:
     found = settings.load()
-    assert found.url == f"sqlite:///{bare_home}/var/warehouse.db"
     assert found.artifacts_root == f"{bare_home}/var/artifacts"
     assert found.work_folder == bare_home / "var/work"
     assert (found.reviews_table, found.review_id_type, found.timezone) == ("reviews", "bigint", "Asia/Shanghai")
@@ -47,27 +46,13 @@ def test_other_variables_of_the_env_file_are_left_alone(bare_home: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("url", "placed"),
-    [
-        ("sqlite:////data/warehouse.db", "sqlite:////data/warehouse.db"),
-        ("sqlite:///mine.db", "sqlite:///{home}/mine.db"),
-        ("sqlite:///:memory:", "sqlite:///:memory:"),
-        ("postgresql+psycopg://me@db/shop", "postgresql+psycopg://me@db/shop"),
-    ],
-)
-def test_a_relative_sqlite_file_lies_below_home_and_nothing_else_moves(
-    url: str, placed: str, bare_home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SENTI_DATABASE_URL", url)
-    assert settings.load().url == placed.format(home=bare_home)
-
-
-@pytest.mark.parametrize(
-    ("artifacts", "root"), [("s3://bucket/senti", "s3://bucket/senti"), ("/mnt/a", "/mnt/a"), ("a", "{home}/a")]
+    ("artifacts", "root"),
+    [("s3://bucket/senti", "s3://bucket/senti"), ("/mnt/a", "/mnt/a"), ("a", "{home}/a"), ("~/a", "/home/li/a")],
 )
 def test_an_artifact_store_may_be_remote(
     artifacts: str, root: str, bare_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("HOME", "/home/li")
     monkeypatch.setenv("SENTI_ARTIFACTS", artifacts)
     assert settings.load().artifacts_root == root.format(home=bare_home)
 

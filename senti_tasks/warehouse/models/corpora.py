@@ -22,7 +22,7 @@ from senti_tasks.warehouse.schema import (
     text_split_reviews,
     text_splits,
 )
-from senti_tasks.warehouse.types import parse_review_id
+from senti_tasks.warehouse.types import is_key, is_review_id, parse_review_id
 
 CHUNK_ROWS = 5_000
 SUSPECTS_KEPT = 3
@@ -33,34 +33,41 @@ def labelled_reviews(connection: Connection, *, due: datetime) -> Iterator[dict[
     """Each review that was annotated up to ``due``, in order of review_id, with the label of its present text.
 
     The label is that of the newest annotation whose text hash is that of the present text; ``None`` if all annotations
-    are of earlier texts. Erased reviews are left out. Yields review_id (as text), text, label, product and created_at;
-    constant memory.
+    are of earlier texts. Left out are erased reviews, and in SQLite those whose key is not of SENTI_REVIEW_ID_TYPE: an
+    erasure would not find them in the snapshot. Yields review_id (as text), text, label, product and created_at: if
+    that is missing or not readable, the time of the annotation, or else ``due``; constant memory.
     """
+    id_type = recorded_setting(connection, "review_id_type")
     annotation = review_annotations
     rows = connection.execute(
         sa.select(
             reviews.c.review_id,
             reviews.c.review_text,
             sa.cast(reviews.c.product, sa.Text).label("product"),  # may be a number in a team's table
-            sa.func.coalesce(reviews.c.created_at, annotation.c.annotated_at).label("created_at"),
+            reviews.c.created_at,
+            annotation.c.annotated_at,
             annotation.c.label,
             annotation.c.text_hash,
         )
         .join(annotation, annotation.c.review_id == reviews.c.review_id)
-        .where(annotation.c.annotated_at <= due, reviews.c.review_text.is_not(None), ~is_erased(reviews.c.review_id))
+        .where(annotation.c.annotated_at <= due, reviews.c.review_text.is_not(None))
+        .where(is_key(reviews.c.review_id), ~is_erased(reviews.c.review_id))
         .order_by(reviews.c.review_id, annotation.c.annotated_at.desc(), annotation.c.annotator),
         execution_options={"yield_per": CHUNK_ROWS},
     )
     for _, annotated in groupby(rows, key=attrgetter("review_id")):
         review = next(annotated)
+        if not is_review_id(review.review_id, id_type):
+            continue
         present = text_hash(review.review_text)
         newest = next((row for row in chain([review], annotated) if row.text_hash == present), None)
+        said = newest or review
         yield {
             "review_id": str(review.review_id),
             "text": review.review_text,
             "label": None if newest is None else newest.label,
             "product": review.product,
-            "created_at": (newest or review).created_at,
+            "created_at": said.created_at or said.annotated_at or due,
         }
 
 
@@ -76,7 +83,7 @@ def unlabelled_texts(connection: Connection, *, limit: int, seed: int) -> list[s
     place = random_order(connection, candidates.c.review_id, seed)
     drawn = (
         sa.select(candidates.c.review_id, place.label("place"))
-        .where(~annotated, ~is_erased(candidates.c.review_id))
+        .where(~annotated, is_key(candidates.c.review_id), ~is_erased(candidates.c.review_id))
         .order_by(place, candidates.c.review_id)
         .limit(limit)
         .subquery("drawn")

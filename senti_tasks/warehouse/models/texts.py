@@ -8,19 +8,24 @@ from sqlalchemy import Connection
 
 from senti_tasks.warehouse.database import fetch_all, fetch_one, insert_missing
 from senti_tasks.warehouse.erasure import is_erased
+from senti_tasks.warehouse.migrations import recorded_setting
 from senti_tasks.warehouse.schema import reviews, text_snapshots
+from senti_tasks.warehouse.types import is_key, is_review_id
 
 CHUNK_ROWS = 5_000
 
 
 def read_chunks(connection: Connection) -> Iterator[list[tuple[str, str | None]]]:
     """Key (as text) and text of every review that was not erased, in descending order of keys; constant memory. Each
-    chunk is a query of its own, so ``connection`` can be used between two chunks."""
-    texts = sa.select(reviews.c.review_id, reviews.c.review_text).where(~is_erased(reviews.c.review_id))
+    chunk is a query of its own, so ``connection`` can be used between two chunks. Left out are keys that are not of
+    SENTI_REVIEW_ID_TYPE (SQLite): an erasure would not find them in a snapshot."""
+    id_type = recorded_setting(connection, "review_id_type")
+    columns = reviews.c.review_id, reviews.c.review_text
+    texts = sa.select(*columns).where(is_key(reviews.c.review_id), ~is_erased(reviews.c.review_id))
     chunk = texts.order_by(reviews.c.review_id.desc()).limit(CHUNK_ROWS)
     rows = connection.execute(chunk).all()
     while rows:
-        yield [(str(row.review_id), row.review_text) for row in rows]
+        yield [(str(row.review_id), row.review_text) for row in rows if is_review_id(row.review_id, id_type)]
         rows = connection.execute(chunk.where(reviews.c.review_id < rows[-1].review_id)).all()
 
 

@@ -4,13 +4,13 @@ import sqlalchemy as sa
 from sqlalchemy import Column, Index, Table
 
 from senti_tasks.warehouse.schema.metadata import Counter, TextHash, metadata
-from senti_tasks.warehouse.types import ReviewId, UTCDateTime
+from senti_tasks.warehouse.types import ReviewId, SourceTimestamp, UTCDateTime
 
 
 def _label_columns() -> list[Column[object]]:
     return [
         Column("text_hash", TextHash, nullable=False),
-        Column("review_updated_at", UTCDateTime, nullable=False),  # the version of the text that was read
+        Column("review_updated_at", SourceTimestamp, nullable=False),  # the version of the text that was read
         Column("label", sa.SmallInteger, nullable=False),
         Column("score", sa.Double, nullable=False),
         Column("confidence", sa.Double, nullable=False),
@@ -68,7 +68,7 @@ scoring_errors = Table(
     metadata,
     Column("model_version", sa.Text, primary_key=True),
     Column("review_id", ReviewId, primary_key=True),
-    Column("review_updated_at", UTCDateTime, primary_key=True),
+    Column("review_updated_at", SourceTimestamp, primary_key=True),
     Column("text_hash", TextHash, nullable=False),
     Column("reason", sa.Text, nullable=False),
     Column("run_id", Counter, nullable=False),

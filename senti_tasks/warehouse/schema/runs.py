@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Table
 
 from senti_tasks.warehouse.schema.metadata import Counter, TextHash, metadata
-from senti_tasks.warehouse.types import ReviewId, UTCDateTime
+from senti_tasks.warehouse.types import ReviewId, SourceTimestamp, UTCDateTime
 
 scoring_runs = Table(
     "scoring_runs",
@@ -66,7 +66,7 @@ run_items = Table(  # the plan: which version of which review is in which shard,
     Column("run_id", Counter, primary_key=True),
     Column("shard", sa.SmallInteger, primary_key=True),
     Column("review_id", ReviewId, primary_key=True),
-    Column("review_updated_at", UTCDateTime, nullable=False),
+    Column("review_updated_at", SourceTimestamp, nullable=False),
     postgresql_partition_by="LIST (run_id)",
 )
 

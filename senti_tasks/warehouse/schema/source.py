@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy import Column, Table
 
 from senti_tasks.warehouse.schema.metadata import Counter, TextHash, metadata
-from senti_tasks.warehouse.types import ReviewId, ReviewText, UTCDateTime
+from senti_tasks.warehouse.types import ReviewId, ReviewText, SourceTimestamp
 
 reviews = Table(
     "reviews",
@@ -16,8 +16,8 @@ reviews = Table(
     Column("review_id", ReviewId, primary_key=True),
     Column("review_text", ReviewText, nullable=False),
     Column("product", sa.Text),
-    Column("created_at", UTCDateTime, nullable=False),
-    Column("updated_at", UTCDateTime, nullable=False, index=True),  # changes when the text changes
+    Column("created_at", SourceTimestamp, nullable=False),
+    Column("updated_at", SourceTimestamp, nullable=False, index=True),  # changes when the text changes
 )
 
 review_annotations = Table(
@@ -25,7 +25,7 @@ review_annotations = Table(
     metadata,
     Column("review_id", ReviewId, primary_key=True),
     Column("annotator", sa.Text, primary_key=True),
-    Column("annotated_at", UTCDateTime, primary_key=True),
+    Column("annotated_at", SourceTimestamp, primary_key=True),
     Column("label", sa.SmallInteger, nullable=False),
     Column("text_hash", TextHash, nullable=False),  # of the text that was labelled
 )

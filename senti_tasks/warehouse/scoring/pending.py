@@ -11,6 +11,7 @@ from senti_tasks.warehouse.database import count_rows
 from senti_tasks.warehouse.erasure import is_erased
 from senti_tasks.warehouse.schema import review_labels, reviews, scoring_errors
 from senti_tasks.warehouse.scoring import held_runs
+from senti_tasks.warehouse.types import EARLIEST, is_key
 
 DAY = timedelta(days=1)
 
@@ -20,10 +21,11 @@ def pending_reviews(
 ) -> sa.Select[Any]:
     """Selects the reviews (review_id, updated_at) that are pending for this model.
 
-    ``since`` leaves out reviews that last changed before it, so that a run reads few old reviews. ``without`` leaves
-    out the reviews that belong to these runs (see ``runs.reviews_to_plan``). Erased reviews
-    and those without ``updated_at`` are never pending: a label stores the ``updated_at`` of its text. (``senti doctor``
-    counts the reviews without it.)
+    ``since`` leaves out reviews that last changed before it, so that a run reads few old reviews. It never leaves out
+    those with an ``updated_at`` before ``types.EARLIEST``, such as -infinity or in SQLite a number: it says nothing
+    about when they changed. ``without`` leaves out the reviews that belong to these runs (see
+    ``runs.reviews_to_plan``). Erased reviews and those without a key or without ``updated_at`` are never pending: a
+    label stores the ``updated_at`` of its text. (``senti doctor`` counts the reviews without it.)
     """
     pending = scorable_reviews(without)
     for answers in (review_labels, scoring_errors):
@@ -33,7 +35,10 @@ def pending_reviews(
             answers.c.review_updated_at == reviews.c.updated_at,
         )
         pending = pending.where(~sa.exists().where(same_text, made_by_model(answers)))
-    return pending if since is None else pending.where(reviews.c.updated_at >= since)
+    if since is None:
+        return pending
+    # Two ranges of the index. On SQLite numbers are before all texts, and bytes behind them.
+    return pending.where(sa.or_(reviews.c.updated_at >= since, reviews.c.updated_at < EARLIEST))
 
 
 def made_by_model(answers: sa.FromClause) -> sa.ColumnElement[bool]:
@@ -43,10 +48,11 @@ def made_by_model(answers: sa.FromClause) -> sa.ColumnElement[bool]:
 
 
 def scorable_reviews(without: Sequence[int] = ()) -> sa.Select[Any]:
-    """Selects all reviews (review_id, updated_at) that have ``updated_at``, were not erased, and do not belong to one
-    of the runs ``without``."""
+    """Selects all reviews (review_id, updated_at) that have a key and ``updated_at``, were not erased, and do not
+    belong to one of the runs ``without``."""
     columns = reviews.c.review_id, reviews.c.updated_at
-    scorable = sa.select(*columns).where(reviews.c.updated_at.is_not(None), ~is_erased(reviews.c.review_id))
+    has_version = sa.and_(is_key(reviews.c.review_id), reviews.c.updated_at.is_not(None))
+    scorable = sa.select(*columns).where(has_version, ~is_erased(reviews.c.review_id))
     return scorable.where(~held_runs.owned(without, *columns)) if without else scorable
 
 

@@ -20,6 +20,7 @@ from senti_tasks.warehouse.schema import (
     staged_labels,
 )
 from senti_tasks.warehouse.scoring import held_runs, pending, publication_lock, watermarks
+from senti_tasks.warehouse.types import EARLIEST, readable
 
 UNFINISHED = scoring_runs.c.state.not_in(["published", "abandoned"])
 
@@ -70,8 +71,9 @@ def abandon(connection: Connection, run_id: int) -> None:
 
 def _oldest_unanswered(connection: Connection, run_id: int, model_version: str) -> datetime | None:
     """The oldest version that the run has planned and that has neither a label nor an error of the model; ``None`` if
-    all have one, as in a run of the scope ``all``."""
-    oldest = sa.select(sa.func.min(run_items.c.review_updated_at)).where(run_items.c.run_id == run_id)
+    all have one, as in a run of the scope ``all``. Versions that are no readable time do not count: every run plans
+    them."""
+    oldest = sa.select(sa.func.min(readable(run_items.c.review_updated_at))).where(run_items.c.run_id == run_id)
     for answers in (review_labels, scoring_errors):
         same_version = sa.and_(
             answers.c.model_version == model_version,
@@ -195,7 +197,8 @@ def _late(connection: Connection, found: dict[str, Any], start: datetime | None)
         return None
     if start is None:
         return 0
-    late = sa.and_(run_items.c.run_id == found["run_id"], run_items.c.review_updated_at < start)
+    changed_at = run_items.c.review_updated_at
+    late = sa.and_(run_items.c.run_id == found["run_id"], changed_at < start, changed_at >= EARLIEST)
     return count_rows(connection, sa.select(run_items).where(late).subquery())
 
 
