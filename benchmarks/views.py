@@ -185,7 +185,8 @@ _FAILURES = (
 _RUNS = (
     "INSERT INTO scoring_runs (run_id, idempotency_key, series, scope, model_version, variant, due, state, opened_at, "
     "published_at, publish_seq, planned, labelled, failed, superseded, truncated, seconds) "
-    "SELECT g, 'run ' || g, 'run ' || g, 'new', :old, 'fp32', :now, 'published', :now, :now, g, 1000, 1000, 0, 0, 0, 60 "
+    "SELECT g, 'run ' || g, 'run ' || g, 'new', :old, 'fp32', :now, 'published', :now, :now, g, 1000, 1000, 0, "
+    "0, 0, 60 "
     "FROM «series»"
 )
 _SUSPECTS = (
