@@ -87,7 +87,9 @@ def senti(
 
 def check(command: str, outcome: Outcome) -> None:
     """An error is one line (a usage error has several), and quotes neither a secret nor a planted review."""
-    shown = outcome.err + (outcome.out if command == "import" else "")  # an import shows there what it refused, and why
+    # An import shows what it refused, and why, below a summary for whoever typed it, which quotes texts on purpose.
+    _, result, refused = outcome.out.rpartition(" rows: ")
+    shown = outcome.err + (refused if command == "import" and result else "")
     assert outcome.code in (0, 1, 2)
     assert "Traceback" not in outcome.out + outcome.err
     assert not [secret for secret in SECRETS if secret in outcome.out + outcome.err]

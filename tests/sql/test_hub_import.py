@@ -93,7 +93,7 @@ def test_a_split_is_imported_at_a_commit_that_is_recorded(shelf: Shelf, importer
     files = {
         "data/train-00000-of-00002.parquet": parquet(text=["很好", "太差"], label=[1, 0]),
         "data/train-00001-of-00002.parquet": parquet(text=["没人看过", " "], label=[None, 1]),
-        "data/test-00000-of-00001.parquet": parquet(text=["一般"], label=[1]),
+        "data/test-00000-of-00001.parquet": parquet(text=["一般", "差"], label=[1, 0]),
     }
     commit = shelf.push("owner/HotelReviews", files)
     found = load(importer, "owner/HotelReviews")
@@ -103,15 +103,15 @@ def test_a_split_is_imported_at_a_commit_that_is_recorded(shelf: Shelf, importer
     assert revision(engine, found["source"]) == commit
     again = load(importer, "owner/HotelReviews")
     assert counts(again) == (4, 0, 3, 0, 1, 0)
-    assert counts(load(importer, "owner/HotelReviews", split="test")) == (1, 1, 0, 0, 0, 1)
+    assert counts(load(importer, "owner/HotelReviews", split="test")) == (2, 2, 0, 0, 0, 2)
 
 
 def test_csv_and_tsv_are_read_whole_and_a_lone_quote_is_a_character(
     shelf: Shelf, importer: Importer, engine: Engine
 ) -> None:
-    shelf.push("owner/commas", {"train.csv": 'label,review\n1,"好，很好"\n,没人看过\n'.encode()})
-    assert counts(load(importer, "owner/commas")) == (2, 2, 0, 0, 0, 1)
-    assert texts(engine, "hf:owner/commas/default/train") == ["好，很好", "没人看过"]
+    shelf.push("owner/commas", {"train.csv": 'label,review\n1,"好，很好"\n,没人看过\n0,差\n'.encode()})
+    assert counts(load(importer, "owner/commas")) == (3, 3, 0, 0, 0, 2)
+    assert texts(engine, "hf:owner/commas/default/train") == ["好，很好", "没人看过", "差"]
     shelf.push("owner/tabs", {"train.tsv": 'label\ttext_a\n1\t"好\n0\t差\n1\t"又好\n'.encode()})
     assert counts(load(importer, "owner/tabs")) == (3, 3, 0, 0, 0, 3)
     assert texts(engine, "hf:owner/tabs/default/train") == ['"好', "差", '"又好']
@@ -260,10 +260,10 @@ def test_of_a_repository_nothing_is_fetched_but_the_files_that_hold_rows(shelf: 
 def test_without_the_hub_the_commit_in_the_cache_is_read(
     shelf: Shelf, importer: Importer, importer_without_hub: Importer, engine: Engine
 ) -> None:
-    commit = shelf.push("owner/CachedReviews", {"train.tsv": "label\ttext\n1\t很好\n".encode()})
+    commit = shelf.push("owner/CachedReviews", {"train.tsv": "label\ttext\n1\t很好\n0\t差\n".encode()})
     load(importer, "owner/CachedReviews")
     found = load(importer_without_hub, "owner/CachedReviews")
-    assert (found["revision"], counts(found)) == (commit, (1, 0, 1, 0, 0, 0))
+    assert (found["revision"], counts(found)) == (commit, (2, 0, 2, 0, 0, 0))
     assert load(importer_without_hub, "owner/CachedReviews", revision=commit)["revision"] == commit
     assert "no split 'test'" in load(importer_without_hub, "owner/CachedReviews", split="test")["error"]
 
