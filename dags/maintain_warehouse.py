@@ -1,11 +1,13 @@
 """
 ### Maintain the warehouse
 
-Every Monday, this DAG does four things. It finds and labels reviews that no nightly run could find, because they were
+Every Monday, this DAG does five things. It finds and labels reviews that no nightly run could find, because they were
 committed late with an earlier `updated_at` (`scoring_health.late` counts them). It keeps or erases the labels of
 reviews that were deleted at the source (`SENTI_DELETED_REVIEWS`). It drops the labels of models that are no longer in
-use (`SENTI_KEEP_MODELS`). It vacuums. The last three do not wait for the first: a freeze, a failed check or a missing
-champion does not hold them up. Each of them runs whether or not the one before it succeeded.
+use (`SENTI_KEEP_MODELS`). It deletes corpora, models and other artifacts that nothing needs any more, or only says how
+much it could delete if `SENTI_KEEP_ARTIFACTS_DAYS` is not set. It vacuums. The last four do not wait for the first: a
+freeze, a failed check or a missing champion does not hold them up. Each of them runs whether or not the one before it
+succeeded.
 
 **Clear or retry any task at any time**, as in `score_reviews`.
 
@@ -30,9 +32,11 @@ def maintain_warehouse() -> None:
     _, published = score("reconcile")
     ended = {"trigger_rule": TriggerRule.ALL_DONE}
     settled = task(maintenance.settle_deleted)(idempotency_key=IDEMPOTENCY_KEY)
-    retained, tidied = task(maintenance.retain, **ended)(), task(maintenance.tidy, **ended)()
-    settled >> retained >> tidied
-    [published, settled, retained, tidied] >> EmptyOperator(task_id="all_succeeded")
+    retained, retired, tidied = (
+        task(job, **ended)() for job in (maintenance.retain, maintenance.retire_artifacts, maintenance.tidy)
+    )
+    settled >> retained >> retired >> tidied
+    [published, settled, retained, retired, tidied] >> EmptyOperator(task_id="all_succeeded")
 
 
 maintain_warehouse()

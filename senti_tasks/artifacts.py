@@ -10,6 +10,7 @@ import hashlib
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,25 @@ class ArtifactStore:
         the warehouse, and incomplete ones that a killed attempt has left."""
         folders = [folder for folder in (self.root / kind, self._fetched / kind) if folder.exists()]
         return sorted({f"{kind}/{path.name}" for folder in folders for path in folder.iterdir() if path.is_dir()})
+
+    def size_and_age(self, artifact: str) -> tuple[int, datetime | None]:
+        """The bytes of ``artifact``, and when a file in it was last changed; ``None`` if the store does not tell."""
+        found = self.root / artifact
+        statistics = [file.stat() for _, file in _files(found if found.exists() else self._fetched / artifact)]
+        changed = max((float(file.st_mtime or 0) for file in statistics), default=0.0)
+        size = sum(int(file.st_size) for file in statistics)
+        return size, datetime.fromtimestamp(changed, UTC) if changed else None
+
+    def remove_orphans(self) -> list[str]:
+        """Deletes the copies on this machine of artifacts that are no longer in the store; returns their names."""
+        if self._is_local:
+            return []
+        copies = [path for path in self._fetched.glob("*/*") if path.is_dir()]
+        orphans = sorted(f"{path.parent.name}/{path.name}" for path in copies)
+        orphans = [artifact for artifact in orphans if not self.holds(artifact)]
+        for artifact in orphans:
+            shutil.rmtree(self._fetched / artifact, ignore_errors=True)
+        return orphans
 
     def fetch_unchecked(self, artifact: str) -> Path:
         """The local folder that holds ``artifact``, without a check: for artifacts without a row in the warehouse."""

@@ -83,6 +83,10 @@ class Settings(BaseSettings):
     keep_models: int = Field(3, ge=1)
     """How many models that served keep their labels, 1 or more. The models in use and the one that a rollback would
     restore always keep them."""
+    keep_artifacts_days: int | None = Field(None, ge=7, le=36_500)
+    """Days after which weekly maintenance deletes corpora, models, encoders, texts, evaluations and checkpoints that
+    nothing needs, 7 to 36,500. What a promotion or judgement of the last year rests on always stays. Default: never;
+    maintenance then only says how much it could delete."""
     deleted_reviews: Literal["keep", "erase"] = "keep"
     """Whether maintenance keeps or erases the labels of reviews that are no longer in ``reviews``."""
     deleted_share: float = Field(0.1, ge=0, le=1)

@@ -6,7 +6,7 @@ import typer
 
 from senti_tasks import console
 from senti_tasks.cli.calls import Json, user_name
-from senti_tasks.jobs import checkup, erasure, upkeep
+from senti_tasks.jobs import checkup, erasure, maintenance, upkeep
 
 
 def migrate(
@@ -126,6 +126,32 @@ def erase(
         f"{found['erased']:,} reviews are erased, {found['erased_before']:,} were before. Removed: {removed}; "
         f"corpora rewritten: {', '.join(found['corpora']) or 'none'}.",
         *(f"{what}: {', '.join(names)}" for what, names in further.items() if names),
+    )
+
+
+def artifacts(
+    days: Annotated[
+        int | None, typer.Option(min=7, help="Age in days; default: SENTI_KEEP_ARTIFACTS_DAYS, or else 90.")
+    ] = None,
+    delete: Annotated[bool, typer.Option("--delete", help="Delete them, too. This cannot be undone.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List the artifacts that nothing needs any more and that are older than some days; delete them with --delete.
+
+    Models in use or lately in use stay, and what a promotion or judgement of the last year rests on, whatever --days.
+    """
+    found = maintenance.retire_artifacts(days, delete)
+    shown = [
+        {"artifact": row["artifact"], "megabytes": row["bytes"] / 1e6, "made": row["made_at"][:10]}
+        for row in found["artifacts"]
+    ]
+    done = "were deleted" if delete else "can be deleted (--delete)"
+    console.show(
+        found,
+        as_json,
+        *([console.table(shown, {name: name for name in ("artifact", "megabytes", "made")})] if shown else []),
+        f"{len(shown):,} artifacts older than {found['days']:,} days, {found['bytes'] / 1e6:,.1f} MB, {done}.",
+        *(f"checkpoints on this machine: {folder}" for folder in found["checkpoints"]),
     )
 
 

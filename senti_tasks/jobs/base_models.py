@@ -35,7 +35,7 @@ def starting_point(context: JobContext, base_model: str | None, corpus_base_mode
     if name == NEWEST and corpus_base_model.startswith(PRETRAINED):
         name = corpus_base_model
     encoder = _encoder(context, name)
-    folder = context.store.fetch(encoder["artifact"], encoder["digest"])
+    folder = context.fetch(encoder)
     return StartingPoint(PRETRAINED + encoder["version"], PRETRAINED + encoder["base_model"], folder)
 
 

@@ -4,12 +4,12 @@ import hashlib
 import json
 import shutil
 import uuid
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from filelock import FileLock, Timeout
@@ -17,11 +17,14 @@ from sqlalchemy import Connection, Engine
 
 from senti_tasks import settings
 from senti_tasks.artifacts import ArtifactStore
-from senti_tasks.errors import ConfigError
+from senti_tasks.errors import ArtifactError, ConfigError
 from senti_tasks.hours import next_pause
 from senti_tasks.settings import Settings
 from senti_tasks.training.interruptions import Interruptions
 from senti_tasks.warehouse import database, migrations
+
+RESUMABLE = ("training", "pretraining")
+"""The folders below SENTI_WORK that hold the checkpoints of unfinished work."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,18 @@ class JobContext:
         interruptions.refuse_to_begin_in_a_pause()
         return interruptions
 
+    def fetch(self, recorded: Mapping[str, Any]) -> Path:
+        """The local folder of the artifact that a row of the warehouse records, after checking it against its digest.
+
+        Raises ``ArtifactError`` if it is missing or was changed, or was deleted by retention.
+        """
+        if recorded.get("retired_at") is not None:
+            raise ArtifactError(
+                f"{recorded['artifact']} was deleted on {recorded['retired_at']:%Y-%m-%d}, because nothing needed it "
+                "any more (SENTI_KEEP_ARTIFACTS_DAYS): take a newer one, or restore it from a backup"
+            )
+        return self.store.fetch(recorded["artifact"], recorded["digest"])
+
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """An empty folder below SENTI_WORK that is deleted when the block ends. A killed process leaves it."""
@@ -74,17 +89,34 @@ class JobContext:
             except Timeout:  # a living process holds it
                 continue
 
+    def left_trainings(self, before: datetime) -> list[Path]:
+        """The folders of trainings and pretrainings on this machine that nobody continued since ``before``."""
+        folders = [path for kind in RESUMABLE for path in (self.settings.work_folder / kind).glob("*/")]
+        return sorted(path for path in folders if _newest_change(path) < before.timestamp())
+
+    def remove_left_trainings(self, before: datetime) -> list[Path]:
+        """Deletes ``left_trainings``, except those that a process holds. Returns the deleted folders."""
+        removed = []
+        for folder in self.left_trainings(before):
+            with suppress(Timeout), FileLock(f"{folder}.lock", timeout=0):  # the lock stays: somebody may wait for it
+                shutil.rmtree(folder, ignore_errors=True)
+                removed.append(folder)
+        return removed
+
     @property
     def _scratch_root(self) -> Path:
         return self.settings.work_folder / "scratch"
 
     @contextmanager
-    def resumable_folder(self, kind: str, *identity: Any) -> Iterator[Path]:
+    def resumable_folder(self, kind: Literal["training", "pretraining"], *identity: Any) -> Iterator[Path]:
         """The folder below SENTI_WORK for the work that ``identity`` (plain JSON) describes.
 
         One process at a time holds it; a second one waits. The folder stays when the block ends, so that a killed job
-        can continue from it. The caller deletes it when the work is done.
+        can continue from it. The caller deletes it when the work is done. Those that nobody continued for
+        SENTI_KEEP_ARTIFACTS_DAYS are deleted first: no other machine can reach the disk of a GPU worker.
         """
+        if (days := self.settings.keep_artifacts_days) is not None:
+            self.remove_left_trainings(now() - timedelta(days=days))
         described = hashlib.sha256(json.dumps(identity, sort_keys=True).encode())
         folder = self.settings.work_folder / kind / described.hexdigest()[:16]
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -106,6 +138,11 @@ def load_context(*, migrated: bool = True) -> JobContext:
             migrations.check_migrated(connection)
             migrations.check_settings(connection, timezone=found.timezone)
     return JobContext(found, engine, ArtifactStore(found.artifacts_root, found.work_folder))
+
+
+def _newest_change(folder: Path) -> float:
+    """The time of the newest change in ``folder``, in seconds since 1970."""
+    return max(path.lstat().st_mtime for path in (folder, *folder.rglob("*")))
 
 
 def version_of(due: datetime, idempotency_key: str, zone: ZoneInfo) -> str:

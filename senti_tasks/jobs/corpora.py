@@ -100,7 +100,7 @@ def corpus_folder(context: JobContext, name: str) -> Path:
     """The local folder of the corpus ``name``, after checking it against its digest."""
     with context.reading() as connection:
         row = corpora.corpus(connection, name)
-    return context.store.fetch(row["artifact"], row["digest"])
+    return context.fetch(row)
 
 
 def _corpus_answer(row: dict[str, Any]) -> dict[str, Any]:

@@ -102,6 +102,9 @@ def _stored_without(
     digest) and these counts; or ``None`` if the snapshot is no longer in the store, or holds none of the reviews.
     """
     former: str = row["artifact"]
+    if row["retired_at"] is not None:
+        context.store.remove(former)
+        return None
     if not context.store.holds(former):
         log.warning("%s is no longer in the artifact store: nothing can be erased from it", former)
         context.store.remove(former)  # there may be a copy on this machine

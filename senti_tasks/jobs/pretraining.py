@@ -120,7 +120,7 @@ def pretrain(
                 log.info("%s pretrained %s before; it is returned", idempotency_key, known["version"])
                 return {"encoder": known["version"]}
         interruptions = context.interruptions()
-        data = context.store.fetch(recorded["artifact"], recorded["digest"])
+        data = context.fetch(recorded)
         checkpoints, output = folder / "checkpoints", folder / "encoder"
         result = pretraining.pretrain(
             data, base_model, pretrain_config, checkpoints, output, report, context.settings.device, interruptions

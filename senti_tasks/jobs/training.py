@@ -43,7 +43,7 @@ def train(
                 log.info("%s trained %s before; it is returned", idempotency_key, known["version"])
                 return {"model": known["version"]}
         interruptions = context.interruptions()
-        data = context.store.fetch(recorded["artifact"], recorded["digest"])
+        data = context.fetch(recorded)
         names = label_set(data).names  # before the training, during which an erasure may replace this folder
         checkpoints, output = folder / "checkpoints", folder / "model"
         device, report_to = context.settings.device, context.settings.report_to

@@ -62,7 +62,7 @@ def build_variants(model: str, config: dict[str, Any] | None = None) -> dict[str
 
 
 _MEASURED = ("agreement", "labels_differing", "disagreement_bound", "reviews_compared", "reviews_per_second")
-_REFUSED: dict[str, Any] = dict.fromkeys(("artifact", "digest", *_MEASURED))
+_REFUSED: dict[str, Any] = dict.fromkeys(("artifact", "digest", "retired_at", *_MEASURED))
 _REFUSED |= {"verdict": "refused", "serves": False}
 """The columns of ``model_variants`` for a variant that may not serve."""
 
@@ -98,7 +98,7 @@ def _build(
     scorer = load_variant(context, fp32)
     reference, speed = _timed(scorer, texts)
     builders = variants.builders(
-        context.store.fetch(fp32["artifact"], fp32["digest"]),
+        context.fetch(fp32),
         list(data["train"]["text"])[: limits.calibration_rows],
         others,
         scorer.predict(others).labels,

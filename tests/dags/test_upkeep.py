@@ -38,7 +38,7 @@ def made(name):
 
 for module, names in (
     (scoring, ("open_series", "list_shards", "complete_shard", "publish_series")),
-    (maintenance, ("settle_deleted", "retain", "tidy")),
+    (maintenance, ("settle_deleted", "retain", "retire_artifacts", "tidy")),
 ):
     for name in names:
         setattr(module, name, made(name))
@@ -69,7 +69,7 @@ def maintain(home: Path, *failing: str) -> dict[str, Any]:
 
 
 RECONCILIATION = ["open_series", "list_shards", "complete_shard", "complete_shard", "publish_series"]
-UPKEEP = ["settle_deleted", "retain", "tidy"]
+UPKEEP = ["settle_deleted", "retain", "retire_artifacts", "tidy"]
 
 
 @pytest.mark.parametrize(

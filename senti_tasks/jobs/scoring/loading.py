@@ -37,7 +37,7 @@ def scorer_of(context: JobContext, version: str) -> Scorer:
 
 def load_variant(context: JobContext, variant: dict[str, Any]) -> Scorer:
     """The scorer of a row of ``model_variants``, cached. Its files are checked against their digest."""
-    folder = context.store.fetch(variant["artifact"], variant["digest"])
+    folder = context.fetch(variant)
     device = device_for(context, variant["variant"])
     return _load(folder, variant["variant"], device, variant["temperature"], context.settings.work_folder)
 

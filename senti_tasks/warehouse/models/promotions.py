@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from senti_tasks.errors import NoChampionError, RegistryError
 from senti_tasks.warehouse.database import fetch_all, fetch_one
-from senti_tasks.warehouse.models.registry import model
+from senti_tasks.warehouse.models.registry import lock_model, serving_variant
 from senti_tasks.warehouse.schema import promotions
 from senti_tasks.warehouse.scoring import watermarks
 
@@ -61,9 +61,15 @@ def promote(
     The model serves at once if none served before, or on a rollback if it still has its labels. Otherwise it serves
     when its re-scoring is complete.
     Raises ``RegistryError`` when the champion is no longer ``compared_with``, when ``version`` is the champion already,
-    or when another promotion was appended at the same time.
+    when its files were deleted by retention, or when another promotion was appended at the same time.
     """
-    model(connection, version)
+    lock_model(connection, version)
+    if (retired_at := serving_variant(connection, version)["retired_at"]) is not None:
+        raise RegistryError(
+            f"{version} cannot be promoted: its files were deleted on {retired_at:%Y-%m-%d}, because nothing needed "
+            "them any more (SENTI_KEEP_ARTIFACTS_DAYS): restore them from a backup and set retired_at to NULL in "
+            "model_variants, or train a new model"
+        )
     newest = _newest(connection)
     present = None if newest is None else newest["model_version"]
     if present == version:

@@ -60,6 +60,12 @@ def model(connection: Connection, version: str) -> dict[str, Any]:
     return found
 
 
+def lock_model(connection: Connection, version: str) -> None:
+    """Locks the row of ``version`` until the transaction ends. Raises ``RegistryError`` as ``model`` does."""
+    model(connection, version)
+    connection.execute(sa.select(models.c.version).where(models.c.version == version).with_for_update(key_share=True))
+
+
 def label_names(connection: Connection, version: str) -> dict[int, str]:
     """The names of the labels of ``version`` by number, in order of the numbers; empty if there is no such model."""
     found = sa.select(model_labels).where(model_labels.c.model_version == version).order_by(model_labels.c.label)
@@ -193,6 +199,9 @@ def metrics(connection: Connection, version: str) -> list[dict[str, Any]]:
 
 
 def trained_on(connection: Connection, names: Sequence[str]) -> list[str]:
-    """The versions, in order, of the models trained on one of the corpora ``names``."""
-    found = sa.select(models.c.version).where(models.c.corpus.in_(names)).order_by("version")
+    """The versions, in order, of the models trained on one of the corpora ``names`` whose weights still exist."""
+    exists = sa.exists().where(
+        model_variants.c.model_version == models.c.version, model_variants.c.retired_at.is_(None)
+    )
+    found = sa.select(models.c.version).where(models.c.corpus.in_(names), exists).order_by("version")
     return list(connection.execute(found).scalars())

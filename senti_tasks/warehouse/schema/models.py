@@ -51,6 +51,7 @@ corpora = Table(
     Column("digest", sa.String(64), nullable=False),
     Column("summary", sa.JSON, nullable=False),
     Column("created_at", UTCDateTime, nullable=False),
+    Column("retired_at", UTCDateTime),  # since then the artifact is deleted; the row stays as a record
 )
 
 models = Table(
@@ -69,6 +70,7 @@ encoders = Table(  # pretrained on reviews without labels; a training can start 
     Column("version", sa.Text, primary_key=True),
     Column("idempotency_key", sa.Text, nullable=False, unique=True),
     *_training_columns(),
+    Column("retired_at", UTCDateTime),
 )
 
 text_snapshots = Table(  # the texts for a pretraining; erased reviews are removed from them
@@ -82,6 +84,7 @@ text_snapshots = Table(  # the texts for a pretraining; erased reviews are remov
     Column("digest", sa.String(64), nullable=False),
     Column("counts", sa.JSON, nullable=False),
     Column("created_at", UTCDateTime, nullable=False),
+    Column("retired_at", UTCDateTime),
 )
 
 annotation_suspects = Table(  # labels by people that are probably wrong, judged by the other reviews of the corpus
@@ -121,6 +124,7 @@ model_variants = Table(  # fp32, bf16 and int8, each in a folder: those that can
     Column("reviews_per_second", sa.Double),  # measured in that comparison, on the machine that built it
     Column("temperature", sa.Double, nullable=False),
     Column("serves", sa.Boolean, nullable=False),
+    Column("retired_at", UTCDateTime),  # fp32: the model's own artifact is the same folder
     CheckConstraint("(verdict = 'proven') = (digest IS NOT NULL)", name="kept"),
     CheckConstraint("verdict = 'proven' OR NOT serves", name="serves"),
 )

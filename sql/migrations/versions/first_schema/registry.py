@@ -60,6 +60,7 @@ def _create_corpora(review_id: Any) -> None:
         *_artifact(),
         sa.Column("summary", sa.JSON(), nullable=False),
         sa.Column("created_at", UTCDateTime(), nullable=False),
+        sa.Column("retired_at", UTCDateTime()),
     )
     op.create_table(
         "text_snapshots",
@@ -70,6 +71,7 @@ def _create_corpora(review_id: Any) -> None:
         *_artifact(),
         sa.Column("counts", sa.JSON(), nullable=False),
         sa.Column("created_at", UTCDateTime(), nullable=False),
+        sa.Column("retired_at", UTCDateTime()),
     )
     op.create_table(
         "annotation_suspects",
@@ -89,6 +91,7 @@ def _create_models() -> None:
         sa.Column("idempotency_key", sa.Text(), nullable=False, unique=True),
         *_training(),
         sa.Column("trained_at", UTCDateTime(), nullable=False),
+        sa.Column("retired_at", UTCDateTime()),
     )
     op.create_table(
         "models",
@@ -123,6 +126,7 @@ def _create_models() -> None:
         sa.Column("reviews_per_second", sa.Double()),
         sa.Column("temperature", sa.Double(), nullable=False),
         sa.Column("serves", sa.Boolean(), nullable=False),
+        sa.Column("retired_at", UTCDateTime()),
         sa.CheckConstraint("verdict IN ('proven', 'refused')", name="verdict"),
         sa.CheckConstraint("(verdict = 'proven') = (digest IS NOT NULL)", name="kept"),
         sa.CheckConstraint("verdict = 'proven' OR NOT serves", name="serves"),
