@@ -9,6 +9,8 @@ BIN    := .venv/bin
 TORCH_INDEX ?=
 UV_VERSION  := 0.13.9
 # uv does not read pip's settings. It gets pip's folders of wheels and pip's index, unless its own are set.
+# Without compiled libraries, every task of Airflow would compile them again where PYTHONDONTWRITEBYTECODE is set: 4 s.
+export UV_COMPILE_BYTECODE := 1
 ifdef PIP_FIND_LINKS
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 endif
@@ -54,6 +56,9 @@ up: .venv/run ## Airflow with its UI, on the same warehouse
 
 test: check ## all checks and tests, in three parts at the same time (`.venv/bin/pytest` runs all tests in sequence)
 	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target .test-unit .test-sql .test-whole
+
+# The parts share the cores, and threads of torch that wait for each other waste them.
+.test-unit .test-sql .test-whole: export OMP_NUM_THREADS ?= 1
 
 .test-unit:
 	$(BIN)/pytest tests/unit
