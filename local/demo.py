@@ -13,7 +13,7 @@ from local.client import TaskState
 from senti_tasks import console
 from senti_tasks.config import PRETRAINED
 from senti_tasks.errors import SentiError
-from senti_tasks.jobs import models, scoring, upkeep
+from senti_tasks.jobs import imports, models, scoring, upkeep
 from senti_tasks.jobs.context import load_context
 from senti_tasks.warehouse import database, importing, overview
 
@@ -79,14 +79,14 @@ def _import(options: argparse.Namespace) -> None:
     """Imports the user's file, or the sample. Refuses to mix them, because one model would train on both."""
     columns = {"text": options.text, "label": options.label, "product": None, "id": None, "created_at": None}
     if options.reviews is None:
-        counts = upkeep.import_reviews(SAMPLE, columns, source=SAMPLE_SOURCE)
+        counts = imports.import_reviews(SAMPLE, columns, source=SAMPLE_SOURCE)
     elif _has_sample():
         raise SentiError(
             f"{_warehouse()} holds the sample of an earlier `make run`, and a model would train on it together "
             "with your reviews: `make reset` deletes it, or set SENTI_DATABASE_URL to another warehouse"
         )
     else:
-        counts = upkeep.import_reviews(options.reviews.resolve(), columns)
+        counts = imports.import_reviews(options.reviews.resolve(), columns)
     _print(
         f"{counts['source']}: {counts['imported']:,} imported, {counts['already_there']:,} there already, "
         f"{counts['refused']:,} refused; {counts['labelled']:,} new labels of people",

@@ -1,5 +1,6 @@
 """Cells: the form in which values of a file are compared, and the spellings of a missing value."""
 
+import math
 import re
 import unicodedata
 
@@ -9,6 +10,7 @@ _MARKS = ("\\n", "-", "--", "---", "–", "—", "―", "/", "?", ".", "...")  #
 _CHINESE = ("空", "(空)", "空白", "空值", "无", "(无)", "没有", "暂无", "未知", "缺失", "不详")
 _UNLABELLED = ("未标注", "未标记", "未标", "待标注", "无标签", "未评价")
 _MISSING = frozenset((*_ENGLISH, *_WORDS, *_MARKS, *_CHINESE, *_UNLABELLED))
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _WHOLE = re.compile(r"([+-]?)0*(\d+)(\.0*)?", re.ASCII)  # pandas turns whole numbers in a column with gaps into 1.0
 _SHOWN_EXACTLY = 64  # characters; longer cells are no codes, and are not normalised
 
@@ -28,6 +30,32 @@ def plain(value: object) -> str:
         sign, digits, _ = whole.groups()
         return "-" + digits if sign == "-" and digits != "0" else digits
     return spelling
+
+
+def as_json(value: object) -> object:
+    """``value`` as both databases can store it in JSON: text, number, truth, list or object.
+
+    Returns ``None`` if it is missing. Times and other values are spelled. Raises ``ValueError`` for bytes, and for text
+    that no database stores.
+    """
+    match value:
+        case None | bool() | int():
+            return value
+        case float():
+            return value if math.isfinite(value) else None if value != value else str(value)
+        case str():
+            if is_missing(value):
+                return None
+            if "\0" in value or _SURROGATE.search(value):
+                raise ValueError("it holds a character that no database stores (NUL or half of a pair)")
+            return value
+        case bytes():
+            raise ValueError(f"it is {len(value):,} bytes and not text")
+        case list() | tuple():
+            return [as_json(one) for one in value]
+        case dict():
+            return {str(as_json(str(key))): as_json(one) for key, one in value.items()}
+    return as_json(value.item()) if hasattr(value, "item") else as_json(str(value))
 
 
 def is_missing(value: object) -> bool:

@@ -196,12 +196,12 @@ class Importer:
 def main() -> None:
     """Runs a job a line: ``[name, arguments]`` in, its answer out."""
     from senti_tasks.errors import SentiError
-    from senti_tasks.jobs import upkeep
+    from senti_tasks.jobs import imports, upkeep
 
     for line in sys.stdin:
         job, arguments = json.loads(line)
         try:
-            answer = getattr(upkeep, job)(**arguments)
+            answer = getattr(upkeep if hasattr(upkeep, job) else imports, job)(**arguments)
         except SentiError as error:
             answer = {"error": str(error)}
         sys.stdout.write(json.dumps(answer, default=str) + "\n")

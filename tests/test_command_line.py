@@ -108,7 +108,7 @@ def refused(answer: Answer, *parts: str) -> None:
 def test_the_commands_are_those_that_were_promised(dialect: str) -> None:
     assert {" ".join(path) for path in COMMANDS} == {
         "migrate", "import", "datasets", "retrain", "pretrain", "score", "predict", "status",
-        "freeze", "unfreeze", "erase", "doctor",
+        "freeze", "unfreeze", "erase", "artifacts", "doctor",
         "models list", "models show", "models promote", "models rollback",
     }  # fmt: skip
 

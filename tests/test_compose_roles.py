@@ -15,7 +15,7 @@ import sqlalchemy as sa
 import yaml
 
 from senti_tasks.errors import WarehouseError
-from senti_tasks.jobs import erasure, scoring, upkeep
+from senti_tasks.jobs import erasure, imports, scoring, upkeep
 from senti_tasks.warehouse import database
 from tests.faults.servers import Server
 from tests.situations import deploy, rows
@@ -117,7 +117,7 @@ def test_each_service_does_its_part_and_nothing_else(
     scoring.audit(run)
     assert scoring.publish(run)["labelled"] == 2
     with pytest.raises(WarehouseError, match="may not do this"):
-        upkeep.import_reviews(bare_home / "reviews.csv", {"text": "text", "label": "label"}, source="another")
+        imports.import_reviews(bare_home / "reviews.csv", {"text": "text", "label": "label"}, source="another")
     first = str(rows(worker, "reviews")[0]["review_id"])
     with pytest.raises(WarehouseError, match="may not do this"):
         erasure.erase([first], "一封信", "小李")

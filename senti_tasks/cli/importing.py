@@ -10,7 +10,7 @@ import typer
 from senti_tasks import console
 from senti_tasks.cli.calls import Json
 from senti_tasks.errors import ConfigError
-from senti_tasks.jobs import upkeep
+from senti_tasks.jobs import imports
 
 _SHOWN_FIELDS = ("text", "label", "product", "created_at")
 _SHOWN_VALUES = 20
@@ -45,6 +45,22 @@ def import_(
     separator: Annotated[str | None, typer.Option(help="comma, tab, semicolon, pipe, none, or a character.")] = None,
     quoting: Annotated[str | None, typer.Option(help="standard (RFC 4180), backslash or none.")] = None,
     header: Annotated[bool | None, typer.Option(help="Whether the first row holds the names of the columns.")] = None,
+    attribute: Annotated[
+        list[str] | None, typer.Option(help="Further column to keep; repeatable. Default: all.", metavar="COLUMN")
+    ] = None,
+    no_attributes: Annotated[bool, typer.Option("--no-attributes", help="Keep no further columns.")] = False,
+    annotations: Annotated[
+        bool,
+        typer.Option("--annotations", help="Labels of stored reviews, by id; so is a file with id, label and no text."),
+    ] = False,
+    annotator: Annotated[str | None, typer.Option(help="Who gave the labels; default: import:SOURCE.")] = None,
+    clear_empty: Annotated[
+        bool, typer.Option("--clear-empty", help="Empty cells empty the fields of stored reviews; default: they stay.")
+    ] = False,
+    all_new: Annotated[
+        bool,
+        typer.Option("--all-new", help="Without ids: also store rows whose text is stored already, under another key."),
+    ] = False,
     sheet: Annotated[str | None, typer.Option(help="Name of the sheet of a spreadsheet.")] = None,
     query: Annotated[Path | None, typer.Option(help="For a database's URL: file with one SELECT.")] = None,
     source: Annotated[str | None, typer.Option(help="Name of the source; default: the file's name.")] = None,
@@ -61,6 +77,11 @@ def import_(
     columns: dict[str, Any] = dict(zip(("text", "label", "product", "id", "created_at"), named, strict=True))
     off = {"label": no_label_column, "product": no_product_column, "created_at": no_created_at_column}
     columns["off"] = tuple(role for role, is_off in off.items() if is_off)
+    if no_attributes and attribute:
+        raise ConfigError("--attribute and --no-attributes exclude each other: leave one of them out")
+    columns["attributes"] = () if no_attributes or annotations else (tuple(attribute) if attribute else None)
+    columns["is_annotations"] = annotations
+    storing = {"annotator": annotator, "clears_empty": clear_empty, "finds_texts": not all_new}
     options = {
         "format": file_format,
         "encoding": encoding,
@@ -73,26 +94,27 @@ def import_(
     first = files[0]
     _check_options(files, options, hub_options, query)
     call: dict[str, Any] = {"source": source, "label_map": label_map, "dry_run": dry_run, "say": console.progress}
+    call["storing"] = storing
     if not as_json:
         call["announce"] = _show_summary
     if first.startswith("hf:"):
         name, split = first.removeprefix("hf:"), split or "train"
-        imports = [partial(upkeep.import_dataset, name, columns, config, split, revision, **call)]
+        calls = [partial(imports.import_dataset, name, columns, config, split, revision, **call)]
     elif query is not None:
-        imports = [partial(upkeep.import_query, first, query, columns, **call)]
+        calls = [partial(imports.import_query, first, query, columns, **call)]
     else:
-        paths = upkeep.find_files(files)
+        paths = imports.find_files(files)
         if source is not None and len(paths) > 1:
             raise ConfigError(f"--source names one source, and these are {len(paths)} files: import them one by one")
-        imports = [partial(upkeep.import_reviews, Path(path), columns, options=options, **call) for path in paths]
-    _run(imports, dry_run, as_json)
+        calls = [partial(imports.import_reviews, Path(path), columns, options=options, **call) for path in paths]
+    _run(calls, dry_run, as_json)
 
 
-def _run(imports: Sequence[Callable[[], dict[str, Any]]], dry_run: bool, as_json: bool) -> None:
-    """Runs ``imports`` one after the other and shows each. Exits with 1 if nothing could be read, or, in a dry run, if
+def _run(calls: Sequence[Callable[[], dict[str, Any]]], dry_run: bool, as_json: bool) -> None:
+    """Makes ``calls`` one after the other and shows each. Exits with 1 if nothing could be read, or, in a dry run, if
     the labels of a source have no coding."""
     results = []
-    for run in imports:
+    for run in calls:
         results.append(run())
         if not as_json:
             (_show_summary if dry_run else _show_import)(results[-1])
@@ -127,13 +149,16 @@ def _show_import(result: dict[str, Any]) -> None:
     counts = (
         f"{result['source']}: {result['rows']:,} rows: {result['imported']:,} imported, {result['updated']:,} updated, "
         f"{result['already_there']:,} there already, {result['refused']:,} refused; "
-        f"{result['labelled']:,} labels written"
+        f"{result['labelled']:,} labels of {result['annotator']} written"
         + (f"; read at commit {result['revision'][:12]}" if "revision" in result else "")
     )
     refusals = [f"  line {refusal['line']}: {refusal['reason']}" for refusal in result["refusals"]]
     if (more := result["refused"] - len(refusals)) > 0:
         refusals.append(f"  and {more:,} more")
-    console.show(result, False, counts, *refusals, *_left_empty_lines(result["left_empty"]))
+    changed = [f"  changed: {', '.join(f'{name} {number:,}' for name, number in result['changed'].items())}"]
+    known = f"  {result['found_by_text']:,} rows without an id are reviews that are there already, by their text"
+    notes = (changed if result["changed"] else []) + ([known] if result["found_by_text"] else [])
+    console.show(result, False, counts, *notes, *refusals, *_left_empty_lines(result["left_empty"]))
 
 
 def _left_empty_lines(left_empty: dict[str, dict[str, Any]]) -> list[str]:
@@ -149,7 +174,8 @@ def _show_summary(result: dict[str, Any]) -> None:
     found = result["summary"]
     rows = f"{found['sampled_rows']:,} rows" if found["is_whole"] else f"the first {found['sampled_rows']:,} rows"
     columns = [f"  {role}: {column['name'] or 'none'} ({column['why']})" for role, column in found["columns"].items()]
-    ignored = [f"  not used: {', '.join(found['ignored'])}"] if found["ignored"] else []
+    lists = {"kept as attributes": found["attributes"], "not used": found["ignored"]}
+    ignored = [f"  {what}: {', '.join(names)}" for what, names in lists.items() if names]
     dates = found["dates"]
     span = f", {dates['first']:%Y-%m-%d} to {dates['last']:%Y-%m-%d}" if dates["read"] else ""
     duplicates = found["duplicates"]

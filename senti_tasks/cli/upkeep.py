@@ -6,7 +6,7 @@ import typer
 
 from senti_tasks import console
 from senti_tasks.cli.calls import Json, user_name
-from senti_tasks.jobs import checkup, erasure, maintenance, upkeep
+from senti_tasks.jobs import checkup, erasure, imports, maintenance, upkeep
 
 
 def migrate(
@@ -34,7 +34,7 @@ def datasets(
     as_json: Json = False,
 ) -> None:
     """Search data sets on the Hugging Face Hub, to import with `senti import hf:OWNER/NAME`."""
-    rows = upkeep.search_datasets(search, limit)
+    rows = imports.search_datasets(search, limit)
     shown = [
         {**row, "about": row["description"][:80] or ", ".join(row["tags"][:5]), "gated": row["gated"] or None}
         for row in rows

@@ -151,9 +151,15 @@ def build(
     table: Table, source: Path | str, columns: Columns, timezone: ZoneInfo, coding: Coding
 ) -> Iterator[Row | Refusal]:
     """As ``read``, for the rows of ``table``."""
-    chosen = rows.choose(table, columns, source)
-    needs_id = columns.id is not None
-    return rows.build_all(chosen, source, needs_id=needs_id, timezone=timezone, spellings=coding.spellings)
+    return rows.build_all(
+        rows.choose(table, columns, source),
+        source,
+        needs_id=columns.id is not None or columns.is_annotations,
+        needs_text=not columns.is_annotations,
+        timezone=timezone,
+        spellings=coding.spellings,
+        attributes=list(columns.further(table.header, source)) if table.header else (),
+    )
 
 
 def _check_options(format: str, options: Options) -> None:  # noqa: A002 - the name of the option

@@ -1,7 +1,7 @@
 """Rows: checks the cells of one row and turns them into a review."""
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 from senti_tasks import text
+from senti_tasks.cells import as_json
 from senti_tasks.errors import InputFileError, quoted
 from senti_tasks.intake import timestamps
 from senti_tasks.intake.columns import Columns
@@ -26,6 +27,8 @@ class Cells(NamedTuple):
     product: object = None
     id: object = None
     created_at: object = None
+    further: tuple[object, ...] = ()
+    """Those that are kept as attributes."""
 
 
 Chosen = tuple[int, Cells | str]
@@ -47,6 +50,8 @@ class Row:
     product: str | None
     created_at: datetime | None
     """Aware, in UTC."""
+    attributes: Mapping[str, object] = field(default_factory=dict)
+    """The further columns, as values of JSON; ``None`` for a cell that is empty."""
     left_empty: tuple[tuple[str, str], ...] = ()
     """Label, product and created_at are optional: the fields whose cell cannot be read, each with the reason."""
 
@@ -65,12 +70,14 @@ def choose(table: Table, columns: Columns, source: Path | str) -> Iterator[Chose
     ``InputFileError`` as ``Columns.find`` does."""
     positions = columns.find(table.header, source)
     label = positions[1]
+    further = tuple(columns.further(table.header, source).values())
     names = () if label is None else table.label_names.get(table.header[label], ())
     for line, row in table.rows():
         if isinstance(row, str):
             yield line, row
             continue
-        cells = Cells(*(None if position is None else row[position] for position in positions))
+        fields = (None if position is None else row[position] for position in positions)
+        cells = Cells._make((*fields, tuple(row[position] for position in further)))
         number = cells.label
         if names and isinstance(number, int):
             if number == -1:
@@ -81,11 +88,19 @@ def choose(table: Table, columns: Columns, source: Path | str) -> Iterator[Chose
 
 
 def build_all(
-    records: Iterable[Chosen], source: Path | str, *, needs_id: bool, timezone: ZoneInfo, spellings: Spellings
+    records: Iterable[Chosen],
+    source: Path | str,
+    *,
+    needs_id: bool,
+    needs_text: bool,
+    timezone: ZoneInfo,
+    spellings: Spellings,
+    attributes: Sequence[str],
 ) -> Iterator[Row | Refusal]:
     """A row or a refusal for each of ``records``, in their order.
 
-    A row without an id is refused if ``needs_id``. Dates without a time zone are in ``timezone``. ``spellings`` gives
+    A row without an id is refused if ``needs_id``, and one without a text if ``needs_text``. ``attributes`` are the
+    names of the further columns. Dates without a time zone are in ``timezone``. ``spellings`` gives
     the meaning of label cells. Product and id are stripped, and a blank product becomes ``None``. So does a label, a
     product or a date that cannot be read: it does not cost the review. Raises ``InputFileError`` if there are no
     records or ``source`` cannot be read.
@@ -98,7 +113,8 @@ def build_all(
                 yield Refusal(line, cells)
                 continue
             try:
-                review, identity = _review(cells.text), _identity(cells.id) if needs_id else None
+                review = _review(cells.text) if needs_text or cells.text is not None else ""
+                identity = _identity(cells.id) if needs_id else None
             except ValueError as error:
                 yield Refusal(line, str(error))
                 continue
@@ -111,6 +127,7 @@ def build_all(
                 label=_optional("label", spellings.parse, cells.label, empty),
                 product=_optional("product", product, cells.product, empty),
                 created_at=_optional("created_at", timestamp, cells.created_at, empty),
+                attributes=dict(_attributes(attributes, cells.further, empty)),
                 left_empty=tuple(empty),
             )
     except OSError as error:
@@ -126,6 +143,18 @@ def _optional(field: str, read: Callable[[object], Value], cell: object, empty: 
     except ValueError as error:
         empty.append((field, str(error)))
         return None
+
+
+def _attributes(
+    names: Sequence[str], further: tuple[object, ...], empty: list[tuple[str, str]]
+) -> Iterator[tuple[str, object]]:
+    for name, cell in zip(names, further, strict=True):
+        try:
+            value = as_json(cell)
+        except ValueError as error:
+            empty.append((f"attributes.{name}", str(error)))
+            continue
+        yield name, value
 
 
 def _review(value: object) -> str:

@@ -55,13 +55,15 @@ def summarise(
     """What is taken for ``table`` and why, on a sample of at most ``SAMPLE_ROWS`` rows from its start, or of what
     ``SAMPLE_SECONDS`` allow to read.
 
-    ``coding``: that of the whole column; without it, the coding of the sample. Returns facts, columns, ignored (names
-    of columns), sampled_rows, is_whole (whether the sample is all there is), label, problem (why the label column has
-    no coding, or ``None``), dates, duplicates, refused, refusals, left_empty and first_rows. Raises ``InputFileError``.
+    ``coding``: that of the whole column; without it, the coding of the sample. Returns facts, columns, attributes
+    (names of the further columns that are kept), ignored (of those that are not), sampled_rows, is_whole (whether the
+    sample is all there is), label, problem (why the label column has no coding, or ``None``), dates, duplicates,
+    refused, refusals, left_empty and first_rows. Raises ``InputFileError``.
     """
     if not table.header:
         raise InputFileError(f"{source} holds no rows: expected at least one review")
     positions = dict(zip(_ROLES, columns.find(table.header, source), strict=True))
+    used, further = set(positions.values()), columns.further(table.header, source)
     sample, is_whole = _sample(table)
     sampled = replace(table, rows=lambda: iter(sample))
     problem = None
@@ -76,11 +78,13 @@ def summarise(
     left_empty = LeftEmpty()
     for row in taken:
         left_empty.add(row if problem is None else replace(row, label=None, left_empty=_but_label(row.left_empty)))
+    texts = [row.text for row in taken if row.text]
     dates = [row.created_at for row in taken if row.created_at is not None]
     return {
         "facts": list(table.facts),
         "columns": {role: _column(role, positions[role], table, columns) for role in _ROLES},
-        "ignored": [name for place, name in enumerate(table.header) if place not in positions.values()],
+        "attributes": list(further),
+        "ignored": [name for place, name in enumerate(table.header) if place not in {*used, *further.values()}],
         "sampled_rows": len(rows),
         "is_whole": is_whole,
         "label": None if coding is None or positions["label"] is None else _coding(coding, labels),
@@ -92,8 +96,8 @@ def summarise(
             "missing": len(taken) - len(dates) - left_empty.fields.get("created_at", {"count": 0})["count"],
         },
         "duplicates": {
-            "texts": len(taken) - len({text_hash(row.text) for row in taken}),
-            "ids": len(taken) - len({row.id for row in taken}) if columns.id is not None else 0,
+            "texts": len(texts) - len({text_hash(text) for text in texts}),
+            "ids": len(taken) - len({row.id for row in taken}) if taken and taken[0].id is not None else 0,
         },
         "refused": len(refused),
         "refusals": [{"line": row.line, "reason": row.reason} for row in refused[:FIRST_ROWS]],
@@ -106,6 +110,7 @@ def summarise(
                 "label": None if row.label is None else labels.names[row.label],
                 "product": row.product,
                 "created_at": row.created_at,
+                "attributes": {name: value for name, value in row.attributes.items() if value is not None},
             }
             for row in taken[:FIRST_ROWS]
         ],

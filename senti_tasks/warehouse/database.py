@@ -261,6 +261,14 @@ def random_order(connection: Connection, key: sa.ColumnElement[Any], seed: int) 
     return sa.Function(function, sa.cast(key, spelling), sa.literal(seed, sa.BigInteger), type_=sa.BigInteger)
 
 
+def text_hash_of(connection: Connection, text: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
+    """In SQL: ``text.text_hash`` of the column ``text``."""
+    if connection.dialect.name == "postgresql":
+        digest = sa.func.sha256(sa.func.convert_to(text, "UTF8"))
+        return sa.func.left(sa.func.encode(digest, "hex"), 32, type_=sa.Text)
+    return sa.func.text_hash(sa.cast(text, sa.LargeBinary), type_=sa.Text)
+
+
 def insert(connection: Connection, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
     """The ``INSERT`` of the connected database, which has ``ON CONFLICT``; SQLAlchemy's general one has not."""
     return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, event
 
 from senti_tasks.errors import WarehouseError
+from senti_tasks.text import text_hash
 from senti_tasks.warehouse.types import SQLITE_FUNCTIONS
 
 BUSY_TIMEOUT_MS = 120_000
@@ -126,6 +127,7 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
     # is not UTF-8. With surrogateescape such a review gets an error reason from ``text.defect``.
     connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
     connection.create_function("hash_with_seed", 2, _hash_with_seed, deterministic=True)
+    connection.create_function("text_hash", 1, lambda text: text_hash(text.decode()), deterministic=True)
     for name, function in SQLITE_FUNCTIONS.items():
         connection.create_function(name, 1, function, deterministic=True)
     for pragma in (

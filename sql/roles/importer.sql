@@ -5,9 +5,10 @@
 DO $$
 BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA %I TO senti_importer', current_schema());
+    EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO senti_importer', current_database());
     IF EXISTS (SELECT 1 FROM warehouse_settings WHERE name = 'reviews_made_by' AND value = 'senti') THEN
         GRANT SELECT, INSERT ON reviews TO senti_importer;
-        GRANT UPDATE (review_text, product, updated_at) ON reviews TO senti_importer;
+        GRANT UPDATE (review_text, product, created_at, updated_at, attributes) ON reviews TO senti_importer;
     END IF;
     IF EXISTS (SELECT 1 FROM warehouse_settings WHERE name = 'comments:review_annotations') THEN
         GRANT SELECT, INSERT ON review_annotations TO senti_importer;

@@ -11,7 +11,7 @@ import pytest
 from local.airflow import LocalAirflow
 from local.client import TaskState
 from local.demo import SAMPLE
-from senti_tasks.jobs import models, upkeep
+from senti_tasks.jobs import imports, models, upkeep
 from tests.leaks import TOKEN, leaks
 from tests.situations import LENIENT
 
@@ -45,7 +45,7 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
         patch.setenv("SENTI_HOME", str(home))
         upkeep.migrate()
         (home / ".env").write_text(f"HF_TOKEN={TOKEN}\n")
-        upkeep.import_reviews(SAMPLE, COLUMNS)
+        imports.import_reviews(SAMPLE, COLUMNS)
         with LocalAirflow(home / "airflow", ROOT / "dags", environment) as running:
             yield running
 

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
-from senti_tasks.jobs import corpora, pretraining, upkeep
+from senti_tasks.jobs import corpora, imports, pretraining
 from senti_tasks.text import text_hash
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.schema import review_labels, reviews, scoring_errors, scoring_runs
@@ -64,7 +64,7 @@ def test_an_import_mends_a_broken_text(engine: Engine, home: Path) -> None:
     break_column(engine, "review_text", 2)
     file = home / "reviews.csv"
     file.write_text("id,review\n1,很好\n2,太差\n", "utf-8")
-    found = upkeep.import_reviews(file, {"id": "id"})
+    found = imports.import_reviews(file, {"id": "id"})
     assert (found["already_there"], found["updated"]) == (1, 1)
     assert [row["review_text"] for row in rows(engine, reviews, order_by="review_id")] == ["很好", "太差"]
 

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy import Engine, event
 
 from senti_tasks.errors import LockedError
-from senti_tasks.jobs import maintenance, scoring, upkeep
+from senti_tasks.jobs import imports, maintenance, scoring
 from senti_tasks.warehouse import database, sessions
 from senti_tasks.warehouse.models import service
 from senti_tasks.warehouse.schema import review_labels
@@ -80,12 +80,12 @@ def test_of_two_imports_of_the_same_ids_at_once_the_second_is_an_error_that_quot
         with database.writing(engine) as first:
             add_reviews(first, {2: "很好"})
             with told_when_somebody_waits(engine) as somebody_waits:
-                second = pool.submit(upkeep.import_reviews, home / "reviews.csv", columns)
+                second = pool.submit(imports.import_reviews, home / "reviews.csv", columns)
                 wait_until(lambda: somebody_waits() or second.done())
         with pytest.raises(LockedError, match=r"wrote reviews with the same ids .*: nothing was imported") as caught:
             second.result(DEADLINE_S)
     assert "别人的话" not in "".join(traceback.format_exception(caught.value))
-    assert upkeep.import_reviews(home / "reviews.csv", columns)["imported"] == 1
+    assert imports.import_reviews(home / "reviews.csv", columns)["imported"] == 1
 
 
 def test_a_publication_waits_for_a_lock_and_then_goes_through(shop: Engine) -> None:

@@ -16,7 +16,7 @@ from senti_tasks.corpus import snapshot, unlabelled
 from senti_tasks.corpus.near_duplicates import shingles
 from senti_tasks.errors import ConfigError, DeletedReviewsError
 from senti_tasks.jobs import erasure as job
-from senti_tasks.jobs import maintenance, pretraining, upkeep
+from senti_tasks.jobs import imports, maintenance, pretraining
 from senti_tasks.text import content_hash, text_hash
 from senti_tasks.training import base_models
 from senti_tasks.warehouse import database, erasure
@@ -144,7 +144,7 @@ def test_nothing_of_it_is_left_in_the_file(shop: Engine) -> None:
 def test_an_import_does_not_bring_it_back(shop: Engine, tmp_path: Path) -> None:
     job.erase(["1"], "一封信", "小李")
     (tmp_path / "more.csv").write_text("id,text\n1,很好\n7,不错\n", "utf-8")
-    found = upkeep.import_reviews(tmp_path / "more.csv", {"text": "text", "id": "id"})
+    found = imports.import_reviews(tmp_path / "more.csv", {"text": "text", "id": "id"})
     assert (found["imported"], found["refused"]) == (1, 1)
     assert "was erased on request" in found["refusals"][0]["reason"]
 

@@ -65,7 +65,8 @@ def engine(importer: Importer, home: Path) -> Iterator[Engine]:
 
 
 def load(process: Importer, name: str, columns: dict[str, str] | None = None, **options: str) -> Any:
-    return process("import_dataset", name=name, columns=columns or {}, **options)
+    storing = {"finds_texts": False}  # the data sets of one warehouse have texts in common
+    return process("import_dataset", name=name, columns=columns or {}, storing=storing, **options)
 
 
 def counts(answer: dict[str, Any]) -> tuple[int, ...]:

@@ -13,12 +13,14 @@ from sqlalchemy import Engine
 
 from senti_tasks.errors import InputFileError, LockedError
 from senti_tasks.intake import summary
-from senti_tasks.jobs import scoring, upkeep
+from senti_tasks.jobs import imports, scoring, upkeep
 from senti_tasks.text import text_hash
 from senti_tasks.warehouse import database, importing, sessions
 from senti_tasks.warehouse.schema import import_sources, review_annotations, reviews
 from tests.situations import MONDAY, count, on_sqlite, rows
 
+BATCH_ROWS = 5_000
+"""More rows than are written at once."""
 COUNTS = ("rows", "imported", "already_there", "updated", "refused", "labelled")
 
 
@@ -28,10 +30,10 @@ def csv(home: Path) -> Path:
 
 
 def load(
-    file: Path, content: str, columns: Mapping[str, str] | None = None, source: str | None = None
+    file: Path, content: str, columns: Mapping[str, Any] | None = None, source: str | None = None, **storing: Any
 ) -> dict[str, Any]:
     file.write_text(content, "utf-8", newline="")
-    return upkeep.import_reviews(file, dict(columns or {}), source=source)
+    return imports.import_reviews(file, dict(columns or {}), source=source, storing=storing)
 
 
 def counts(found: Mapping[str, Any]) -> tuple[int, ...]:
@@ -68,7 +70,7 @@ def test_a_file_that_grew_at_its_end_brings_what_is_new(engine: Engine, csv: Pat
 def test_files_of_two_names_do_not_meet(engine: Engine, csv: Path) -> None:
     load(csv, "review\n很好\n")
     assert load(csv.with_name("more.csv"), "review\n太差\n")["imported"] == 1
-    assert load(csv, "review\n很好\n", source="again")["imported"] == 1
+    assert load(csv, "review\n很好\n", source="again", finds_texts=False)["imported"] == 1
     assert [row["review_id"] for row in rows(engine, reviews, order_by="review_id")] == [
         1_000_000_001, 2_000_000_001, 3_000_000_001,
     ]  # fmt: skip
@@ -76,7 +78,7 @@ def test_files_of_two_names_do_not_meet(engine: Engine, csv: Path) -> None:
 
 
 def test_a_batch_boundary_is_no_boundary(engine: Engine, csv: Path) -> None:
-    size = importing.BATCH_ROWS + 1
+    size = BATCH_ROWS + 1
     content = "id,review\n" + "".join(f"{number},第{number}条\n" for number in range(size)) + "0,第0条\n"
     assert counts(load(csv, content, {"id": "id"})) == (size + 1, size, 1, 0, 0, 0)
     assert counts(load(csv, content, {"id": "id"})) == (size + 1, 0, size + 1, 0, 0, 0)
@@ -84,7 +86,7 @@ def test_a_batch_boundary_is_no_boundary(engine: Engine, csv: Path) -> None:
 
 def test_a_row_that_repeats_the_id_of_an_earlier_chunk_is_refused(engine: Engine, csv: Path) -> None:
     """Also if that row was in the warehouse before this import, or was updated by it."""
-    size = importing.BATCH_ROWS
+    size = BATCH_ROWS
     load(csv, "id,review,label\n0,旧,正面\n1,很好,正面\n", {"id": "id"})
     lines = [f"{number},第{number}条,\n" for number in range(2, size)]
     repeated = ["0,新,1\n", "1,很好,0\n", "2,第2条,\n", "3,别的,\n", "1,很好,1\n"]
@@ -105,7 +107,7 @@ def test_the_memory_of_an_import_does_not_grow_with_its_rows(engine: Engine) -> 
             if number in (10_000, 30_000):
                 gc.collect()
                 kept.append(tracemalloc.get_traced_memory()[0])
-            yield importing.ImportedRow(number, 10**12 + number, f"第{number}条", number % 2, None, MONDAY)
+            yield importing.ImportedRow(number, number, 10**12 + number, f"第{number}条", created_at=MONDAY)
 
     tracemalloc.start()
     try:
@@ -120,8 +122,8 @@ def test_what_was_already_there_is_there_for_every_kind_of_file(engine: Engine, 
     file = home / "reviews.jsonl"
     lines = [{"text": "很好", "label": "正面", "created_at": "2026-11-01T08:00:00+08:00"}, {"text": "太差"}]
     file.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), "utf-8")
-    assert counts(upkeep.import_reviews(file, {})) == (2, 2, 0, 0, 0, 1)
-    assert counts(upkeep.import_reviews(file, {})) == (2, 0, 2, 0, 0, 0)
+    assert counts(imports.import_reviews(file, {})) == (2, 2, 0, 0, 0, 1)
+    assert counts(imports.import_reviews(file, {})) == (2, 0, 2, 0, 0, 0)
     assert rows(engine, reviews, order_by="review_id")[0]["created_at"].isoformat() == "2026-11-01T00:00:00+00:00"
 
 
@@ -144,7 +146,7 @@ def test_a_source_is_one_imports_at_a_time(before: int, engine: Engine, monkeypa
 def test_two_imports_of_one_file_at_once_bring_it_once(engine: Engine, csv: Path) -> None:
     csv.write_text("review,label\n很好,1\n太差,0\n", "utf-8")
     with ThreadPoolExecutor(2) as pool:
-        found = list(pool.map(lambda _: upkeep.import_reviews(csv, {}), range(2)))
+        found = list(pool.map(lambda _: imports.import_reviews(csv, {}), range(2)))
     assert sorted(counts(each) for each in found) == [(2, 0, 2, 0, 0, 0), (2, 2, 0, 0, 0, 2)]
     assert count(engine, review_annotations) == 2
 
@@ -213,7 +215,7 @@ def test_an_id_that_is_no_bigint_is_refused_with_its_line(spelling: str, csv: Pa
 def test_a_file_that_breaks_off_leaves_nothing(engine: Engine, csv: Path) -> None:
     csv.write_bytes("review\n很好\n".encode() * 200_000 + b"\xff\xff\xff\n" * 200_000)
     with pytest.raises(InputFileError, match=r"lines hold bytes that are not UTF-8"):
-        upkeep.import_reviews(csv, {})
+        imports.import_reviews(csv, {})
     assert count(engine, reviews) == 0
     assert count(engine, import_sources) == 0
 
@@ -244,7 +246,7 @@ def test_a_coding_is_taken_from_the_whole_column(engine: Engine, csv: Path, cell
 
 def test_a_dry_run_shows_what_an_import_would_store_and_stores_nothing(engine: Engine, csv: Path) -> None:
     csv.write_text("review,label,date,shop\n很好,2,2026年11月1日,甲\n太差,1,昨天,乙\n很好,2,,甲\n ,1,,甲\n", "utf-8")
-    found = upkeep.import_reviews(csv, {}, dry_run=True)["summary"]
+    found = imports.import_reviews(csv, {}, dry_run=True)["summary"]
     assert (count(engine, reviews), count(engine, import_sources)) == (0, 0)
     assert (found["sampled_rows"], found["is_whole"], found["refused"], found["duplicates"]["texts"]) == (4, True, 1, 1)
     assert found["label"]["coding"] == "numbers from 1"
@@ -257,26 +259,26 @@ def test_a_dry_run_shows_what_an_import_would_store_and_stores_nothing(engine: E
         [3],
     )
     assert found["columns"]["text"] == {"name": "review", "why": "its usual name"}
-    assert found["ignored"] == ["shop"]
+    assert (found["attributes"], found["ignored"]) == (["shop"], [])
     assert [row["label"] for row in found["first_rows"]] == ["positive", "negative", "positive"]
 
 
 def test_a_dry_run_reads_the_beginning_and_an_import_decides_on_all(csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(summary, "SAMPLE_ROWS", 10)
     csv.write_text("review,label\n" + "很好,1\n" * 20 + "太差,0\n" * 20, "utf-8")
-    found = upkeep.import_reviews(csv, {}, dry_run=True)["summary"]
+    found = imports.import_reviews(csv, {}, dry_run=True)["summary"]
     assert (found["sampled_rows"], found["is_whole"], found["label"]) == (10, False, None)
     assert "can be read in 2 ways" in found["problem"]
     announced: list[dict[str, Any]] = []
-    assert upkeep.import_reviews(csv, {}, announce=announced.append)["labelled"] == 40
+    assert imports.import_reviews(csv, {}, announce=announced.append)["labelled"] == 40
     assert announced[0]["summary"]["label"]["coding"] == "numbers from 0"
 
 
 def test_an_import_says_how_far_it_is(csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upkeep, "PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(imports, "PROGRESS_SECONDS", 0.0)
     csv.write_text("review\n" + "很好\n" * 600, "utf-8")
     said: list[str] = []
-    upkeep.import_reviews(csv, {}, say=said.append)
+    imports.import_reviews(csv, {}, say=said.append)
     assert [line.split(" rows,")[0] for line in said] == [f"reviews.csv: importing: {number}" for number in (256, 512)]
     assert all(line.endswith("rows/s") for line in said)
 

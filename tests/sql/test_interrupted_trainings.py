@@ -10,7 +10,7 @@ import pytest
 
 from senti_tasks import settings
 from senti_tasks.errors import TrainingStoppedError
-from senti_tasks.jobs import corpora, pretraining, training, upkeep
+from senti_tasks.jobs import corpora, imports, pretraining, training
 from senti_tasks.training import base_models
 from tests.made_up_reviews import made_up_reviews
 from tests.small_training import SHAPE
@@ -26,7 +26,7 @@ def shop(home: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None) -> Path:
     monkeypatch.setitem(base_models.SCRATCH, "scratch:tiny", SHAPE)
     lines = [f"{review.text},{'好评' if review.label else '差评'}" for review in made_up_reviews(200)]
     (home / "reviews.csv").write_text("\n".join(["review,label", *lines, ""]), "utf-8")
-    upkeep.import_reviews(home / "reviews.csv", {})
+    imports.import_reviews(home / "reviews.csv", {})
     return home
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 from senti_tasks import labels
 from senti_tasks.errors import RegistryError
-from senti_tasks.jobs import corpora, judging, models, scoring, training, upkeep, variants
+from senti_tasks.jobs import corpora, imports, judging, models, scoring, training, upkeep, variants
 from senti_tasks.labels import LabelSet
 from senti_tasks.training import base_models
 from senti_tasks.warehouse import database
@@ -52,7 +52,7 @@ def three(empty_url: str, bare_home: Path, monkeypatch: pytest.MonkeyPatch, one_
     monkeypatch.setitem(base_models.SCRATCH, "scratch:tiny", SHAPE)
     upkeep.migrate()
     (bare_home / "reviews.csv").write_text(reviews_of_three_kinds(80), "utf-8")
-    found = upkeep.import_reviews(bare_home / "reviews.csv", {})
+    found = imports.import_reviews(bare_home / "reviews.csv", {})
     assert (found["imported"], found["labelled"], found["refused"]) == (240, 240, 0)
     return database.connect(empty_url)
 

@@ -13,7 +13,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, Engine
 
 from senti_tasks.errors import RevisionError, UnreachableError, WarehouseError
-from senti_tasks.jobs import context, scoring, upkeep
+from senti_tasks.jobs import context, imports, scoring, upkeep
 from senti_tasks.labels import DEFAULT, LabelSet
 from senti_tasks.warehouse import database, migrations
 from senti_tasks.warehouse.schema import metadata, review_labels, warehouse_settings
@@ -170,14 +170,14 @@ def test_keys_of_each_type_go_all_the_way(
     deploy(engine, model_folder, bare_home)
     file = bare_home / "reviews.csv"
     file.write_text(f"id,review,label\n{ids[0]},很好,1\n{ids[1]},太差,0\n", "utf-8")
-    counts = [upkeep.import_reviews(file, {"id": "id"}) for _ in range(2)]
+    counts = [imports.import_reviews(file, {"id": "id"}) for _ in range(2)]
     assert [(count["imported"], count["already_there"], count["labelled"]) for count in counts] == [
         (2, 0, 2),
         (0, 2, 0),
     ]
     unnamed = bare_home / "more.csv"
     unnamed.write_text("review\n一般\n", "utf-8")
-    assert [upkeep.import_reviews(unnamed, {})["imported"] for _ in range(2)] == [1, 0]
+    assert [imports.import_reviews(unnamed, {})["imported"] for _ in range(2)] == [1, 0]
     (run,) = scoring.open_series("run", "2026-11-02T12:00:00+08:00")
     for shard in scoring.plan(run, shards=2):
         scoring.score_shard(run, shard)
@@ -396,7 +396,7 @@ def test_nothing_is_imported_into_a_table_of_the_team(
     upkeep.migrate()
     (bare_home / "reviews.csv").write_text("review\n很好\n", "utf-8")
     with pytest.raises(WarehouseError, match=complaint):
-        upkeep.import_reviews(bare_home / "reviews.csv", {})
+        imports.import_reviews(bare_home / "reviews.csv", {})
 
 
 def test_a_table_without_the_columns_is_refused_and_says_which(empty_url: str) -> None:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from senti_tasks.errors import InputFileError
 from senti_tasks.intake.readers import queries
-from senti_tasks.jobs import upkeep
+from senti_tasks.jobs import imports
 from senti_tasks.warehouse.schema import reviews
 from tests.conftest import Databases
 from tests.situations import count
@@ -44,10 +44,10 @@ def cells(url: str, query: str) -> list[Any]:
 def test_the_rows_of_a_query_are_imported_once(shop: str, home: Path, engine: sa.Engine) -> None:
     query = home / "comments.sql"
     query.write_text("SELECT id, body AS review FROM comments WHERE body LIKE '%' -- 100 %\n;\n", "utf-8")
-    found = upkeep.import_query(shop, query, {"id": "id"})
+    found = imports.import_query(shop, query, {"id": "id"})
     assert (found["rows"], found["imported"]) == (2, 2)
     assert found["source"].endswith("/comments.sql")
-    assert upkeep.import_query(shop, query, {"id": "id"})["already_there"] == 2
+    assert imports.import_query(shop, query, {"id": "id"})["already_there"] == 2
     assert "://" not in json.dumps(found["source"])
 
 
@@ -112,5 +112,5 @@ def test_an_import_of_a_query_that_fails_keeps_nothing(shop: str, home: Path, en
     query.write_text("SELECT body AS review, 1 / (id - 2) AS x FROM comments", "utf-8")
     if shop.startswith("postgresql"):
         with pytest.raises(InputFileError, match="division by zero"):
-            upkeep.import_query(shop, query, {})
+            imports.import_query(shop, query, {})
         assert count(engine, reviews) == 0

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from senti_tasks.errors import WarehouseError
-from senti_tasks.jobs import erasure, maintenance, scoring, upkeep
+from senti_tasks.jobs import erasure, imports, maintenance, scoring
 from senti_tasks.warehouse import database, migrations, partitions
 from senti_tasks.warehouse.migrations import SQL, view_statements
 from senti_tasks.warehouse.roles import ROLES
@@ -82,7 +82,7 @@ def test_an_importer_imports_and_sees_no_label(
 ) -> None:
     own = connected(roles, "importer", monkeypatch)
     (tmp_path / "more.csv").write_text("text,label\n不错,1\n难吃,0\n", "utf-8")
-    found = upkeep.import_reviews(tmp_path / "more.csv", {"text": "text", "label": "label"})
+    found = imports.import_reviews(tmp_path / "more.csv", {"text": "text", "label": "label"})
     assert (found["imported"], found["labelled"]) == (2, 2)
     for statement in (
         "SELECT * FROM review_labels",

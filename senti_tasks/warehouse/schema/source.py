@@ -6,9 +6,12 @@ a view over the team's own table.
 
 import sqlalchemy as sa
 from sqlalchemy import Column, Table
+from sqlalchemy.dialects import postgresql
 
 from senti_tasks.warehouse.schema.metadata import Counter, TextHash, metadata
 from senti_tasks.warehouse.types import ReviewId, ReviewText, SourceTimestamp
+
+Attributes = sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True), "postgresql")
 
 reviews = Table(
     "reviews",
@@ -18,6 +21,7 @@ reviews = Table(
     Column("product", sa.Text),
     Column("created_at", SourceTimestamp, nullable=False),
     Column("updated_at", SourceTimestamp, nullable=False, index=True),  # changes when the text changes
+    Column("attributes", Attributes),  # further columns of imported files; a team's own table may lack it
 )
 
 review_annotations = Table(

@@ -42,6 +42,7 @@ def _keep_texts_out_of_statistics(reviews_made_by: str) -> None:
         op.execute("ALTER TABLE text_splits ALTER COLUMN shingles SET STATISTICS 0")
         if reviews_made_by == "senti":
             op.execute("ALTER TABLE reviews ALTER COLUMN review_text SET STATISTICS 0")
+            op.execute("ALTER TABLE reviews ALTER COLUMN attributes SET STATISTICS 0")
 
 
 def _create_settings(attributes: Any, reviews_made_by: str) -> None:

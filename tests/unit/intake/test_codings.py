@@ -198,4 +198,5 @@ def test_columns_that_are_switched_off_are_not_read(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("content,time,label,cat\n很好,3天前,topic,书\n", encoding="utf-8")
     [row] = list(read(path, Columns(off=("label", "created_at", "product"))))
-    assert row == Row(1, 2, None, "很好", None, None, None)
+    kept = {"time": "3天前", "label": "topic", "cat": "书"}
+    assert row == Row(1, 2, None, "很好", None, None, None, attributes=kept)

@@ -4,7 +4,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects.postgresql import DOMAIN
+from sqlalchemy.dialects import postgresql
 
 from senti_tasks.errors import WarehouseError
 from senti_tasks.warehouse.types import UTCDateTime, review_id_column_type
@@ -57,6 +57,7 @@ def _create_reviews(review_id: Any) -> None:
         sa.Column("product", sa.Text()),
         sa.Column("created_at", UTCDateTime(), nullable=False),
         sa.Column("updated_at", UTCDateTime(), nullable=False, index=True),
+        sa.Column("attributes", sa.JSON().with_variant(postgresql.JSONB(), "postgresql")),
     )
 
 
@@ -80,7 +81,10 @@ def _create_view_over(name: str) -> None:
         )
     quoted = op.get_bind().dialect.identifier_preparer
     source = ".".join(quoted.quote(part) for part in name.split("."))
-    op.execute(f"CREATE VIEW reviews AS SELECT {', '.join(COLUMNS)} FROM {source}")  # noqa: S608 - quoted
+    schema, _, table = name.rpartition(".")
+    theirs = {column["name"] for column in sa.inspect(op.get_bind()).get_columns(table, schema=schema or None)}
+    columns = [*COLUMNS, *(["attributes"] if "attributes" in theirs else [])]  # for queries of analysts
+    op.execute(f"CREATE VIEW reviews AS SELECT {', '.join(columns)} FROM {source}")  # noqa: S608 - quoted
 
 
 def _is_our_reviews(name: str) -> bool:
@@ -170,7 +174,7 @@ def _check_time(name: str, column: str, found: Any) -> None:
 
 def _base_type(found: Any) -> Any:
     """The type that a domain of PostgreSQL is based on; any other type as it is."""
-    while isinstance(found, DOMAIN):
+    while isinstance(found, postgresql.DOMAIN):
         found = found.data_type
     return found
 
