@@ -39,6 +39,8 @@ class Columns:
     """Whether the rows are labels for stored reviews: id and label are needed, and the text is not."""
 
     def __post_init__(self) -> None:
+        if self.is_annotations and "label" in self.off:
+            raise ConfigError("--annotations needs the labels: leave --no-label-column out")
         for role in self.off:
             if getattr(self, role) is not None:
                 option = f"{role.replace('_', '-')}-column"

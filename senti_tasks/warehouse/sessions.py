@@ -127,7 +127,7 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
     # is not UTF-8. With surrogateescape such a review gets an error reason from ``text.defect``.
     connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
     connection.create_function("hash_with_seed", 2, _hash_with_seed, deterministic=True)
-    connection.create_function("text_hash", 1, lambda text: text_hash(text.decode()), deterministic=True)
+    connection.create_function("text_hash", 1, _text_hash, deterministic=True)
     for name, function in SQLITE_FUNCTIONS.items():
         connection.create_function(name, 1, function, deterministic=True)
     for pragma in (
@@ -137,6 +137,10 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
         "synchronous = NORMAL",
     ):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _text_hash(text: bytes | None) -> str | None:
+    return None if text is None else text_hash(text.decode("utf-8", "surrogateescape"))
 
 
 def _hash_with_seed(key: bytes, seed: int) -> int:
