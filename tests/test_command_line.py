@@ -1,5 +1,6 @@
 """The command line as a person and a script meet it: help, JSON, and errors of one line."""
 
+import io
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -24,9 +25,9 @@ from senti_tasks.text import content_hash
 from senti_tasks.training import base_models
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.models import corpora, encoders, texts
-from senti_tasks.warehouse.schema import review_annotations
+from senti_tasks.warehouse.schema import erased_reviews, review_annotations
 from senti_tasks.warehouse.scoring import held_runs
-from tests.situations import MONDAY, WEDNESDAY, add_model, add_reviews, deploy, on_sqlite, rows
+from tests.situations import MONDAY, WEDNESDAY, add_model, add_reviews, count, deploy, on_sqlite, rows
 
 pytestmark = on_sqlite
 
@@ -323,6 +324,55 @@ def test_an_erased_review_is_accounted_for(senti: Callable[..., Answer], home: P
     assert "keep what they learnt" not in shown
     again = senti("erase", "1", "--json").json
     assert (again["erased"], again["erased_before"], again["texts"], again["encoders"]) == (0, 1, [], [])
+
+
+def test_an_id_of_which_nothing_is_stored_is_erased_only_if_that_is_meant(
+    senti: Callable[..., Answer], home: Path, engine: Engine
+) -> None:
+    with database.writing(engine) as connection:
+        add_reviews(connection, {1: "很好吃", 2: "太咸了"})
+    refused(senti("erase", "1", "12"), "nothing is stored of 1 of 2 ids (12): nothing was erased", "--unknown")
+    assert count(engine, erased_reviews) == 0
+    assert senti("erase", "1", "12", "--unknown", "--json").json["erased"] == 2
+    assert senti("erase", "1", "12", "2", "--json").json["erased"] == 1, "an erased id is known"
+
+
+def test_an_import_names_what_it_changed_and_kept(senti: Callable[..., Answer], home: Path, engine: Engine) -> None:
+    file = home / "reviews.csv"
+    file.write_text("id,review,label,city\n1,很好,1,北京\n2,太差,0,上海\n", "utf-8")
+    assert "kept as attributes: city" in senti("import", str(file), "--id-column", "id").out
+    file.write_text("id,review,city,shop\n1,很好,南京,甲\n2,太差,上海,\n", "utf-8")
+    shown = senti("import", str(file), "--id-column", "id", "--attribute", "city").out
+    assert "changed: attributes.city 1" in shown
+    assert "not used: shop" in shown
+    copy = home / "copy.csv"
+    copy.write_text("review\n很好\n", "utf-8")
+    assert "1 rows without an id are reviews that are there already, by their text" in senti("import", str(copy)).out
+    assert senti("import", str(copy), "--all-new", "--source", "more", "--json").json["imported"] == 1
+    labels = home / "labels.csv"
+    labels.write_text("id,label\n1,负面\n", "utf-8")
+    assert "1 labels of 小李 written" in senti("import", str(labels), "--annotator", "小李").out
+    refused(senti("import", str(file), "--attribute", "city", "--no-attributes"), "exclude each other")
+
+
+def test_a_file_or_standard_input_is_predicted_row_by_row(
+    senti: Callable[..., Answer], champion: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = home / "texts.jsonl"
+    file.write_text('{"comment": "很好"}\n{"comment": ""}\n{"comment": "太差"}\n', "utf-8")
+    found = senti("predict", "--file", str(file), "--json").json
+    assert [(row["line"], row["text"], row["label_name"] is None) for row in found] == [
+        *((1, "很好", False), (2, None, True), (3, "太差", False)),
+    ]
+    assert "the text is blank" in found[1]["reason"]
+    monkeypatch.setattr("sys.stdin", io.StringIO("很好\n\n太差\r\n"))
+    lines = senti("predict", "--csv").out.splitlines()
+    assert lines[0] == "line,label_name,label,score,confidence,reason,text"
+    assert [(line.split(",")[0], line.split(",")[-1]) for line in lines[1:]] == [("1", "很好"), ("3", "太差")]
+    monkeypatch.setattr("sys.stdin", io.StringIO("很好"))
+    assert [row["text"] for row in senti("predict", "--file", "-", "--json").json] == ["很好"]
+    refused(senti("predict", "很好", "--file", str(file)), "leave one of them out")
+    refused(senti("predict", "很好", "--text-column", "a"), "--text-column names a column of a --file")
 
 
 @pytest.mark.parametrize("arguments", [("score",), ("predict", "很好")])

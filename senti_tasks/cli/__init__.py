@@ -1,11 +1,11 @@
 """``senti``: one command per job. Results are tables for people, or JSON for programs. An error is one line on standard
 error and exit code 1."""
 
-import io
 import sys
 
 import typer
 
+from senti_tasks import console
 from senti_tasks.cli import importing, registry, scoring, training, upkeep
 from senti_tasks.errors import ConfigError, SentiError
 
@@ -38,8 +38,7 @@ def _check_encoding(arguments: list[str]) -> None:
 
 def main() -> None:
     """Runs the command line. Prints a ``SentiError`` as one line on standard error, and exits with 1."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without a glyph must not end a command
+    console.prepare()
     try:
         _check_encoding(sys.argv[1:])
         app()
@@ -47,3 +46,5 @@ def main() -> None:
         line = " ".join(str(error).split("\n"))  # the libraries that it quotes may write several
         sys.stderr.write(f"error: {line.strip()}\n")
         sys.exit(1)
+    finally:
+        console.finish()

@@ -1,8 +1,10 @@
 """``senti score`` and ``senti predict``."""
 
+import sys
 import time
-from collections.abc import Iterator
-from typing import Annotated
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -10,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from senti_tasks import console
 from senti_tasks.cli.calls import Json, new_call, user_name
+from senti_tasks.errors import ConfigError
 from senti_tasks.jobs import scoring, upkeep
 
 WAIT_S = 2.0
@@ -106,8 +109,37 @@ def _complete(run_ids: list[int], *, takes_over: bool) -> None:
                 time.sleep(WAIT_S)
 
 
-def predict(texts: Annotated[list[str], typer.Argument(help="Texts to label.")], as_json: Json = False) -> None:
-    """Predict label, score and confidence of texts with the champion."""
-    rows = scoring.predict(texts)
+def predict(
+    texts: Annotated[list[str] | None, typer.Argument(help="Texts to label.", metavar="[TEXT]...")] = None,
+    file: Annotated[
+        str | None,
+        typer.Option(help="File of texts in any format of `senti import`; -: standard input, a text a line."),
+    ] = None,
+    text_column: Annotated[str | None, typer.Option(help="With --file: column of the text.")] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, row by row, instead of a table.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Predict label, score and confidence of texts with the champion. Without texts, it reads standard input."""
+    rows = _predictions(texts or [], file, text_column)
+    if as_csv:
+        console.show_csv(rows, ("line", "label_name", "label", "score", "confidence", "reason", "text"))
+        return
+    found = list(rows)
     columns = {"label_name": "label", "score": "score", "confidence": "confidence", "text": "text"}
-    console.show(rows, as_json, console.table(rows, columns))
+    if any(row.get("reason") for row in found):
+        columns["reason"] = "not scored because"
+    console.show(found, as_json, console.table(found, columns))
+
+
+def _predictions(texts: list[str], file: str | None, text_column: str | None) -> Iterable[dict[str, Any]]:
+    if text_column is not None and file in (None, "-"):
+        raise ConfigError("--text-column names a column of a --file: leave it out")
+    if texts:
+        if file is not None:
+            raise ConfigError("label either the texts of the command line or those of --file: leave one of them out")
+        return scoring.predict(texts)
+    if file is not None and file != "-":
+        return scoring.predict_file(Path(file), text_column)
+    if sys.stdin is None or (file is None and sys.stdin.isatty()):
+        raise ConfigError("there is no text to label: pass TEXT, --file FILE, or texts on standard input, one a line")
+    return scoring.predict_lines(sys.stdin)

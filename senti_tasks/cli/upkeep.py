@@ -1,11 +1,13 @@
 """Commands on the warehouse itself: migrate, status, freeze, erase, doctor and more."""
 
+import sys
 from typing import Annotated, Any
 
 import typer
 
 from senti_tasks import console
 from senti_tasks.cli.calls import Json, user_name
+from senti_tasks.errors import ConfigError
 from senti_tasks.jobs import checkup, erasure, imports, maintenance, upkeep
 
 
@@ -109,10 +111,15 @@ def unfreeze(as_json: Json = False) -> None:
 def erase(
     review_ids: Annotated[list[str], typer.Argument(help="Keys of the reviews.", metavar="REVIEW_ID...")],
     reason: Annotated[str, typer.Option(help="The reason, for the record.")] = "erasure on request",
+    unknown: Annotated[
+        bool, typer.Option("--unknown", help="Also record ids of which nothing is stored, without asking.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Erase reviews for good, on record: from labels, history, staged rows, errors, annotations, the ledger of splits,
     corpora and text snapshots."""
+    if not unknown and (strange := erasure.find_unknown(review_ids)):
+        _ask_about_unknown(strange, len(review_ids))
     found = erasure.erase(review_ids, reason, user_name())
     removed = ", ".join(f"{rows:,} of {name}" for name, rows in found["removed"].items() if rows) or "nothing"
     further = {
@@ -127,6 +134,17 @@ def erase(
         f"corpora rewritten: {', '.join(found['corpora']) or 'none'}.",
         *(f"{what}: {', '.join(names)}" for what, names in further.items() if names),
     )
+
+
+def _ask_about_unknown(strange: list[str], total: int) -> None:
+    """Asks whether ids of which nothing is stored are meant. Raises ``ConfigError`` if nobody can answer, or if not."""
+    named = ", ".join(strange[:10]) + (", …" if len(strange) > 10 else "")
+    found = f"nothing is stored of {len(strange):,} of {total:,} ids ({named})"
+    meaning = "a review with such an id would never be imported or labelled"
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise ConfigError(f"{found}: nothing was erased. Correct them, or pass --unknown to record them: {meaning}")
+    if not typer.confirm(f"{found}. Record them as erased all the same? Then {meaning}.", err=True):
+        raise ConfigError("nothing was erased")
 
 
 def artifacts(

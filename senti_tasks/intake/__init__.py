@@ -35,6 +35,7 @@ __all__ = [
     "find",
     "open",
     "read",
+    "read_table",
 ]
 
 FORMATS: dict[str, tuple[str, ...]] = {
@@ -121,8 +122,19 @@ def read(
     Dates without a time zone are in ``timezone``. Empty lines are no rows. Raises ``InputFileError``, also after rows
     were yielded, so a caller must not commit any rows before the end.
     """
-    table = open(path, options)
-    return build(table, path, columns, timezone, code(table, path, columns, labels, label_map))
+    return read_table(open(path, options), path, columns, timezone, labels, label_map)
+
+
+def read_table(
+    table: Table,
+    source: Path | str,
+    columns: Columns,
+    timezone: ZoneInfo = _CHINA,
+    labels: LabelSet = DEFAULT,
+    label_map: str | None = None,
+) -> Iterator[Row | Refusal]:
+    """As ``read``, for the rows of ``table``, which messages call ``source``."""
+    return build(table, source, columns, timezone, code(table, source, columns, labels, label_map))
 
 
 def code(

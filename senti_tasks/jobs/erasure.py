@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Connection
+
 from senti_tasks.errors import ConfigError, CorpusError
 from senti_tasks.jobs.context import JobContext, load_context, now
 from senti_tasks.warehouse import database, erasure, migrations
@@ -17,6 +19,17 @@ KINDS = ("corpora", "texts", "evaluations")
 """Artifacts that hold rows of reviews. Evaluations have no table: the gate reads each once."""
 
 
+def find_unknown(review_ids: Sequence[str]) -> list[str]:
+    """Those of ``review_ids`` of which nothing is stored: no review, no label, no annotation, and no erasure.
+
+    Raises ``ConfigError`` for a key of the wrong type.
+    """
+    context = load_context()
+    with context.reading() as connection:
+        known = erasure.known_among(connection, keys := _parsed(connection, review_ids))
+    return [str(key) for key in keys if key not in known]
+
+
 def erase(review_ids: Sequence[str], reason: str, actor: str) -> dict[str, Any]:
     """Erases reviews for good, and records it. A repeated call changes nothing; it completes a call that was killed.
 
@@ -27,11 +40,7 @@ def erase(review_ids: Sequence[str], reason: str, actor: str) -> dict[str, Any]:
     """
     context = load_context()
     with context.reading() as connection:
-        id_type = migrations.recorded_setting(connection, "review_id_type")
-    try:
-        keys = [parse_review_id(spelling, id_type) for spelling in dict.fromkeys(review_ids)]
-    except ValueError as error:
-        raise ConfigError(f"{error}: nothing was erased") from error
+        keys = _parsed(connection, review_ids)
     with context.writing() as connection:
         new, removed = erasure.erase(connection, keys, actor=actor, reason=reason, now=now())
     # Snapshots are searched for every erased review, not only for those of this call: an earlier call may have been
@@ -45,6 +54,14 @@ def erase(review_ids: Sequence[str], reason: str, actor: str) -> dict[str, Any]:
     database.remove_remains(context.engine, [name for name, rows in removed.items() if rows])
     counts = {"erased": new, "erased_before": len(keys) - new, "removed": removed}
     return {**counts, **done, "encoders": pretrained, "models": sorted(models)}
+
+
+def _parsed(connection: Connection, review_ids: Sequence[str]) -> list[int | str]:
+    id_type = migrations.recorded_setting(connection, "review_id_type")
+    try:
+        return [parse_review_id(spelling, id_type) for spelling in dict.fromkeys(review_ids)]
+    except ValueError as error:
+        raise ConfigError(f"{error}: nothing was erased") from error
 
 
 def erase_from_artifacts(context: JobContext) -> dict[str, list[str]]:

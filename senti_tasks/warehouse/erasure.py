@@ -113,6 +113,19 @@ def erased_among(connection: Connection, review_ids: Sequence[Any]) -> set[Any]:
     return set(connection.execute(sa.select(erased).where(erased.in_(review_ids))).scalars())
 
 
+def known_among(connection: Connection, review_ids: Sequence[Any]) -> set[Any]:
+    """Those of ``review_ids`` of which something is stored, or that were erased; a UUID as text."""
+    versions = connection.execute(sa.select(models.c.version)).scalars().all()
+    tables = (reviews, review_annotations, text_split_reviews, erased_reviews, *OWNED)
+    known: set[Any] = set()
+    for start in range(0, len(review_ids), CHUNK_ROWS):
+        chunk = list(review_ids[start : start + CHUNK_ROWS])
+        for table in tables:
+            found = sa.select(table.c.review_id).where(_rows_about(table, chunk, versions))
+            known.update(connection.execute(found).scalars())
+    return {key if isinstance(key, int) else str(key) for key in known}
+
+
 def count_deleted(connection: Connection) -> tuple[int, int]:
     """The number of reviews deleted at the source, as ``deleted_at_source`` lists them, and of rows in ``reviews``."""
     return count_rows(connection, _deleted()), count_rows(connection, reviews)
