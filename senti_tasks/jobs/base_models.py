@@ -6,6 +6,7 @@ from typing import Any
 
 from senti_tasks.config import PRETRAINED
 from senti_tasks.jobs.context import JobContext
+from senti_tasks.training import model_folders
 from senti_tasks.warehouse.models import encoders
 
 NEWEST = f"{PRETRAINED}newest"
@@ -29,7 +30,7 @@ def starting_point(context: JobContext, base_model: str | None, corpus_base_mode
     ``corpus_base_model`` is the base model that a corpus snapshot was made for. If it is an encoder of the warehouse,
     ``pretrained:newest`` means that encoder, also when there is a newer one.
     """
-    name = context.settings.base_model_named(base_model)
+    name = _checked(context, base_model)
     if not name.startswith(PRETRAINED):
         return StartingPoint(name, name)
     if name == NEWEST and corpus_base_model.startswith(PRETRAINED):
@@ -45,8 +46,16 @@ def pretraining_base_model(context: JobContext, base_model: str | None) -> str:
     For ``pretrained:*`` it is the model that this encoder itself started from. So each encoder learns from all texts
     afresh, and from no text that was erased since.
     """
-    name = context.settings.base_model_named(base_model)
+    name = _checked(context, base_model)
     return str(_encoder(context, name)["base_model"]) if name.startswith(PRETRAINED) else name
+
+
+def _checked(context: JobContext, base_model: str | None) -> str:
+    """The name of the base model. Raises ``BaseModelError`` at once for a folder that cannot be loaded later."""
+    name = context.settings.base_model_named(base_model)
+    if Path(name).is_dir():
+        model_folders.check(Path(name), name)
+    return name
 
 
 def _encoder(context: JobContext, name: str) -> dict[str, Any]:

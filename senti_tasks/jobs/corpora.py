@@ -43,11 +43,11 @@ def snapshot_corpus(
     on the labelled reviews.
     """
     context = load_context()  # first, because the hub's client reads HF_ENDPOINT when it is imported
+    start = starting_point(context, base_model)  # before what is imported next: a folder with a fault fails at once
     from senti_tasks.corpus import snapshot
     from senti_tasks.training import base_models
 
     label_set, due_at = context.settings.label_set, parse_timestamp(due)
-    start = starting_point(context, base_model)
     max_length = TrainConfig.for_base_model(start.recipe, config).max_length
     GateConfig.from_json(gate or {})
     with context.reading() as connection:

@@ -30,9 +30,8 @@ from senti_tasks.artifacts import files_digest, folder_digest
 from senti_tasks.config import PRETRAINED, TrainConfig
 from senti_tasks.errors import BaseModelError
 from senti_tasks.labels import LabelSet
-from senti_tasks.scoring import foreign_code
 from senti_tasks.scoring.tokens import readable_tokens
-from senti_tasks.training import hub
+from senti_tasks.training import hub, model_folders
 from senti_tasks.training.tokenizer.vocabulary import build_tokenizer, check_coverage, fit_to_vocabulary
 
 # torch has no fused attention kernel for dropout within attention: a step on a CPU then takes a fifth longer.
@@ -77,8 +76,7 @@ def revision_of(base_model: str, folder: Path | None = None) -> str | None:
     if not _is_folder(base_model):
         return hub.newest_commit(base_model)
     local = Path(base_model).expanduser()
-    if not (local / "config.json").is_file():
-        raise BaseModelError(f"{local} holds no model: expected a folder with config.json, written by save_pretrained")
+    model_folders.check(local, base_model)
     return f"sha256:{files_digest(local, (path for path in local.iterdir() if path.is_file()))}"
 
 
@@ -211,7 +209,7 @@ def _load_errors(base_model: str, expected: str = "text classifier") -> Iterator
 def _model_folder(
     base_model: str, revision: str | None = None, folder: Path | None = None, weights: bool = False
 ) -> Path:
-    """The folder for ``from_pretrained``. Raises ``BaseModelError`` if a file in it names code to be run."""
+    """The folder for ``from_pretrained``. Raises ``BaseModelError`` if it cannot be a model: see ``model_folders``."""
     if base_model.startswith(PRETRAINED):
         if folder is None:
             raise BaseModelError(
@@ -221,12 +219,7 @@ def _model_folder(
         folder = Path(base_model).expanduser()
     else:
         folder = hub.fetch(base_model, revision or hub.newest_commit(base_model), weights)
-    if found := foreign_code.named_in(folder):
-        raise BaseModelError(
-            f"{base_model} names code for its loader to run ({found}), and no code of a model is ever run: expected a "
-            "model of an architecture that transformers has; take another base model, or a copy without this field if "
-            "transformers has its architecture"
-        )
+    model_folders.check(folder, base_model, weights=weights)
     return folder
 
 
