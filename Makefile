@@ -8,6 +8,8 @@ BIN    := .venv/bin
 # TORCH_INDEX=https://download.pytorch.org/whl/cpu saves 3 GB of CUDA libraries.
 TORCH_INDEX ?=
 UV_VERSION  := 0.13.9
+# One more than there are cores, because tests that wait for Airflow leave theirs idle.
+TEST_PROCESSES ?= $(shell expr $$(nproc) + 1)
 # uv does not read pip's settings. It gets pip's folders of wheels and pip's index, unless its own are set.
 # Without compiled libraries, every task of Airflow would compile them again where PYTHONDONTWRITEBYTECODE is set: 4 s.
 export UV_COMPILE_BYTECODE := 1
@@ -19,7 +21,7 @@ ifndef UV_INDEX_URL
     $(or $(PIP_INDEX_URL),$(shell $(BIN)/pip config get global.index-url 2>/dev/null))
 endif
 
-.PHONY: help run up test check bench lock reset .test-unit .test-sql .test-whole
+.PHONY: help run up test check bench lock reset
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -54,20 +56,11 @@ up: .venv/run ## Airflow with its UI, on the same warehouse
 	@SENTI_HOME="$(CURDIR)" $(BIN)/senti migrate
 	@$(BIN)/python -m local.up
 
-test: check ## all checks and tests, in three parts at the same time (`.venv/bin/pytest` runs all tests in sequence)
-	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target .test-unit .test-sql .test-whole
+test: check ## all checks and tests, in several processes (`.venv/bin/pytest` runs all tests in one)
+	$(BIN)/pytest --numprocesses=$(TEST_PROCESSES) --dist=loadfile
 
-# The parts share the cores, and threads of torch that wait for each other waste them.
-.test-unit .test-sql .test-whole: export OMP_NUM_THREADS ?= 1
-
-.test-unit:
-	$(BIN)/pytest tests/unit
-
-.test-sql:
-	$(BIN)/pytest tests/sql
-
-.test-whole: # the programs as a whole, which wait for Airflow and for each other much of the time
-	$(BIN)/pytest tests --ignore=tests/unit --ignore=tests/sql
+# The processes share the cores, and threads of torch that wait for each other waste them.
+test: export OMP_NUM_THREADS ?= 1
 
 bench: .venv/test ## measure scoring and training on this machine, beside alternatives (docs/performance.md)
 	$(BIN)/python -m benchmarks

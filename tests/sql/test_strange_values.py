@@ -80,7 +80,9 @@ class Shop:
         ]
         with database.writing(self.engine) as connection:
             connection.execute(
-                sa.text(f"INSERT INTO {self.table} VALUES (:key, :text, '面馆', :now, :now)"),
+                sa.text(
+                    f"INSERT INTO {self.table} (review_id, review_text, product, created_at, updated_at) VALUES (:key, :text, '面馆', :now, :now)"
+                ),
                 [{"key": key, "text": text, "now": "2026-11-02 12:00:00.000000"} for key, text in numbered],
             )
 
