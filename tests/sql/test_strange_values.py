@@ -64,6 +64,7 @@ VALUES: dict[str, dict[str, tuple[Any, ...]]] = {
     for on_sqlite in [dialect == "sqlite"]
 }
 TEXT_KEYS = ("", "甲 🏨", "a\nb", "'; --", "%s", LONG[:500], "\u202e", " 7 ")
+COLUMNS = "review_id, review_text, product, created_at, updated_at"
 BROKEN = "CAST(x'b7bf' AS TEXT)"  # not UTF-8
 NO_LABEL = {"review_text": 1}
 
@@ -80,9 +81,7 @@ class Shop:
         ]
         with database.writing(self.engine) as connection:
             connection.execute(
-                sa.text(
-                    f"INSERT INTO {self.table} (review_id, review_text, product, created_at, updated_at) VALUES (:key, :text, '面馆', :now, :now)"
-                ),
+                sa.text(f"INSERT INTO {self.table} ({COLUMNS}) VALUES (:key, :text, '面馆', :now, :now)"),
                 [{"key": key, "text": text, "now": "2026-11-02 12:00:00.000000"} for key, text in numbered],
             )
 
