@@ -225,8 +225,6 @@ def _write_comments(connection: Connection) -> None:
         wanted[name] = ("VIEW", column_comments.of_relation(known, name, column_comments.of_view(bodies[name]), names))
     for name, kind in _our_tables(connection, recorded).items():
         names = list(metadata.tables[name].c.keys()) if name in metadata.tables else ["version_num"]
-        if kind == "VIEW":  # a team's own table may have no attributes
-            names = [column["name"] for column in inspect(connection).get_columns(name)]
         wanted[name] = (kind, column_comments.of_relation(known, name, known["tables"][name], names))
     for name, (kind, comments) in wanted.items():
         digest = hashlib.sha256(repr(sorted(comments.items())).encode()).hexdigest()

@@ -1,7 +1,7 @@
 -- Where do the most negative reviews come from, by a column that only the imported file had?
 -- Here the column is city; put the name of another one (shop, stars, …) between the quotes. Columns that senti does not
--- know are in reviews.attributes. It reads the rows of all labelled reviews. SQLite needs version 3.38; a team's own
--- table needs a column attributes.
+-- know are in reviews.attributes. It reads the rows of all labelled reviews. SQLite needs version 3.38. A team's own
+-- table may have a column attributes (JSON); without one, the answer is empty.
 SELECT
     reviews.attributes ->> 'city' AS city,
     COUNT(*) AS reviews,

@@ -82,8 +82,13 @@ def _create_view_over(name: str) -> None:
     quoted = op.get_bind().dialect.identifier_preparer
     source = ".".join(quoted.quote(part) for part in name.split("."))
     schema, _, table = name.rpartition(".")
-    theirs = {column["name"] for column in sa.inspect(op.get_bind()).get_columns(table, schema=schema or None)}
-    columns = [*COLUMNS, *(["attributes"] if "attributes" in theirs else [])]  # for queries of analysts
+    theirs = {one["name"]: one["type"] for one in sa.inspect(op.get_bind()).get_columns(table, schema=schema or None)}
+    is_postgresql = op.get_bind().dialect.name == "postgresql"
+    # Queries of analysts read attributes; NULL stands for a table without such a column.
+    attributes = "CAST(NULL AS JSONB) AS attributes" if is_postgresql else "NULL AS attributes"
+    if "attributes" in theirs and (not is_postgresql or isinstance(_base_type(theirs["attributes"]), sa.JSON)):
+        attributes = "attributes"
+    columns = [*COLUMNS, attributes]
     op.execute(f"CREATE VIEW reviews AS SELECT {', '.join(columns)} FROM {source}")  # noqa: S608 - quoted
 
 
