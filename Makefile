@@ -57,7 +57,7 @@ up: .venv/run ## Airflow with its UI, on the same warehouse
 	@$(BIN)/python -m local.up
 
 test: check ## all checks and tests, in several processes (`.venv/bin/pytest` runs all tests in one)
-	$(BIN)/pytest --numprocesses=$(TEST_PROCESSES) --dist=loadfile
+	$(BIN)/pytest --numprocesses=$(TEST_PROCESSES) --dist=loadfile --no-loadscope-reorder # the slow ones, of Airflow, come first
 
 # The processes share the cores, and threads of torch that wait for each other waste them.
 test: export OMP_NUM_THREADS ?= 1

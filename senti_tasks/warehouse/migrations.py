@@ -192,6 +192,10 @@ def _create_views(connection: Connection) -> list[str]:
     present = set(inspect(connection).get_view_names())
     recorded = _recorded(connection)
     statements = view_statements()
+    if "attributes" not in {column["name"] for column in inspect(connection).get_columns("reviews")}:
+        missing = "CAST(NULL AS JSONB)" if connection.dialect.name == "postgresql" else "NULL"
+        body = statements["review_attributes"].replace("    attributes\n", f"    {missing} AS attributes\n")
+        statements["review_attributes"] = body
     for name, body in statements.items():
         digest = hashlib.sha256(body.encode()).hexdigest()
         if name in present and recorded.get(f"view:{name}") == digest:

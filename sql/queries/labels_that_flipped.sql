@@ -1,4 +1,5 @@
 -- How many labels did the new model change, and in which direction?
+-- It reads the labels of two models of all reviews, so its time grows with their number.
 SELECT
     old_model_version,
     new_model_version,

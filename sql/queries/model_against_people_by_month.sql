@@ -1,4 +1,5 @@
 -- How often does the model's label equal the person's, by the month in which the review was written?
+-- It reads every label by a person with the model's label, so its time grows with their number.
 SELECT
     calendar.month,
     COUNT(*) AS reviews,
