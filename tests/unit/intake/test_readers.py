@@ -166,6 +166,13 @@ def test_quotes_that_may_be_part_of_the_text_are_refused_with_both_readings(tmp_
     assert len(cells(path, quoting="standard")) == 3 - body.count('"很好\n') - 1
 
 
+def test_a_backslash_before_a_quote_that_both_quotings_read_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('label,review\n"差","\\""\n"\n好","好"\n', "utf-8")
+    with pytest.raises(InputFileError, match=r"can be read in two ways.*--quoting standard.*--quoting backslash"):
+        intake.open(path)
+
+
 def test_quotes_with_a_backslash_before_them_are_read(tmp_path: Path) -> None:
     path = written(tmp_path / "a.csv", 'label,review\n1,"他说\\"很好\\",我信"\n0,差\n')
     assert cells(path) == [("1", '他说"很好",我信'), ("0", "差")]

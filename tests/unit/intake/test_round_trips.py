@@ -181,6 +181,9 @@ def check_without_header(path: Path, rows: list[tuple[str, ...]]) -> None:
     except InputFileError:
         event("refused")
         return
+    if not table.header:  # one row that begins as JSON does, and has no keys
+        event("refused")
+        return
     named = table.header[0] != "column 1"
     assert not named or table.header == rows[0], table
     check(path, None, rows[1:] if named else rows)
