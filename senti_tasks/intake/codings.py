@@ -3,10 +3,10 @@
 A column of 1 and 2 codes two labels from 1, and one of 0 and 1 from 0: no single cell says which. Therefore all values
 are gathered first, and a reading is taken only if it is the only one that fits them all.
 
-A column that holds nothing but 1 is refused with two labels: coded from 0, all of its reviews are positive, and coded
-from 1, all are negative. Nothing in the file decides, and a wrong guess turns every label round. A column of nothing
-but 0 is read from 0, because no other two labels are coded with a 0. If -1 is the only number, it means no label: data
-sets write it for "nobody labelled this".
+A column that holds nothing but 1 fits two codings of two labels: from 0, all of its reviews are positive, and from 1,
+all are negative. It is read from 0, as nearly every data set of two labels is coded; the name of the coding says so,
+and what to type if it is wrong. If -1 is the only number, it means no label: data sets write it for "nobody labelled
+this".
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -98,6 +98,12 @@ def decide(
     fitting = _distinct({name: cells for name, cells in readings.items() if not present.keys() - cells}, present)
     if not fitting:
         fitting = _distinct({name: cells for name, cells in readings.items() if _almost(cells, present)}, present)
+    if list(fitting)[:1] == ["numbers from 0"] and present.keys() == {"1"} and len(labels.ordered) == 2:
+        first = labels.ordered[0]
+        only = (
+            f"numbers from 0 (only 1 occurs: if it means {first}, pass --label-column {column} --label-map 1={first})"
+        )
+        fitting = {only: fitting["numbers from 0"]}
     if len(fitting) != 1:
         raise InputFileError(_refusal(present, fitting, readings, labels, column, source))
     [(name, cells)] = fitting.items()

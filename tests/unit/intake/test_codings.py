@@ -71,10 +71,15 @@ def test_the_order_of_the_rows_decides_nothing(tmp_path: Path) -> None:
     assert labels_of(tmp_path, [1] * 5_000 + [2] * 5_000) == [0] * 5_000 + [1] * 5_000
 
 
+def test_a_column_of_nothing_but_1_is_read_from_0_and_says_what_to_type_otherwise(tmp_path: Path) -> None:
+    assert labels_of(tmp_path, [1, "", 1]) == [1, None, 1]
+    coding = coding_of(tmp_path, [1, "", 1], TWO)
+    assert coding.name.startswith("numbers from 0 (only 1 occurs: if it means negative, pass --label-column label ")
+
+
 @pytest.mark.parametrize(
     ("labels", "cells", "maps"),
     [
-        (TWO, [1, 1, ""], ["'1=positive'", "'1=negative'"]),
         (THREE, [1, 2], ["'1=neutral,2=positive'", "'1=negative,2=neutral'"]),
         (THREE, [0, 1], ["'0=negative,1=neutral'", "'0=neutral,1=positive'"]),
         (FIVE, [4, 3, 2], ["'4=很好,3=好,2=一般'", "'4=好,3=一般,2=差'"]),
