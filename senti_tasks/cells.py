@@ -3,6 +3,7 @@
 import math
 import re
 import unicodedata
+from functools import lru_cache
 
 _ENGLISH = ("", "nan", "null", "none", "nil", "n/a", "na", "#n/a", "#na", "nat", "<na>", "<null>", "(null)", "#null!")
 _WORDS = ("undefined", "missing", "unknown", "unlabelled", "unlabeled")
@@ -60,4 +61,11 @@ def as_json(value: object) -> object:
 
 def is_missing(value: object) -> bool:
     """Whether ``value`` is blank, NaN, or one of the usual spellings of a missing value (NULL, N/A, NaT, -, 空, …)."""
+    if type(value) is str and len(value) <= _SHOWN_EXACTLY:
+        return _is_missing_text(value)
     return plain(value) in _MISSING
+
+
+@lru_cache(maxsize=65_536)  # a column repeats its products, its cities and its days
+def _is_missing_text(spelling: str) -> bool:
+    return plain(spelling) in _MISSING

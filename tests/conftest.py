@@ -62,6 +62,17 @@ class Databases:
                 connection.exec_driver_sql(f'DROP DATABASE "{sa.make_url(url).database}" WITH (FORCE)')
 
 
+@pytest.fixture(autouse=True)
+def own_services() -> Iterator[None]:
+    """Takes back what a job put into the environment from a test's ``.env``: the addresses of the hub and the tracking
+    server. Otherwise processes of later tests would use them."""
+    before = set(os.environ)
+    yield
+    for name in set(os.environ) - before:
+        if name.startswith(("HF_", "MLFLOW_")):
+            del os.environ[name]
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[sa.URL]:
     """A real PostgreSQL from a wheel, for the session: on a Unix socket, and without care for a power cut.

@@ -470,9 +470,9 @@ def test_a_dry_run_prints_what_is_taken_for_a_file(senti: Callable[..., Answer],
     answer = senti("import", str(home / "a.csv"), "--dry-run", "--no-label-column", "--json").json
     assert answer["summary"]["columns"]["label"] == {"name": None, "why": "--no-label-column"}
     assert "labels: numbers from 1" in senti("import", str(home / "a.csv")).out
-    (home / "b.csv").write_text("review,label\n很好,1\n", "utf-8")
+    (home / "b.csv").write_text("review,label\n很好,1\n一般,0\n太差,-1\n", "utf-8")
     unclear = senti("import", str(home / "b.csv"), "--dry-run")
-    assert (unclear.code, "--label-map '1=negative' (numbers from 1)" in unclear.out) == (1, True)
+    assert (unclear.code, "--label-map '-1=negative,0=,1=positive'" in unclear.out) == (1, True)
     both = senti("import", str(home / "a.csv"), "--label-column", "label", "--no-label-column")
     refused(both, "--label-column and --no-label-column exclude each other")
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
@@ -70,14 +71,17 @@ def choose(table: Table, columns: Columns, source: Path | str) -> Iterator[Chose
     ``InputFileError`` as ``Columns.find`` does."""
     positions = columns.find(table.header, source)
     label = positions[1]
-    further = tuple(columns.further(table.header, source).values())
+    further = columns.further(table.header, source).values()
+    # itemgetter takes a cell that follows the row for a column that the file lacks; two positions make it give tuples.
+    fields = itemgetter(*(-1 if position is None else position for position in positions))
+    others = itemgetter(-1, -1, *further)
     names = () if label is None else table.label_names.get(table.header[label], ())
     for line, row in table.rows():
         if isinstance(row, str):
             yield line, row
             continue
-        fields = (None if position is None else row[position] for position in positions)
-        cells = Cells._make((*fields, tuple(row[position] for position in further)))
+        row = (*row, None)
+        cells = Cells._make((*fields(row), others(row)[2:]))
         number = cells.label
         if names and isinstance(number, int):
             if number == -1:

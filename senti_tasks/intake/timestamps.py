@@ -17,6 +17,7 @@ _SERIAL = re.compile(r"[2-6]\d{4}(\.\d+)?")  # days since 1899-12-30, in spreads
 _SECONDS = re.compile(r"\d{9,10}(\.\d+)?")  # 1973 to 2286
 _MILLISECONDS = re.compile(r"\d{13}(\.\d+)?")  # 2001 to 2286; 12 digits could also be 202405011830
 _EXPONENT = re.compile(r"\d(\.\d+)?e\+?\d{1,2}")  # as spreadsheets show long numbers: 1.577981109E+12
+_PLAIN = re.compile(r"\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d:\d\d)?", re.ASCII)
 _NO_DATE = re.compile(r"0000-0?0-0?0([ t]0?0:00(:00(\.0+)?)?z?)?")  # MySQL's date for none
 _DAY = re.compile(r"(\d{4})\s*[年/.-]\s*(\d{1,2})\s*[月/.-]\s*(\d{1,2})\s*[日号]?(?:[\st,]+|(?<=[日号])|$)(.*)")
 _HOUR = re.compile(
@@ -35,6 +36,11 @@ def parse(value: object, timezone: ZoneInfo) -> datetime | None:
     1970, and days as spreadsheets number them (45413). Raises ``ValueError`` for anything else, for a date that can be
     read in two ways (03/04/2024), and for one outside of 1970 to 2099.
     """
+    if type(value) is str and _PLAIN.fullmatch(value):  # a fast path: most files spell dates so
+        with suppress(ValueError, OverflowError):
+            found = datetime.fromisoformat(value).replace(tzinfo=timezone).astimezone(UTC)
+            if _FIRST <= found < _LAST:
+                return found
     if is_missing(value) or _NO_DATE.fullmatch(plain(value)):
         return None
     try:
