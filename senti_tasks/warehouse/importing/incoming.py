@@ -79,7 +79,7 @@ def stage(connection: Connection, rows: Iterable[ImportedRow], id_type: str) -> 
         sa.MetaData(),
         Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
         Column("line", sa.BigInteger, nullable=False),
-        Column("review_id", review_id_column_type(id_type)),
+        Column("review_id", review_id_column_type(id_type), index=True),  # SQLite makes none for a subquery by itself
         Column("review_text", sa.Text),
         Column("text_hash", TextHash),
         Column("label", sa.SmallInteger),
