@@ -107,7 +107,7 @@ def _check_vocabulary(folder: Path, name: str, config: dict[str, Any]) -> None:
             f"{name}: vocab.txt has {len(lines):,} tokens and config.json says {size:,}: they do not belong together; "
             "take both from the same download"
         )
-    model_type, stated = config["model_type"], _tokenizer_class(folder)
+    model_type, stated = config["model_type"], _tokenizer_class(folder, name)
     if model_type in _OF_SENTENCEPIECE and not str(stated).startswith("BertTokenizer"):
         raise BaseModelError(_other_architecture(name, model_type))
 
@@ -126,11 +126,11 @@ def _other_architecture(name: str, model_type: str) -> str:
     )
 
 
-def _tokenizer_class(folder: Path) -> object:
+def _tokenizer_class(folder: Path, name: str) -> object:
     file = folder / "tokenizer_config.json"
     if not file.is_file():
         return None
-    content = _check_json(file, "its tokenizer")
+    content = _check_json(file, name)
     return content.get("tokenizer_class") if isinstance(content, dict) else None
 
 

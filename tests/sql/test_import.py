@@ -112,7 +112,15 @@ def test_the_memory_of_an_import_does_not_grow_with_its_rows(engine: Engine) -> 
     tracemalloc.start()
     try:
         with database.writing(engine) as connection:
-            importing.store(connection, incoming(), importing.ImportCounts(), source="评论", has_ids=True, now=MONDAY)
+            importing.store(
+                connection,
+                incoming(),
+                importing.ImportCounts(),
+                source="评论",
+                has_ids=True,
+                now=MONDAY,
+                annotator="小李",
+            )
     finally:
         tracemalloc.stop()
     assert kept[1] - kept[0] < 400_000, "bytes for 20,000 rows"

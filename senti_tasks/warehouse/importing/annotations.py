@@ -6,9 +6,9 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from senti_tasks.warehouse.database import count_rows, text_hash_of
+from senti_tasks.warehouse.database import text_hash_of
 from senti_tasks.warehouse.erasure import is_erased
-from senti_tasks.warehouse.importing.incoming import REFUSALS_SHOWN, ImportCounts, ImportedRow, stage
+from senti_tasks.warehouse.importing.incoming import ImportCounts, ImportedRow, refuse, stage
 from senti_tasks.warehouse.migrations import recorded_setting
 from senti_tasks.warehouse.schema import review_annotations, reviews
 
@@ -68,9 +68,7 @@ def annotate(
     connection.execute(creation)
     found = creation.table
     refused = sa.select(found.c.line, found.c.review_id, found.c.reason).where(found.c.reason.is_not(None))
-    if number := count_rows(connection, refused.subquery()):
-        first = connection.execute(refused.order_by(found.c.line).limit(REFUSALS_SHOWN)).all()
-        counts.refuse_staged(number, ((line, _REASONS[why].format(key)) for line, key, why in first))
+    refuse(connection, counts, refused, lambda key, why: _REASONS[why].format(key))
     numbers = sa.select(sa.func.min(found.c.number)).where(found.c.reason.is_(None)).group_by(found.c.review_id)
     once = sa.select(found).where(found.c.number.in_(numbers)).subquery("once")
     written = write(connection, once, annotator, now=now)

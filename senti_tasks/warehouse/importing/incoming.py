@@ -1,7 +1,7 @@
 """Incoming rows: those of one import, in a temporary table, so that memory does not grow with their number."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy import Column, Connection
 
+from senti_tasks.warehouse.database import count_rows
 from senti_tasks.warehouse.schema.metadata import TextHash
 from senti_tasks.warehouse.schema.source import Attributes
 from senti_tasks.warehouse.types import UTCDateTime, review_id_column_type
@@ -66,6 +67,13 @@ class ImportCounts:
         self.refused += refused
         found = [*self.refusals, *({"line": line, "reason": reason} for line, reason in first)]
         self.refusals = sorted(found, key=lambda one: one["line"])[:REFUSALS_SHOWN]
+
+
+def refuse(connection: Connection, counts: ImportCounts, refused: sa.Select[Any], reason: Callable[..., str]) -> None:
+    """Counts the rows of ``refused``: the line, and what ``reason`` is called with."""
+    if number := count_rows(connection, refused.subquery()):
+        first = connection.execute(refused.order_by("line").limit(REFUSALS_SHOWN)).all()
+        counts.refuse_staged(number, ((line, reason(*rest)) for line, *rest in first))
 
 
 def stage(connection: Connection, rows: Iterable[ImportedRow], id_type: str) -> sa.Table:

@@ -1,6 +1,6 @@
 """Merges incoming rows into ``reviews``, and their labels into ``review_annotations``."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from senti_tasks.errors import InputFileError, LockedError
 from senti_tasks.warehouse.database import count_rows
 from senti_tasks.warehouse.importing import annotations, known_texts
-from senti_tasks.warehouse.importing.incoming import REFUSALS_SHOWN, ImportCounts, ImportedRow, stage
+from senti_tasks.warehouse.importing.incoming import ImportCounts, ImportedRow, refuse, stage
 from senti_tasks.warehouse.migrations import recorded_setting
 from senti_tasks.warehouse.schema import erased_reviews, reviews
 
@@ -27,7 +27,7 @@ def store(
     source: str,
     has_ids: bool,
     now: datetime,
-    annotator: str | None = None,
+    annotator: str,
     find_texts: bool = True,
     attributes: Sequence[str] = (),
 ) -> None:
@@ -40,7 +40,7 @@ def store(
     which rows were inserted: overwriting would lose reviews, so ``InputFileError`` is raised. With ``find_texts``, a
     row whose key is not stored, but whose text is, is that review (see ``known_texts.find``).
 
-    ``annotator`` gives the labels; default: ``import:`` and the source. ``attributes`` are the names in the rows'
+    ``annotator`` gives the labels. ``attributes`` are the names in the rows'
     attributes, for the counts of changes.
     """
     is_empty = connection.scalar(sa.select(~sa.exists(sa.select(reviews.c.review_id))))
@@ -51,7 +51,7 @@ def store(
         known = known_texts.find(connection, incoming)
         counts.found_by_text = count_rows(connection, known)
     erased = sa.exists().where(erased_reviews.c.review_id == incoming.c.review_id)
-    _refuse(
+    refuse(
         *(connection, counts, sa.select(incoming.c.line, incoming.c.review_id).where(erased)),
         lambda key: f"id {key} was erased on request (`senti erase`)",
     )
@@ -61,14 +61,7 @@ def store(
     _count(connection, decided, counts, attributes)
     _insert(connection, decided, now)
     _update(connection, decided, now)
-    counts.labelled += annotations.write(connection, decided, annotator or f"import:{source}", now=now)
-
-
-def _refuse(connection: Connection, counts: ImportCounts, refused: sa.Select[Any], reason: Callable[..., str]) -> None:
-    """Counts the rows of ``refused``: the line, and what ``reason`` is called with."""
-    if number := count_rows(connection, refused.subquery()):
-        first = connection.execute(refused.order_by("line").limit(REFUSALS_SHOWN)).all()
-        counts.refuse_staged(number, ((line, reason(*rest)) for line, *rest in first))
+    counts.labelled += annotations.write(connection, decided, annotator, now=now)
 
 
 def _refuse_repetitions(connection: Connection, incoming: sa.Table, counts: ImportCounts) -> sa.Table:
@@ -89,7 +82,7 @@ def _refuse_repetitions(connection: Connection, incoming: sa.Table, counts: Impo
     field = sa.case(*((differs, name.removeprefix("review_")) for name, differs in other.items()))
     erased = sa.exists().where(erased_reviews.c.review_id == row.c.review_id)
     found = sa.select(row.c.line, row.c.review_id, field.label("field")).select_from(pairs).where(~erased)
-    _refuse(
+    refuse(
         *(connection, counts, found.where(sa.or_(*other.values()))),
         lambda key, name: f"id {key} stands in an earlier line with another {name}",
     )
