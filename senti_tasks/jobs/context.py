@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -142,7 +143,10 @@ def load_context(*, migrated: bool = True) -> JobContext:
 
 def _newest_change(folder: Path) -> float:
     """The time of the newest change in ``folder``, in seconds since 1970."""
-    return max(path.lstat().st_mtime for path in (folder, *folder.rglob("*")))
+    found = [time.time()]  # a folder that vanishes meanwhile is in use
+    with suppress(FileNotFoundError):
+        found = [path.lstat().st_mtime for path in (folder, *folder.rglob("*"))]
+    return max(found)
 
 
 def version_of(due: datetime, idempotency_key: str, zone: ZoneInfo) -> str:
