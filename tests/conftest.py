@@ -12,7 +12,10 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from senti_tasks.warehouse import database, migrations
+from tests.crashes import pytest_testnodedown, pytest_xdist_make_scheduler
 from tests.situations import build_model, deploy
+
+__all__ = ["pytest_testnodedown", "pytest_xdist_make_scheduler"]  # hooks of pytest
 
 DIALECTS = ("sqlite", "postgresql")
 DURABILITY_OFF = ("fsync = off", "synchronous_commit = off", "full_page_writes = off")
