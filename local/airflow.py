@@ -13,8 +13,8 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -24,7 +24,7 @@ import httpx
 import psutil
 from filelock import FileLock, Timeout
 
-from local import configuration
+from local import configuration, processes
 from local.client import AirflowClient, LocalAirflowError
 
 COMPONENTS = Path(__file__).with_name("components.py")
@@ -80,7 +80,7 @@ class LocalAirflow(AirflowClient):
 
     def processes(self) -> list[psutil.Process]:
         """Every live process of this Airflow: components, workers, supervisors, tasks and their children."""
-        return [process for process in psutil.process_iter() if self._is_ours(process)]
+        return processes.marked(HOME_VARIABLE, str(self.home))
 
     def check(self) -> None:
         """Raises ``LocalAirflowError`` with the end of the log if a component has ended."""
@@ -96,7 +96,7 @@ class LocalAirflow(AirflowClient):
             "NO_PROXY": direct,
             "no_proxy": direct,
             "PYTHONUNBUFFERED": "1",
-            "SPT_NOENV": "1",  # or setproctitle would overwrite the environment that _is_ours reads
+            "SPT_NOENV": "1",  # or setproctitle would overwrite the environment that ``processes`` reads
             **self._environment,
             HOME_VARIABLE: str(self.home),
         }
@@ -123,20 +123,11 @@ class LocalAirflow(AirflowClient):
         Components and tasks lead process groups. Other processes (executor workers, the triggerer's child) get no
         SIGTERM, because they end with their parents.
         """
-        leaders = [process for process in self.processes() if _leads_group(process)]
-        _send(psutil.Process.terminate, leaders)
-        while left := self.processes():
-            _send(psutil.Process.kill, left)
+        processes.send(psutil.Process.terminate, [one for one in self.processes() if processes.leads_group(one)])
+        processes.kill_all(HOME_VARIABLE, str(self.home))
         if self._launcher:
             self._launcher.wait()
             self._launcher = None
-
-    def _is_ours(self, process: psutil.Process) -> bool:
-        try:
-            alive = process.status() != psutil.STATUS_ZOMBIE
-            return alive and bool(process.environ().get(HOME_VARIABLE) == str(self.home))
-        except (psutil.Error, OSError):  # the process has ended, or belongs to another user
-            return False
 
     def _healthy(self) -> bool:
         try:
@@ -162,18 +153,3 @@ def free_port(first: int = 0) -> int:
                 first += 1
                 continue
             return int(probe.getsockname()[1])
-
-
-def _send(end: Callable[[psutil.Process], None], processes: Sequence[psutil.Process]) -> None:
-    """Calls ``end`` for each process and waits up to 5 s. psutil does not signal another process with the same pid."""
-    for process in processes:
-        with suppress(psutil.NoSuchProcess):
-            end(process)
-    psutil.wait_procs(processes, timeout=5)
-
-
-def _leads_group(process: psutil.Process) -> bool:
-    try:
-        return os.getpgid(process.pid) == int(process.pid)
-    except ProcessLookupError:
-        return False
