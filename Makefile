@@ -21,7 +21,9 @@ ifndef UV_INDEX_URL
     $(or $(PIP_INDEX_URL),$(shell $(BIN)/pip config get global.index-url 2>/dev/null))
 endif
 
-.PHONY: help run up test check bench lock reset
+COMPILE := $(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11
+
+.PHONY: help run up secrets stack faults test check bench lock reset
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -41,12 +43,12 @@ help: ## print this list
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --requirement requirements-dev.txt
 	@touch $@
 
-lock: .venv/uv ## compile requirements.txt and requirements-dev.txt from pyproject.toml
-	$(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11 --upgrade-package torch pyproject.toml --output-file requirements.txt
+lock: .venv/uv ## compile the three files of locked requirements from pyproject.toml
+	$(COMPILE) --upgrade-package torch --extra worker pyproject.toml --output-file requirements.txt
 	# "torch==2.13.0+cpu" would exclude the CUDA build on a machine with a GPU
 	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements.txt
-	$(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11 --group dev \
-	    --constraint requirements.txt --output-file requirements-dev.txt
+	$(COMPILE) --constraint requirements.txt pyproject.toml --output-file requirements-control.txt
+	$(COMPILE) --group dev --constraint requirements.txt --output-file requirements-dev.txt
 
 run: .venv/run ## from nothing to labels in SQL, through Airflow (REVIEWS=file TEXT=column LABEL=column BASE=model)
 	@$(BIN)/python -m local.demo --base "$(or $(BASE),scratch:tiny)" \
@@ -55,6 +57,15 @@ run: .venv/run ## from nothing to labels in SQL, through Airflow (REVIEWS=file T
 up: .venv/run ## Airflow with its UI, on the same warehouse
 	@SENTI_HOME="$(CURDIR)" $(BIN)/senti migrate
 	@$(BIN)/python -m local.up
+
+secrets: ## write .env with new secrets, for docker-compose.yml and `make stack`; what is set stays
+	@$(PYTHON) local/make_secrets.py
+
+stack: .venv/test secrets ## the services of docker-compose.yml without Docker, in the foreground
+	@$(BIN)/python -m local.stack
+
+faults: .venv/test ## kill and starve each service of that stack; takes about 40 minutes
+	SENTI_FAULTS=1 $(BIN)/pytest tests/faults/stack
 
 test: check ## all checks and tests, in several processes (`.venv/bin/pytest` runs all tests in one)
 	$(BIN)/pytest --numprocesses=$(TEST_PROCESSES) --dist=loadfile --no-loadscope-reorder # the slow ones, of Airflow, come first

@@ -25,9 +25,11 @@ IMPORTED_FOR_THE_CHILDREN = (api_server_command, dag_processor_command, schedule
 
 
 def initialise() -> None:
-    """Creates or migrates the metadata database and the pool; safe to repeat. Closes its connections for the forks."""
+    """Creates or migrates the metadata database and the pools; safe to repeat. Closes its connections for the forks."""
     initdb()
-    Pool.create_or_update_pool("gpu", slots=1, description="one task on the GPU at a time", include_deferred=False)
+    for name, does in (("scoring", "score reviews"), ("training", "train or evaluate")):
+        if Pool.get_pool(name) is None:  # a person may have changed the number of slots
+            Pool.create_or_update_pool(name, slots=1, description=f"tasks that {does}", include_deferred=False)
     settings.get_engine().dispose()  # type: ignore[no-untyped-call]
 
 

@@ -1,4 +1,5 @@
-"""Where things are: the ``SENTI_*`` environment variables, or ``.env`` in the project's folder.
+"""Where things are: the ``SENTI_*`` environment variables, or ``.env`` in the project's folder. ``SENTI_…_FILE`` names
+a file that holds the value, as Docker and Kubernetes hand out secrets.
 
 Only jobs and the command line read settings; they pass values to everything below. What changes results is in
 ``config``.
@@ -6,10 +7,12 @@ Only jobs and the command line read settings; they pass values to everything bel
 
 import logging
 import os
+from collections.abc import Mapping
+from datetime import time
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dotenv import dotenv_values
@@ -30,6 +33,13 @@ def _known_zone(name: str) -> str:
         return ZoneInfo(name).key
     except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: the name is too long for a file
         raise ValueError(f"expected an IANA time zone such as Asia/Shanghai, found {name!r}") from None
+
+
+def _time(name: str) -> str:
+    try:
+        return f"{time.fromisoformat(name):%H:%M}"
+    except ValueError:
+        raise ValueError(f"expected a time of the day such as 06:00, found {name!r}") from None
 
 
 def _hours(name: str) -> str:
@@ -93,6 +103,19 @@ class Settings(BaseSettings):
     """Largest share of all reviews that maintenance may erase in one run, in [0, 1]. The limit protects the labels
     while the source is being reloaded and looks empty."""
 
+    alert_url: str | None = None
+    """Addresses of Apprise, with commas between, which get a message when a person has to know something: a mailbox, a
+    chat, a webhook. Default: none."""
+    airflow_url: str = "http://localhost:8080"
+    """Where people open Airflow; links in messages begin with it."""
+    airflow_health_url: str | None = None
+    """Airflow's address ``…/api/v2/monitor/health``, as this machine reaches it. ``senti watch`` then also notices a
+    scheduler that has stopped."""
+    broker_url: str | None = None
+    """The Redis of Airflow's workers. ``senti watch`` then also notices a queue that no worker serves."""
+    labels_by: Annotated[str, AfterValidator(_time)] = "06:00"
+    """Time of the day in ``timezone`` by which the night's labels are to be published."""
+
     @cached_property
     def label_set(self) -> LabelSet:
         return LabelSet.listed(self.labels)
@@ -147,12 +170,33 @@ def load() -> Settings:
     environment, where the clients of those services read them.
     """
     home = Path(os.environ.get("SENTI_HOME") or Path.cwd()).resolve()
-    for name, value in dotenv_values(home / ".env").items():
+    stated = dotenv_values(home / ".env")
+    for name, value in stated.items():
         if name.startswith(("HF_", "MLFLOW_")) and value:
             os.environ.setdefault(name, value)
+    from_files = _from_files({**stated, **os.environ})
     try:
-        return Settings(_env_file=home / ".env", home=home)  # type: ignore[call-arg]
+        return Settings(_env_file=home / ".env", home=home, **from_files)  # type: ignore[call-arg]
     except ValidationError as error:
         first = error.errors()[0]
         name = "SENTI_" + str(first["loc"][0]).upper()
         raise ConfigError(f"{name}={first.get('input')!r}: {first['msg'].removeprefix('Value error, ')}") from error
+
+
+def _from_files(variables: Mapping[str, str | None]) -> dict[str, Any]:
+    """The values of the fields for which ``SENTI_…_FILE`` names a file. An empty file counts as no value."""
+    found = {}
+    for field in Settings.model_fields:
+        name = f"SENTI_{field.upper()}"
+        file = variables.get(f"{name}_FILE")
+        if not file:
+            continue
+        if variables.get(name):
+            raise ConfigError(f"both {name} and {name}_FILE are set: keep one of them")
+        try:
+            value = Path(file).read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{name}_FILE={file!r} cannot be read ({error})") from error
+        if value:
+            found[field] = value
+    return found
