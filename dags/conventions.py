@@ -7,8 +7,8 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Asset, Context, CronTriggerTimetable, XComArg, task
 from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
 
-from senti_tasks.errors import SentiError, TrainingStoppedError
-from senti_tasks.jobs import scoring
+from senti_tasks.errors import SentiError
+from senti_tasks.jobs import alerts, scoring
 
 CHAMPION = Asset("senti://models/champion")
 LABELS = Asset("senti://tables/review_sentiment")
@@ -18,23 +18,44 @@ DUE = "{{ dag_run.run_after.isoformat() }}"
 IDEMPOTENCY_KEY = "{{ dag.dag_id }}/{{ run_id }}"
 """Identifies what a task made (a corpus, a model, a scoring run), so that a retried or cleared task finds it again."""
 
-GPU = {"queue": "gpu", "pool": "gpu"}
-"""For tasks that run a model. LocalExecutor ignores queues; without a GPU, one worker serves both queues."""
+SCORING = {"queue": "gpu", "pool": "scoring"}
+"""For tasks that label new reviews. Their pool is their own, so no training holds them up."""
+TRAINING = {"queue": "gpu", "pool": "training", "weight_rule": "absolute"}
+"""For all other tasks that run a model. LocalExecutor ignores queues; without a GPU, one worker serves both queues."""
+FIRST, EVALUATION, TRAINING_RUN, RESCORING, PRETRAINING = (
+    {**TRAINING, "priority_weight": weight} for weight in (1000, 100, 10, 2, 1)
+)
+"""In the order in which they get a free slot of the pool. The last two give theirs up again and again."""
+MANY = 500
+"""Retries of a task that gives up its slot. ``RetryIfItCanHelp`` allows no more than usual after an error."""
+
+
+RETRIES = 3
 
 
 class RetryIfItCanHelp(RetryPolicy):
-    """Fails a task at once after an error of ours whose class says that a retry cannot help. Retries other errors, and
-    a training that pauses only when its pause ends: until then the task holds no worker and no slot of its pool."""
+    """Fails a task at once after an error of ours whose class says that a retry cannot help. Retries other errors
+    ``RETRIES`` times, and a task that gave up its slot whenever it wants the slot back (``retry_at``): until then it
+    holds no worker and no slot of its pool."""
 
     def evaluate(
         self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
     ) -> RetryDecision:
         if isinstance(exception, SentiError) and not exception.retry_can_help:
             return RetryDecision.fail(f"a retry cannot help after {type(exception).__name__}: a person has to act")
-        if isinstance(exception, TrainingStoppedError) and exception.retry_at:
-            delay = max(exception.retry_at - datetime.now(UTC), timedelta(0))
-            return RetryDecision.retry(delay, f"a pause (SENTI_NO_TRAINING) until {exception.retry_at.isoformat()}")
+        if retry_at := getattr(exception, "retry_at", None):
+            delay = max(retry_at - datetime.now(UTC), timedelta(0))
+            return RetryDecision.retry(delay, f"it gave its slot up until {retry_at.isoformat()}")
+        if try_number > RETRIES:
+            return RetryDecision.fail(f"it failed {try_number} times")
         return RetryDecision.default()
+
+
+def tell_failure(context: Context) -> None:
+    """Tells people (SENTI_ALERT_URL) of a task that failed for good. If its process was killed, there is no
+    exception."""
+    instance = context["ti"]
+    alerts.tell_failure(instance.dag_id, instance.task_id, instance.run_id, context.get("exception"))
 
 
 DEFAULTS = {
@@ -42,12 +63,13 @@ DEFAULTS = {
     "max_active_runs": 1,
     "render_template_as_native_obj": True,  # an empty parameter arrives as None
     "default_args": {
-        "retries": 3,
-        "retry_delay": timedelta(minutes=2),
+        "retries": RETRIES,
+        "retry_delay": timedelta(seconds=30),
         "retry_exponential_backoff": 2.0,
         "max_retry_delay": timedelta(minutes=30),
         "execution_timeout": timedelta(hours=6),
         "retry_policy": RetryIfItCanHelp(),
+        "on_failure_callback": tell_failure,
     },
 }
 
@@ -57,15 +79,15 @@ def cron(expression: str) -> CronTriggerTimetable:
     return CronTriggerTimetable(expression, timezone="Asia/Shanghai", run_immediately=timedelta(0))
 
 
-def score(scope: str | XComArg, **of_shards: Any) -> tuple[XComArg, XComArg]:
+def score(scope: str | XComArg, **of_workers: Any) -> tuple[XComArg, XComArg]:
     """The tasks of every scoring run. They open the runs of ``scope``, score their shards beside each other, and
-    publish them. ``of_shards`` are arguments of the tasks that run the model.
+    publish them. ``of_workers`` are arguments of the tasks that run the model.
 
     Returns the results of the first task (the run_ids) and of the last one.
     """
     runs = task(scoring.open_series)(idempotency_key=IDEMPOTENCY_KEY, due=DUE, scope=scope)
-    shards = task(scoring.list_shards)(runs)
-    scored = task(scoring.complete_shard, **GPU, **of_shards).expand_kwargs(shards)
+    workers = task(scoring.list_workers)(runs)
+    scored = task(scoring.complete_series, **of_workers).partial(run_ids=runs).expand(worker=workers)
     published = task(scoring.publish_series, outlets=[LABELS])(runs)
     scored >> published
     return runs, published

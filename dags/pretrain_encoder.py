@@ -13,7 +13,8 @@ encoder itself.
 
 **Clear or retry any task at any time.** A retried task finds the encoder that its first attempt made. A training that
 was killed continues from its last checkpoint on the same worker, at most `SENTI_CHECKPOINT_MINUTES` back. In the hours
-of `SENTI_NO_TRAINING` it pauses: its task is retried when they are over. If no retry is left, clear it; it continues.
+of `SENTI_NO_TRAINING` it pauses: its task is retried when they are over. Every half hour it gives its slot to a task of
+`retrain_sentiment` or `rescore_reviews` that waits for it, and continues afterwards.
 
 **If it fails:** correct the cause named at the end of the task's log, then clear the task. `CorpusError` means that
 there are too few reviews. `BaseModelError` means that the base model cannot be loaded: set a mirror of the Hub, or
@@ -21,7 +22,7 @@ give a folder. `RegistryError` means that there is no encoder yet: give a `base_
 """
 
 from airflow.sdk import Param, dag, task
-from conventions import DEFAULTS, DUE, GPU, IDEMPOTENCY_KEY, cron
+from conventions import DEFAULTS, DUE, IDEMPOTENCY_KEY, MANY, PRETRAINING, cron
 
 from senti_tasks.jobs import pretraining
 
@@ -29,7 +30,7 @@ BASE_MODEL, CONFIG = "{{ params.base_model }}", "{{ params.config }}"
 
 
 @dag(
-    schedule=cron("0 4 1 * *"),
+    schedule=cron("0 7 1 * *"),
     is_paused_upon_creation=True,
     doc_md=__doc__,
     tags=["sentiment", "training"],
@@ -43,7 +44,9 @@ def pretrain_encoder() -> None:
     texts = task(pretraining.snapshot_texts)(
         due=DUE, idempotency_key=IDEMPOTENCY_KEY, base_model=BASE_MODEL, config=CONFIG
     )
-    task(pretraining.pretrain, **GPU)(texts, idempotency_key=IDEMPOTENCY_KEY, config=CONFIG)
+    task(pretraining.pretrain, **PRETRAINING, retries=MANY)(
+        texts, idempotency_key=IDEMPOTENCY_KEY, config=CONFIG, turn_minutes=30
+    )
 
 
 pretrain_encoder()

@@ -2,8 +2,9 @@
 ### Label what the model that analysts see, or are to see, has not labelled yet
 
 After a promotion, and every 15 minutes, this DAG looks whether there is something to catch up. If not, the run ends
-after its first task; that is normal. It works at low priority, one range of keys after another, and each range is
-published by itself. The DAG also runs by time, because a promotion on the command line does not update the asset.
+after its first task; that is normal. It works one range of keys after another, and each range is published by
+itself. Every ten minutes its tasks give up their slot for the trainings that want it. The DAG also runs by time,
+because a promotion on the command line does not update the asset.
 
 **After a promotion** the earlier model stays in service, and no view shows a label of the new one. The transaction that
 publishes the last of what the earlier model has labelled puts the new model into service. So no review that had a label
@@ -25,20 +26,18 @@ next run continues with the missing ranges. To undo the promotion instead: `sent
 """
 
 from airflow.sdk import AssetOrTimeSchedule, dag, task
-from conventions import CHAMPION, DEFAULTS, DUE, GPU, IDEMPOTENCY_KEY, LABELS, cron, score
+from conventions import CHAMPION, DEFAULTS, DUE, IDEMPOTENCY_KEY, LABELS, MANY, RESCORING, cron, score
 
 from senti_tasks.jobs import scoring
 
 SCHEDULE = AssetOrTimeSchedule(timetable=cron("*/15 * * * *"), assets=[CHAMPION])
-LOW_PRIORITY = {"priority_weight": 1, "weight_rule": "absolute"}
-"""Every other task that runs a model comes first."""
 
 
 @dag(schedule=SCHEDULE, doc_md=__doc__, tags=["sentiment", "scoring"], **DEFAULTS)
 def rescore_reviews() -> None:
     scope = task.short_circuit(scoring.scope_to_catch_up)()
-    _, published = score(scope, **LOW_PRIORITY)
-    published >> task(scoring.catch_up, outlets=[LABELS], **GPU, **LOW_PRIORITY)(IDEMPOTENCY_KEY, DUE)
+    _, published = score(scope, **RESCORING, retries=MANY)
+    published >> task(scoring.catch_up, outlets=[LABELS], **RESCORING)(IDEMPOTENCY_KEY, DUE)
 
 
 rescore_reviews()

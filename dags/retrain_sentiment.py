@@ -13,7 +13,7 @@ champion stays. Clear `approve` to ask again.
 
 **Clear or retry any task at any time.** A retried task finds the corpus and the model that its first attempt made. A
 training that was killed continues from its last checkpoint on the same worker. In the hours of `SENTI_NO_TRAINING` it
-pauses: its task is retried when they are over. If no retry is left, clear it; it continues.
+pauses: its task is retried when they are over.
 
 **If it fails:** correct the cause named at the end of the task's log, then clear the task. `CorpusError` means that
 there are too few labels. `BaseModelError` means that the base model cannot be loaded: set a mirror of the Hub, or
@@ -26,7 +26,7 @@ retrain`.
 """
 
 from airflow.sdk import Param, dag, task
-from conventions import CHAMPION, DEFAULTS, DUE, GPU, IDEMPOTENCY_KEY, ask, cron
+from conventions import CHAMPION, DEFAULTS, DUE, EVALUATION, FIRST, IDEMPOTENCY_KEY, MANY, TRAINING_RUN, ask, cron
 
 from senti_tasks.jobs import champion, corpora, judging, suspects, training, variants
 
@@ -38,16 +38,15 @@ PARAMS = {
 }
 
 
-@dag(schedule=cron("0 3 * * 0"), doc_md=__doc__, tags=["sentiment", "training"], params=PARAMS, **DEFAULTS)
+@dag(schedule=cron("0 6 * * 0"), doc_md=__doc__, tags=["sentiment", "training"], params=PARAMS, **DEFAULTS)
 def retrain_sentiment() -> None:
     choice = {"base_model": BASE_MODEL, "config": CONFIG}
     corpus = task(corpora.snapshot_corpus)(due=DUE, idempotency_key=IDEMPOTENCY_KEY, gate=GATE, **choice)["corpus"]
     task(suspects.rank_suspects)(corpus)
-    first = {"priority_weight": 1000, "weight_rule": "absolute"}  # it is short and should not wait for a training
-    task(champion.alarm)(task(champion.check_champion, **GPU, **first)(corpus, config=GATE))
-    trained = task(training.train, **GPU)(corpus, idempotency_key=IDEMPOTENCY_KEY, **choice)
-    variant = task(variants.build_variants, **GPU)(trained["model"])
-    evaluation = task(judging.evaluate, **GPU)(variant["model"])
+    task(champion.alarm)(task(champion.check_champion, **FIRST)(corpus, config=GATE))  # short: before the training
+    trained = task(training.train, **TRAINING_RUN, retries=MANY)(corpus, idempotency_key=IDEMPOTENCY_KEY, **choice)
+    variant = task(variants.build_variants, **EVALUATION)(trained["model"])
+    evaluation = task(judging.evaluate, **EVALUATION)(variant["model"])
     judgement = task(judging.judge)(evaluation, config=GATE)
     deserved = task.short_circuit(judging.is_deserved)(judgement)
     way = task.branch(judging.who_promotes)(judgement)

@@ -5,6 +5,9 @@ Every night, this DAG labels every review whose present text has no label, with 
 labels, audits them against the plan of the run, and publishes them in one transaction. So analysts see all labels of
 a run or none.
 
+The reviews are divided into shards of some minutes each. Each of the tasks `complete_series` takes the next free shard
+until none is left. If a worker dies, another one takes its shard over after 20 seconds.
+
 **Clear or retry any task at any time.** A shard continues after its last staged chunk. A second attempt at a shard
 locks out the first one. Publishing twice changes nothing. After a missed run there is nothing to catch up: the next
 run labels everything.
@@ -19,12 +22,12 @@ all other reviews, so this can wait.
 """
 
 from airflow.sdk import dag
-from conventions import DEFAULTS, cron, score
+from conventions import DEFAULTS, SCORING, cron, score
 
 
 @dag(schedule=cron("0 2 * * *"), doc_md=__doc__, tags=["sentiment", "scoring"], **DEFAULTS)
 def score_reviews() -> None:
-    score("new")
+    score("new", **SCORING)
 
 
 score_reviews()

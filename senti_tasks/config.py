@@ -226,13 +226,20 @@ class VariantConfig(_Config):
 class PlanConfig(_Config):
     """How a run is divided into shards, and a re-scoring into ranges."""
 
-    shard_rows: Count = 20_000
-    """Reviews in a shard, unless that makes more than ``max_shards``."""
+    shard_seconds: Annotated[float, Field(gt=0)] | None = 30
+    """How long one process takes for a shard, by the measured speed of the model; ``None``: ``shard_rows`` always.
+    Small, so that several workers end at about the same time, and that little is lost with a dead one."""
+    shard_rows: Count = 2_000
+    """Reviews in a shard while nothing was measured."""
     range_rows: Count = 200_000
     """Reviews in a range of keys that a re-scoring publishes together, unless that makes more than ``max_shards``."""
     max_shards: Annotated[int, Field(ge=1, le=500)] = 500
-    """Most shards of a run, and most ranges of a re-scoring. Airflow maps at most 1,024 tasks, and its UI shows a few
-    hundred well."""
+    """Most shards of a run, and most ranges of a re-scoring."""
+    max_workers: Annotated[int, Field(ge=1, le=500)] = 16
+    """Most tasks of a run that score shards beside each other. Those for which there is no slot find nothing left to do
+    when they begin."""
+    turn_seconds: Annotated[float, Field(gt=0)] = 600
+    """How long such a task of a re-scoring keeps its slot while other work may wait for it."""
 
     def check_shards(self, wanted: int | None) -> None:
         """Raises ``ConfigError`` unless ``wanted`` is a possible number of shards. ``None`` means the default."""

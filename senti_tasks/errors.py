@@ -107,6 +107,17 @@ class TrainingStoppedError(SentiError):
         self.retry_at = retry_at
 
 
+class TurnOverError(SentiError):
+    """A long task gives up its slot for work that may wait for it. The next call goes on where it stopped."""
+
+    retry_can_help = True
+
+    def __init__(self, message: str, retry_at: datetime | None = None) -> None:
+        """``retry_at``: when it wants the slot back; ``None``: after the usual delay."""
+        super().__init__(message)
+        self.retry_at = retry_at
+
+
 class ArtifactError(SentiError):
     """An artifact is missing, incomplete or different from the one that was registered."""
 

@@ -1,7 +1,6 @@
 """``senti score`` and ``senti predict``."""
 
 import sys
-import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,9 +13,6 @@ from senti_tasks import console
 from senti_tasks.cli.calls import Json, new_call, user_name
 from senti_tasks.errors import ConfigError
 from senti_tasks.jobs import scoring, upkeep
-
-WAIT_S = 2.0
-"""Seconds between two looks at what another process has still to do."""
 
 
 def score(
@@ -92,21 +88,24 @@ def _complete(run_ids: list[int], *, takes_over: bool) -> None:
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task("scoring", total=None)
 
-        def complete(shard: dict[str, int]) -> None:
-            counts = scoring.counts(shard["run"])
-            range_ = "" if len(run_ids) == 1 else f", range {run_ids.index(shard['run']) + 1} of {len(run_ids)}"
-            progress.update(bar, description=f"scoring{range_}", total=counts["planned"], completed=counts["answered"])
-            scoring.complete_shard(shard["run"], shard["shard"], lambda rows: progress.advance(bar, rows))
+        def watch(what: str, value: dict[str, int] | int) -> None:
+            if isinstance(value, dict):
+                run = value["run"]
+                counts = scoring.counts(run)
+                range_ = "" if len(run_ids) == 1 else f", range {run_ids.index(run) + 1} of {len(run_ids)}"
+                progress.update(
+                    bar, description=f"scoring{range_}", total=counts["planned"], completed=counts["answered"]
+                )
+            elif what == "rows":
+                progress.advance(bar, value)
+            else:
+                progress.update(bar, description=f"waiting for another process ({value:,} shards left)")
 
         if takes_over:
             for shard in scoring.list_shards(run_ids):
-                complete(shard)
-        while (left := scoring.count_left(run_ids)) > 0:
-            if (reserved := scoring.reserve_shard(run_ids)) is not None:
-                complete(reserved)
-            else:
-                progress.update(bar, description=f"waiting for another process ({left:,} shards left)")
-                time.sleep(WAIT_S)
+                watch("shard", shard)
+                scoring.complete_shard(shard["run"], shard["shard"], lambda rows: watch("rows", rows))
+        scoring.complete_series(run_ids, watch=watch)
 
 
 def predict(

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine
 from senti_tasks import settings
 from senti_tasks.artifacts import ArtifactStore
 from senti_tasks.errors import ArtifactError, ConfigError
-from senti_tasks.hours import next_pause
+from senti_tasks.hours import Pause, next_pause
 from senti_tasks.settings import Settings
 from senti_tasks.training.interruptions import Interruptions
 from senti_tasks.warehouse import database, migrations
@@ -44,15 +44,23 @@ class JobContext:
         """A transaction that commits when the block ends, and is rolled back when the block raises."""
         return database.writing(self.engine)
 
-    def interruptions(self) -> Interruptions:
-        """Those that the settings ask for in a training that begins now.
+    def interruptions(self, turn_minutes: float | None = None) -> Interruptions:
+        """Those that the settings ask for in a training that begins now. After ``turn_minutes`` it gives its slot up
+        for a minute, for other work that may wait for it.
 
         Raises ``TrainingStoppedError`` in the hours that are kept free of trainings.
         """
-        pause = next_pause(self.settings.no_training, now().astimezone(self.settings.zone))
-        interruptions = Interruptions(60.0 * self.settings.checkpoint_minutes, pause)
+        begun, every_s = now().astimezone(self.settings.zone), 60.0 * self.settings.checkpoint_minutes
+        interruptions = Interruptions(every_s, next_pause(self.settings.no_training, begun))
         interruptions.refuse_to_begin_in_a_pause()
-        return interruptions
+        if turn_minutes is None:
+            return interruptions
+        turn_end = begun + timedelta(minutes=turn_minutes)
+        if interruptions.pause is not None and interruptions.pause.start <= turn_end:
+            return interruptions
+        return Interruptions(
+            every_s, Pause(turn_end, turn_end + timedelta(minutes=1)), "other work may wait for its slot"
+        )
 
     def fetch(self, recorded: Mapping[str, Any]) -> Path:
         """The local folder of the artifact that a row of the warehouse records, after checking it against its digest.

@@ -94,6 +94,7 @@ def pretrain(
     idempotency_key: str,
     config: dict[str, Any] | None = None,
     report: Callable[[dict[str, Any]], None] | None = None,
+    turn_minutes: float | None = None,
 ) -> dict[str, Any]:
     """Pretrains an encoder on a text snapshot (the result of ``snapshot_texts``) and registers it; returns encoder (its
     version).
@@ -101,8 +102,8 @@ def pretrain(
     After a kill, the next call on the same machine continues from the last checkpoint if texts, base model and
     configuration are the same; the idempotency key may differ. If reviews were erased meanwhile, the training starts
     again with the remaining texts. Of two calls at once, the second waits and returns the encoder of the first.
-    ``report`` is called with the metrics of each epoch. Raises ``TrainingStoppedError`` after SIGTERM and in the hours
-    of SENTI_NO_TRAINING.
+    ``report`` is called with the metrics of each epoch. Raises ``TrainingStoppedError`` after SIGTERM, in the hours of
+    SENTI_NO_TRAINING, and after ``turn_minutes``.
     """
     context = load_context()  # first, because the hub's client reads HF_ENDPOINT when it is imported
     from senti_tasks.training import pretraining
@@ -119,7 +120,7 @@ def pretrain(
             if (known := encoders.encoder_by_key(connection, idempotency_key)) is not None:
                 log.info("%s pretrained %s before; it is returned", idempotency_key, known["version"])
                 return {"encoder": known["version"]}
-        interruptions = context.interruptions()
+        interruptions = context.interruptions(turn_minutes)
         data = context.fetch(recorded)
         checkpoints, output = folder / "checkpoints", folder / "encoder"
         result = pretraining.pretrain(

@@ -107,7 +107,7 @@ class StopAtCheckpoint(TrainerCallback):
         steps = f"after step {state.global_step} of {state.max_steps}"
         if self._signal is None and (pause := self._interruptions.pause):
             raise TrainingStoppedError(
-                f"the training pauses until {shown(pause.end)}, because SENTI_NO_TRAINING keeps these hours free; a "
+                f"the training pauses until {shown(pause.end)}, because {self._interruptions.pause_reason}; a "
                 f"checkpoint was saved {steps}: Airflow's retry continues from it then; by hand, clear the task or run "
                 f"{self._resume_command} with the same options then",
                 retry_at=pause.end,

@@ -15,6 +15,7 @@ class Interruptions:
     """Seconds between two checkpoints within an epoch: what a killed training loses at most."""
     pause: Pause | None = None
     """The training saves a checkpoint and ends when this begins."""
+    pause_reason: str = "SENTI_NO_TRAINING keeps these hours free"
 
     @property
     def in_pause(self) -> bool:
@@ -25,8 +26,8 @@ class Interruptions:
         """Raises ``TrainingStoppedError`` if the pause has begun."""
         if self.pause and self.in_pause:
             raise TrainingStoppedError(
-                f"no training begins or continues before {shown(self.pause.end)}, because SENTI_NO_TRAINING keeps "
-                "these hours free: Airflow's retry comes then; by hand, repeat the command then, or change the setting",
+                f"no training begins or continues before {shown(self.pause.end)}, because {self.pause_reason}: "
+                "Airflow's retry comes then; by hand, repeat the command then, or change the setting",
                 retry_at=self.pause.end,
             )
 

@@ -29,9 +29,9 @@ bag = DagBag(sys.argv[1])
 assert not bag.import_errors, bag.import_errors
 for dag in bag.dags.values():
     for task in dag.tasks:
-        gpu = (task.queue, task.pool) == ("gpu", "gpu")
+        pool = f"{task.pool}:{task.priority_weight}" if task.queue == "gpu" else ""
         print(
-            dag.dag_id, task.task_id, gpu, task.retries, task.retry_exponential_backoff,
+            dag.dag_id, task.task_id, pool, task.retries, task.retry_exponential_backoff,
             bool(task.execution_timeout or task.response_timeout),
             bool(dag.doc_md), dag.catchup, dag.max_active_runs, sep=",",
         )
@@ -43,14 +43,20 @@ def test_reading_a_dag_file_loads_nothing_heavy(file: Path, tmp_path: Path) -> N
     assert python(READ, str(DAGS), str(file), home=tmp_path).strip() == "[]"
 
 
-def test_each_task_retries_with_backoff_and_a_timeout_and_models_run_in_the_gpu_pool(tmp_path: Path) -> None:
+def test_each_task_retries_with_backoff_and_a_timeout_and_no_training_holds_up_a_night(tmp_path: Path) -> None:
     lines = [
         line.split(",") for line in python(SETTINGS, str(DAGS), home=tmp_path).splitlines() if line.count(",") == 8
     ]
     assert {line[0] for line in lines} == {path.stem for path in FILES}
-    on_gpu = {(dag, task) for dag, task, gpu, *_ in lines if gpu == "True"}
-    models = {"check_champion", "train", "pretrain", "build_variants", "evaluate", "complete_shard", "catch_up"}
-    assert {task for _, task in on_gpu} == models
+    of_pools = {(dag, task, *pool.split(":")) for dag, task, pool, *_ in lines if pool}
+    assert {(dag, task) for dag, task, pool, _ in of_pools if pool == "scoring"} == {
+        ("score_reviews", "complete_series"),
+        ("maintain_warehouse", "complete_series"),
+    }
+    training = sorted((-int(weight), dag, task) for dag, task, pool, weight in of_pools if pool == "training")
+    assert [task for *_, task in training] == [
+        *("check_champion", "build_variants", "evaluate", "train", "catch_up", "complete_series", "pretrain")
+    ]
     for dag, task, _, retries, backoff, timeout, runbook, catchup, active in lines:
         assert int(retries) >= 1, (dag, task)
         assert float(backoff) > 1, (dag, task)

@@ -29,7 +29,7 @@ def numbers() -> list[int]:
     return [1, 2]
 
 
-@task(pool="gpu")
+@task(pool="training")
 def double(number: int) -> int:
     return 2 * number
 
@@ -88,7 +88,7 @@ def airflow(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lo
     assert [process for process in left if process.is_running() and process.status() != psutil.STATUS_ZOMBIE] == []
 
 
-def test_a_chain_with_mapped_tasks_in_the_gpu_pool_succeeds_and_tells_of_each_task(airflow: LocalAirflow) -> None:
+def test_a_chain_with_mapped_tasks_in_a_pool_succeeds_and_tells_of_each_task(airflow: LocalAirflow) -> None:
     seen: list[TaskState] = []
     run = airflow.trigger("chain")
     assert airflow.wait("chain", run, timeout=60, on_state=seen.append) == "success", airflow.failure("chain", run)

@@ -33,13 +33,13 @@ def made(name):
         ran.append(name)
         if name == failing:
             raise RunStateError(f"{name} fails here")
-        return {"open_series": [1], "list_shards": [{"run": 1, "shard": 0}, {"run": 1, "shard": 1}]}.get(name)
+        return {"open_series": [1], "list_workers": [0, 1]}.get(name)
     step.__name__ = name
     return step
 
 
 for module, names in (
-    (scoring, ("open_series", "list_shards", "complete_shard", "publish_series")),
+    (scoring, ("open_series", "list_workers", "complete_series", "publish_series")),
     (maintenance, ("settle_deleted", "retain", "retire_artifacts", "tidy")),
 ):
     for name in names:
@@ -75,7 +75,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return found
 
 
-RECONCILIATION = ["open_series", "list_shards", "complete_shard", "complete_shard", "publish_series"]
+RECONCILIATION = ["open_series", "list_workers", "complete_series", "complete_series", "publish_series"]
 UPKEEP = ["settle_deleted", "retain", "retire_artifacts", "tidy"]
 
 

@@ -197,8 +197,7 @@ def test_a_run_is_found_again_by_its_idempotency_key_after_its_model_went_into_s
 ) -> None:
     deploy(engine, model_folder, home, "2026-11-09-next")
     found = scoring.open_series("rescore", WEDNESDAY.isoformat(), "rescore")
-    for run in found:
-        scoring.complete_shard(run, 0)
+    scoring.complete_series(found)
     assert upkeep.status()["in_service"] == "2026-11-09-next"
     assert scoring.open_series("rescore", WEDNESDAY.isoformat(), "rescore") == found
     assert scoring.scope_to_catch_up() is None, "there is nothing left to put into service"

@@ -7,17 +7,24 @@ from senti_tasks.jobs.scoring.runs import (
     audit,
     counts,
     list_shards,
+    list_workers,
     open_series,
     plan,
     publish,
     publish_series,
     unfinished_series,
 )
-from senti_tasks.jobs.scoring.shards import LEASE, complete_shard, count_left, reserve_shard, score_shard
+from senti_tasks.jobs.scoring.shards import (
+    LEASE,
+    complete_series,
+    complete_shard,
+    count_left,
+    reserve_shard,
+    score_shard,
+)
 
 __all__ = [
-    "LEASE", "abandon", "audit", "catch_up", "complete_shard", "count_left", "counts", "list_shards", "open_series",
-    "plan", "predict", "predict_file", "predict_lines",
-    "publish", "publish_series", "reserve_shard", "scope_to_catch_up", "score_shard",
-    "unfinished_series",
+    "LEASE", "abandon", "audit", "catch_up", "complete_series", "complete_shard", "count_left", "counts", "list_shards",
+    "list_workers", "open_series", "plan", "predict", "predict_file", "predict_lines", "publish", "publish_series",
+    "reserve_shard", "scope_to_catch_up", "score_shard", "unfinished_series",
 ]  # fmt: skip

@@ -5,8 +5,8 @@ import logging
 from senti_tasks.config import PlanConfig
 from senti_tasks.errors import FrozenError
 from senti_tasks.jobs.context import load_context
-from senti_tasks.jobs.scoring.runs import list_shards, open_series, publish_series
-from senti_tasks.jobs.scoring.shards import complete_shard
+from senti_tasks.jobs.scoring.runs import open_series, publish_series
+from senti_tasks.jobs.scoring.shards import complete_series
 from senti_tasks.warehouse.models import promotions, service
 from senti_tasks.warehouse.scoring import publication_lock
 
@@ -52,8 +52,7 @@ def catch_up(idempotency_key: str, due: str) -> bool:
         if missing > few or frozen:
             return False
         run_ids = open_series(f"{idempotency_key}/{number}", due, "rescore")
-        for shard in list_shards(run_ids):
-            complete_shard(shard["run"], shard["shard"])
+        complete_series(run_ids)
         try:
             publish_series(run_ids)
         except FrozenError:  # it was frozen meanwhile; the labels wait staged

@@ -11,6 +11,7 @@ from senti_tasks.errors import AuditError, ConfigError, FrozenError, HeldRunErro
 from senti_tasks.jobs.context import load_context, now, parse_timestamp
 from senti_tasks.warehouse.models import promotions, registry, service
 from senti_tasks.warehouse.scoring import held_runs, publication, publication_lock, runs, series
+from senti_tasks.warehouse.scoring.shards import measured_speed
 
 log = logging.getLogger(__name__)
 
@@ -71,21 +72,23 @@ def _model(connection: Connection, scope: str) -> str:
     return version
 
 
-def list_shards(run_ids: list[int]) -> list[dict[str, int]]:
-    """The shards of a series, each as run and shard, for ``complete_shard``.
+def list_workers(run_ids: list[int]) -> list[int]:
+    """Numbers for the tasks that score a series together with ``complete_series``: at least one, at most
+    ``PlanConfig.max_workers``, and no more than there are shards or runs. A single run is planned now."""
+    found = len(run_ids) if len(run_ids) > 1 else len(plan(run_ids[0]))
+    return list(range(min(found, PlanConfig().max_workers)))
 
-    A single run is planned now, and has as many shards as ``PlanConfig`` gives. Each run of a longer series has one
-    shard, and is planned when that is scored.
-    """
-    if len(run_ids) > 1:
-        return [{"run": run, "shard": 0} for run in run_ids]
+
+def list_shards(run_ids: list[int]) -> list[dict[str, int]]:
+    """The shards of a series, each as run and shard. Runs that are not planned yet are planned now."""
     return [{"run": run, "shard": shard} for run in run_ids for shard in plan(run)]
 
 
 def plan(run: int, shards: int | None = None) -> list[int]:
-    """Records the reviews that the run answers, in ``shards`` shards (``None``: as many as ``PlanConfig`` gives).
+    """Records the reviews that the run answers, in ``shards`` shards. Returns the shard numbers, at least one. A
+    planned run keeps its plan.
 
-    Returns the shard numbers, at least one. A planned run keeps its plan.
+    ``None``: shards of ``PlanConfig.shard_seconds`` each, by the speed that was measured in earlier shards.
     """
     context, config = load_context(), PlanConfig()
     config.check_shards(shards)
@@ -94,10 +97,25 @@ def plan(run: int, shards: int | None = None) -> list[int]:
             connection,
             run,
             shards=shards,
-            shard_rows=config.shard_rows,
+            shard_rows=_shard_rows(connection, run, config),
             max_shards=config.max_shards,
             overlap=timedelta(hours=context.settings.overlap_hours),
         )
+
+
+def plan_next(connection: Connection, run_ids: list[int], overlap: timedelta) -> int | None:
+    """Plans the first of these runs that is not planned yet and returns its run_id; ``None`` if there is none."""
+    run, config = runs.next_open(connection, run_ids), PlanConfig()
+    if run is not None:
+        rows = _shard_rows(connection, run, config)
+        runs.plan(connection, run, shard_rows=rows, max_shards=config.max_shards, overlap=overlap)
+    return run
+
+
+def _shard_rows(connection: Connection, run: int, config: PlanConfig) -> int:
+    found = runs.run(connection, run)
+    speed = config.shard_seconds and measured_speed(connection, found["model_version"], found["variant"])
+    return max(1, round(speed * config.shard_seconds)) if speed and config.shard_seconds else config.shard_rows
 
 
 def counts(run: int) -> dict[str, int]:

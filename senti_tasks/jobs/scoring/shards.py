@@ -1,6 +1,7 @@
 """Scores one shard of a run: reads it chunk by chunk and stages the labels."""
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -12,9 +13,11 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from senti_tasks import text
+from senti_tasks.config import PlanConfig
+from senti_tasks.errors import TurnOverError
 from senti_tasks.jobs.context import JobContext, load_context, now
 from senti_tasks.jobs.scoring.loading import scorer_of
-from senti_tasks.jobs.scoring.runs import finish
+from senti_tasks.jobs.scoring.runs import finish, plan_next
 from senti_tasks.scoring.pipeline import ahead, behind
 from senti_tasks.scoring.predictions import Predictions
 from senti_tasks.warehouse.scoring import runs, shards
@@ -24,7 +27,9 @@ from senti_tasks.warehouse.scoring.staging import Answers
 log = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=20)
-"""How long `senti score` leaves a shard to the process that works at it, after that process last renewed its lease."""
+"""How long others leave a shard to the process that works at it, after that process last renewed its lease."""
+WAIT_S = 1.0
+"""Seconds between two looks at what other processes have still to do."""
 RENEWAL_S = 5.0
 """Seconds between two renewals: three may fail."""
 
@@ -39,7 +44,7 @@ def score_shard(run: int, shard: int, progress: Callable[[int], None] | None = N
     context = load_context()
     with context.writing() as connection:
         opened = runs.run(connection, run)
-        claim = shards.claim(connection, run, shard, lease_until=now() + LEASE)
+        claim = shards.claim(connection, run, shard, lease_until=now() + LEASE, now=now())
     if claim is None:
         return {"shard": shard, "answered": 0}
     with _lease(context, claim):
@@ -70,7 +75,7 @@ def _score(context: JobContext, opened: dict[str, Any], claim: Claim, progress: 
                 for scored in answers:
                     put(scored)
     with context.writing() as connection:
-        shards.accept(connection, held)
+        shards.accept(connection, held, now=now())
     return answered
 
 
@@ -97,17 +102,44 @@ def _lease(context: JobContext, claim: Claim) -> Iterator[None]:
         thread.join()
 
 
-def complete_shard(run: int, shard: int, progress: Callable[[int], None] | None = None) -> dict[str, Any]:
-    """Scores a shard as ``score_shard`` does, and plans its run first if that was not done yet.
+Watch = Callable[[str, dict[str, int] | int], None]
+"""Called with what a series does: ``("shard", {run, shard})`` as one begins, ``("rows", number)`` as a chunk of it is
+staged, ``("waits", number)`` while other processes score the last shards."""
 
-    If it was the last shard of its run, the run is audited and published, unless a freeze or a check prevents that.
+
+def complete_series(run_ids: list[int], worker: int = 0, watch: Watch | None = None) -> dict[str, int]:
+    """Scores shards of a series that no other process is scoring, one after another, until all of them are finished.
+
+    Any number of calls share the work. While others score the last shards, this one waits: if one of them dies, its
+    lease ends after ``LEASE``, and its shard is scored here. ``worker`` only tells the tasks of a DAG run apart.
+    Returns worker, shards and answered (by this call).
+
+    In a re-scoring, raises ``TurnOverError`` after ``PlanConfig.turn_seconds``, so that other work gets the slot.
     """
-    context = load_context()
-    with context.writing() as connection:
-        if runs.run(connection, run)["state"] == "open":
-            runs.plan(connection, run, shards=1, overlap=timedelta(hours=context.settings.overlap_hours))
+    config, begun = PlanConfig(), time.monotonic()
+    with load_context().reading() as connection:
+        yields = runs.run(connection, run_ids[0])["scope"] == "rescore"
+    tell = watch or (lambda what, value: None)
+    finished = answered = 0
+    while left := count_left(run_ids):
+        if (reserved := reserve_shard(run_ids)) is None:
+            tell("waits", left)
+            time.sleep(WAIT_S)
+            continue
+        if yields and finished and time.monotonic() - begun > config.turn_seconds:
+            raise TurnOverError(f"{left:,} shards are left, and other work may wait for this slot", retry_at=now())
+        tell("shard", reserved)
+        done = complete_shard(**reserved, progress=lambda rows: tell("rows", rows))
+        finished, answered = finished + 1, answered + done["answered"]
+        log.info("shard %d of run %d is finished (%d reviews); %d left", *reserved.values(), done["answered"], left - 1)
+    return {"worker": worker, "shards": finished, "answered": answered}
+
+
+def complete_shard(run: int, shard: int, progress: Callable[[int], None] | None = None) -> dict[str, Any]:
+    """Scores a shard as ``score_shard`` does. If it was the last one of its run, the run is audited and published,
+    unless a freeze or a check prevents that."""
     scored = score_shard(run, shard, progress)
-    with context.reading() as connection:
+    with load_context().reading() as connection:
         left = shards.count_left(connection, [run])
     if left == 0:
         finish(run)
@@ -117,13 +149,14 @@ def complete_shard(run: int, shard: int, progress: Callable[[int], None] | None 
 def reserve_shard(run_ids: list[int]) -> dict[str, int] | None:
     """Finds a shard of these runs that no other process is scoring, and keeps it for this one for ``LEASE``.
 
-    Returns run and shard, or ``None`` if there is none. A run that is not planned yet is planned, with one shard.
+    Returns run and shard, or ``None`` if there is none. If all shards of the planned runs are taken, the next run is
+    planned.
     """
     context, lease_until = load_context(), now() + LEASE
     with context.writing() as connection:
         found = shards.reserve(connection, run_ids, now=now(), lease_until=lease_until)
-        if found is None and (run := runs.next_open(connection, run_ids)) is not None:
-            runs.plan(connection, run, shards=1, overlap=timedelta(hours=context.settings.overlap_hours))
+        overlap = timedelta(hours=context.settings.overlap_hours)
+        if found is None and (run := plan_next(connection, run_ids, overlap)) is not None:
             found = shards.reserve(connection, [run], now=now(), lease_until=lease_until)
     return None if found is None else {"run": found[0], "shard": found[1]}
 

@@ -31,6 +31,7 @@ from senti_tasks.warehouse.schema.runs import run_summaries as run_summaries
 from senti_tasks.warehouse.schema.runs import scoring_runs as scoring_runs
 from senti_tasks.warehouse.schema.runs import scoring_watermarks as scoring_watermarks
 from senti_tasks.warehouse.schema.runs import staged_labels as staged_labels
+from senti_tasks.warehouse.schema.runs import told_events as told_events
 from senti_tasks.warehouse.schema.source import import_sources as import_sources
 from senti_tasks.warehouse.schema.source import review_annotations as review_annotations
 from senti_tasks.warehouse.schema.source import reviews as reviews

@@ -79,7 +79,9 @@ run_shards = Table(
     Column("attempt", sa.Integer, nullable=False, server_default="0"),  # the fencing token: each claim raises it
     Column("accepted_attempt", sa.Integer),  # set once, when all chunks are staged
     Column("cursor", ReviewId),  # the last review_id staged: the next attempt continues after it
-    Column("lease_until", UTCDateTime),  # until then, other processes of `senti score` leave the shard to its attempt
+    Column("lease_until", UTCDateTime),  # until then, other processes leave the shard to its attempt
+    Column("claimed_at", UTCDateTime),  # when the present attempt began
+    Column("accepted_at", UTCDateTime),
     CheckConstraint("accepted_attempt <= attempt", name="accepted"),
 )
 
@@ -111,4 +113,12 @@ publication_lock = Table(  # one row; its row lock makes publications run one af
     Column("frozen_at", UTCDateTime),  # NULL: publishing is not frozen
     Column("frozen_by", sa.Text),
     Column("frozen_reason", sa.Text),
+)
+
+told_events = Table(  # events that people got an alert about
+    "told_events",
+    metadata,
+    Column("event", sa.Text, primary_key=True),
+    Column("kind", sa.Text, nullable=False),
+    Column("told_at", UTCDateTime, nullable=False),
 )

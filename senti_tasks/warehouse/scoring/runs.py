@@ -139,7 +139,7 @@ def plan(
     run_id: int,
     *,
     shards: int | None = None,
-    shard_rows: int = 20_000,
+    shard_rows: int = 2_000,
     max_shards: int = 500,
     overlap: timedelta = pending.DAY,
 ) -> list[int]:

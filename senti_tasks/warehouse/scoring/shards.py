@@ -22,6 +22,7 @@ from senti_tasks.warehouse.schema import TextHash, review_labels, reviews, run_i
 from senti_tasks.warehouse.scoring import staging
 from senti_tasks.warehouse.scoring.staging import Answers
 
+_MEASURED = 20
 _RUN_IS_PLANNED = sa.exists().where(scoring_runs.c.run_id == run_shards.c.run_id, scoring_runs.c.state == "planned")
 
 
@@ -49,16 +50,24 @@ class Item(NamedTuple):
     """Whether the review was edited or deleted after planning. Then ``text`` is ``None``; an edited one is pending."""
 
 
-def claim(connection: Connection, run_id: int, shard: int, *, lease_until: datetime | None = None) -> Claim | None:
+def claim(
+    connection: Connection,
+    run_id: int,
+    shard: int,
+    *,
+    lease_until: datetime | None = None,
+    now: datetime | None = None,
+) -> Claim | None:
     """Claims the shard for a new attempt, also if another one owns it; ``None`` when the shard is finished. Raises
     ``RunStateError`` if there is no such shard, or if its run was abandoned.
 
-    ``lease_until`` keeps the shard from ``reserve``; a claim by its number succeeds all the same.
+    ``lease_until`` keeps the shard from ``reserve``; a claim by its number succeeds all the same. From ``now`` and that
+    of ``accept``, ``measured_speed`` takes the duration.
     """
     row = connection.execute(
         sa.update(run_shards)
         .where(_one_shard(run_id, shard), run_shards.c.accepted_attempt.is_(None), _not_abandoned(run_id))
-        .values(attempt=run_shards.c.attempt + 1, lease_until=lease_until)
+        .values(attempt=run_shards.c.attempt + 1, lease_until=lease_until, claimed_at=now)
         .returning(run_shards.c.attempt, run_shards.c.cursor, run_shards.c.planned)
     ).one_or_none()
     if row is not None:
@@ -181,9 +190,26 @@ def stage(connection: Connection, claim: Claim, answers: Answers, *, cursor: Any
     return replace(claim, cursor=cursor)
 
 
-def accept(connection: Connection, claim: Claim) -> None:
+def accept(connection: Connection, claim: Claim, *, now: datetime | None = None) -> None:
     """Marks the shard as finished by this attempt. Raises ``ShardTakenError`` as ``stage`` does."""
-    _update_owned_shard(connection, claim, accepted_attempt=claim.attempt)
+    _update_owned_shard(connection, claim, accepted_attempt=claim.attempt, accepted_at=now)
+
+
+def measured_speed(connection: Connection, model_version: str, variant: str) -> float | None:
+    """Reviews per second of one process that scores with this variant of the model: of the newest ``_MEASURED`` shards
+    that one attempt scored from beginning to end. ``None`` if there is none yet."""
+    shard, of = run_shards.c, scoring_runs.c
+    newest = (
+        sa.select(shard.planned, shard.claimed_at, shard.accepted_at)
+        .select_from(run_shards.join(scoring_runs))
+        .where(of.model_version == model_version, of.variant == variant, shard.attempt == 1, shard.planned > 0)
+        .where(shard.claimed_at.is_not(None), shard.accepted_at.is_not(None))
+        .order_by(shard.run_id.desc(), shard.shard.desc())
+        .limit(_MEASURED)
+    )
+    rows = connection.execute(newest).all()
+    seconds = sum((row.accepted_at - row.claimed_at).total_seconds() for row in rows)
+    return sum(row.planned for row in rows) / seconds if seconds > 0 else None
 
 
 def _update_owned_shard(connection: Connection, claim: Claim, **values: Any) -> None:

@@ -14,6 +14,12 @@ def create_tables(review_id: Any) -> None:
     """``review_id`` is the type of the reviews' keys."""
     _create_runs(review_id)
     _create_labels(review_id)
+    op.create_table(
+        "told_events",
+        sa.Column("event", sa.Text(), primary_key=True),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("told_at", UTCDateTime(), nullable=False),
+    )
 
 
 def _create_runs(review_id: Any) -> None:
@@ -76,6 +82,8 @@ def _create_runs(review_id: Any) -> None:
         sa.Column("accepted_attempt", sa.Integer()),
         sa.Column("cursor", review_id),
         sa.Column("lease_until", UTCDateTime()),
+        sa.Column("claimed_at", UTCDateTime()),
+        sa.Column("accepted_at", UTCDateTime()),
         sa.CheckConstraint("accepted_attempt <= attempt", name="accepted"),
     )
     op.create_table(
