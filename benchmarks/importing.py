@@ -11,7 +11,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -105,17 +104,30 @@ def _import(engine: Engine, file: Path, folder: Path, rows: int) -> dict[str, An
     return {**first, "rows_per_second": rows / first["seconds"], "again_seconds": again["seconds"]}
 
 
+_LAUNCHER = """
+import json, os, resource, sys, time
+started = time.perf_counter()
+status = os.waitstatus_to_exitcode(os.waitpid(os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ), 0)[1])
+seconds, peak = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+print(json.dumps({"status": status, "seconds": seconds, "peak_mb": peak}), file=sys.stderr)
+"""
+"""A small process: the peak that the system reports of a child is at least what its parent had when it began."""
+
+
 def _run(command: list[str], settings: dict[str, str]) -> dict[str, Any]:
     """Seconds and peak memory of a process."""
-    started = time.perf_counter()
-    process = subprocess.Popen(  # noqa: S603  this interpreter, with our own arguments
-        command, env={**os.environ, **settings}, stdout=subprocess.DEVNULL
+    done = subprocess.run(  # noqa: S603  this interpreter, with our own arguments
+        [sys.executable, "-ISc", _LAUNCHER, *command],
+        env={**os.environ, **settings},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=True,
     )
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{command[-2:]} ended with {process.returncode}")
-    return {"seconds": time.perf_counter() - started, "peak_mb": usage.ru_maxrss / 1024}
+    found: dict[str, Any] = json.loads(done.stderr.splitlines()[-1])
+    if found.pop("status"):
+        raise SystemExit(f"{command[-2:]} has failed: {done.stderr}")
+    return found
 
 
 def show(results: list[dict[str, Any]]) -> None:

@@ -1,6 +1,8 @@
 """Commands on the warehouse itself: migrate, status, freeze, erase, doctor and more."""
 
 import sys
+import tempfile
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -8,7 +10,7 @@ import typer
 from senti_tasks import console
 from senti_tasks.cli.calls import Json, user_name
 from senti_tasks.errors import ConfigError
-from senti_tasks.jobs import checkup, erasure, imports, maintenance, upkeep
+from senti_tasks.jobs import checkup, erasure, imports, maintenance, upkeep, watching
 
 
 def migrate(
@@ -61,6 +63,30 @@ def status(as_json: Json = False) -> None:
         *(_held_line(run) for run in found["held"]),
         console.table(found["runs"], {name: name.replace("_", " ") for name in shown}),
     )
+
+
+def watch(
+    once: Annotated[bool, typer.Option("--once", help="Look once, print what was found, and end.")] = False,
+    every: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="Time between two looks.")] = 60,
+    as_json: Json = False,
+) -> None:
+    """Tell people (SENTI_ALERT_URL) what no task can tell: late labels, a queue without a worker, a full disk.
+
+    It runs beside Airflow until it is stopped, as the service watch of docker-compose.yml does. With --once, it exits
+    with 1 if something is not as it should be.
+    """
+    if not once:
+        watching.watch(every, sign=SIGN)
+        return
+    found = [
+        {"what": alert.kind.value, "happened": alert.happened, "to do": alert.todo} for alert in watching.look_once()
+    ]
+    console.show(found, as_json, console.table(found, {name: name for name in found[0]}) if found else "all is well")
+    raise typer.Exit(bool(found))
+
+
+SIGN = Path(tempfile.gettempdir()) / "senti-watch"
+"""A file that is touched after each look, for the health check of the service."""
 
 
 def _service_lines(found: dict[str, Any]) -> list[str]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from senti_tasks.config import GateConfig
 from senti_tasks.errors import RunStateError
+from senti_tasks.jobs import alerts
 from senti_tasks.jobs.context import load_context, now
 from senti_tasks.jobs.corpora import corpus_folder
 from senti_tasks.jobs.scoring.loading import scorer_of
@@ -132,6 +133,8 @@ def is_deserved(judgement: dict[str, Any]) -> bool:
     """Whether the model passed the gate. If not, Airflow skips all later tasks, and no asset is updated."""
     for reason in judgement["reasons"]:
         log.info("%s: %s", judgement["model"], reason)
+    if not judgement["promote"]:
+        alerts.tell_judgement(judgement)
     return bool(judgement["promote"])
 
 
@@ -139,6 +142,8 @@ def who_promotes(judgement: dict[str, Any]) -> str:
     """The id of the next task: ``promote``, or ``scorecard`` (for a person to read) with SENTI_PROMOTION=approval."""
     context = load_context()
     log.info("SENTI_PROMOTION is %s: %s", context.settings.promotion, judgement["model"])
+    if context.settings.promotion == "approval":
+        alerts.tell_judgement(judgement, wants_approval=True)
     return {"gate": "promote", "approval": "scorecard"}[context.settings.promotion]
 
 
@@ -161,20 +166,23 @@ def promote(judgement: dict[str, Any], actor: str, kind: str = "gate") -> dict[s
     ``actor`` and ``kind`` are recorded. Returns model and serves. Raises ``RegistryError`` if the champion has changed
     since the comparison.
     """
-    model = judgement["model"]
+    model, reason, row = judgement["model"], "; ".join(judgement["reasons"]), None
     with load_context().writing() as connection:
         if not promotions.was_promoted(connection, model, kind=kind):
-            promotions.promote(
+            row = promotions.promote(
                 connection,
                 model,
                 kind=kind,
                 compared_with=judgement["champion"],
                 actor=actor,
-                reason="; ".join(judgement["reasons"]),
+                reason=reason,
                 now=now(),
                 anchors=kind == "person" or registry.is_superior(connection, model),
             )
-        return {"model": model, "serves": promotions.in_service(connection) == model}
+        serves = promotions.in_service(connection) == model
+    if row is not None:
+        alerts.tell_promotion(model, actor, reason, serves=serves, seq=row["seq"])
+    return {"model": model, "serves": serves}
 
 
 def promote_approved(judgement: dict[str, Any], approval: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from senti_tasks.jobs import alerts
 from senti_tasks.jobs.context import load_context, now
 from senti_tasks.warehouse import overview
 from senti_tasks.warehouse.models import corpora, promotions, registry, service
@@ -48,7 +49,9 @@ def promote(version: str, reason: str, actor: str) -> dict[str, Any]:
             now=now(),
             anchors=True,
         )
-    return {"model": version, "verdict": verdict, **_answer(row)}
+    answer = _answer(row)
+    alerts.tell_promotion(version, actor, reason, serves=answer["serves"], seq=answer["seq"])
+    return {"model": version, "verdict": verdict, **answer}
 
 
 def rollback(reason: str, actor: str) -> dict[str, Any]:
@@ -60,6 +63,8 @@ def rollback(reason: str, actor: str) -> dict[str, Any]:
     with load_context().writing() as connection:
         row = service.roll_back(connection, actor=actor, reason=reason, now=now())
     answer = {"model": row["model_version"], "instead_of": row["compared_with"], **_answer(row)}
+    done = {"serves": answer["serves"], "seq": answer["seq"]}
+    alerts.tell_promotion(answer["model"], actor, reason, **done, is_rollback=True)
     return {**answer, "carried_over": row["carried_over"]}
 
 
