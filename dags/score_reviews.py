@@ -21,11 +21,21 @@ all other reviews, so this can wait.
 **By hand:** `senti score`.
 """
 
-from airflow.sdk import dag
+from datetime import timedelta
+
+from airflow.sdk import AsyncCallback, dag
+from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 from conventions import DEFAULTS, SCORING, cron, score
 
+LATE = DeadlineAlert(
+    reference=DeadlineReference.DAGRUN_QUEUED_AT,
+    interval=timedelta(hours=4),
+    callback=AsyncCallback("senti_tasks.jobs.alerts.tell_late"),
+)
+"""Tells people (SENTI_ALERT_URL) of a run that is not over at six. Of one that never began, `senti watch` tells."""
 
-@dag(schedule=cron("0 2 * * *"), doc_md=__doc__, tags=["sentiment", "scoring"], **DEFAULTS)
+
+@dag(schedule=cron("0 2 * * *"), deadline=LATE, doc_md=__doc__, tags=["sentiment", "scoring"], **DEFAULTS)
 def score_reviews() -> None:
     score("new", **SCORING)
 

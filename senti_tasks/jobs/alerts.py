@@ -1,6 +1,8 @@
 """Tells people about events of the pipeline. Nothing here raises: an alert must not fail what it tells about."""
 
+import asyncio
 import logging
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -8,6 +10,7 @@ from senti_tasks import settings
 from senti_tasks.alerts import Alert, Kind, addresses, deliver
 from senti_tasks.errors import ChampionAlarmError, HeldRunError, SentiError
 from senti_tasks.jobs.context import load_context, now
+from senti_tasks.settings import Settings
 from senti_tasks.warehouse import told
 
 log = logging.getLogger(__name__)
@@ -95,6 +98,24 @@ def tell_promotion(version: str, actor: str, reason: str, *, serves: bool, seq: 
     return tell(
         Alert(kind, f"promotion/{seq}", f"{version}, by {actor}: {reason}", means, todo, is_good=not is_rollback)
     )
+
+
+def late(found: Settings, moment: datetime) -> Alert:
+    """Of the night's labels, which are not published at ``moment``. There is one a day, whoever notices."""
+    day = moment.astimezone(found.zone).date()
+    return Alert(
+        Kind.LATE,
+        f"late/{day}",
+        f"no labels of {day} were published by {found.labels_by} ({found.timezone}).",
+        "analysts see the labels of the day before.",
+        "look at score_reviews in Airflow: did a run begin, and where does it stand? By hand: `senti score`.",
+        f"{found.airflow_url.rstrip('/')}/dags/score_reviews",
+    )
+
+
+async def tell_late(**context: Any) -> None:
+    """For the deadline of a DAG run, whose callback Airflow's triggerer awaits."""
+    await asyncio.to_thread(lambda: tell(late(settings.load(), now())))
 
 
 def _link(dag: str, run: str, task: str) -> str:

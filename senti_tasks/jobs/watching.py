@@ -115,14 +115,7 @@ def _labels(context: JobContext, moment: datetime) -> Iterator[Alert]:
         since = pending.scan_start(watermarks.of(connection, serving), timedelta(hours=context.settings.overlap_hours))
         waiting = pending.count(connection, serving, due=moment - WAITED, since=since)
     if not was_published and began is not None and began < midnight:
-        yield Alert(
-            Kind.LATE,
-            f"late/{midnight.date()}",
-            f"at {context.settings.labels_by} ({context.settings.timezone}) no run of {midnight.date()} was published.",
-            "analysts see the labels of the day before.",
-            "look at score_reviews in Airflow: did a run begin, and where does it stand? By hand: `senti score`.",
-            f"{context.settings.airflow_url.rstrip('/')}/dags/score_reviews",
-        )
+        yield alerts.late(context.settings, moment)
     if waiting and was_published:
         yield Alert(
             Kind.PENDING,
