@@ -103,7 +103,7 @@ class Container:
         """Starts the command. Does nothing while it runs."""
         if self.is_running():
             return
-        command = self.command or [self.place.translate(part, self.name) for part in self.service.command]
+        command = self.command or [self.translated(part) for part in self.service.command]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603  the command of docker-compose.yml
                 command,
@@ -116,6 +116,9 @@ class Container:
                 start_new_session=True,
             )
 
+    def translated(self, text: str) -> str:
+        return self.place.translate(text, self.name)
+
     def wait(self) -> int:
         """Waits for the end of the command, and returns its exit status."""
         return self._process.wait() if self._process else 0
@@ -125,7 +128,7 @@ class Container:
 
     def is_healthy(self) -> bool:
         """Whether the service's own health check succeeds."""
-        check = [self.place.translate(part, self.name) for part in self.service.health_check]
+        check = [self.translated(part) for part in self.service.health_check]
         if check and check[0] == "python":
             check[0] = sys.executable
         done = subprocess.run(  # noqa: S603  the health check of docker-compose.yml

@@ -38,8 +38,8 @@ PHRASES = (
 )  # fmt: skip
 
 
-def build_model(folder: Path) -> Path:
-    """Saves a BERT classifier with 1 layer of 32 to ``folder``; its weights are random and always the same."""
+def build_model(folder: Path, layers: int = 1, hidden: int = 32) -> Path:
+    """Saves a BERT classifier to ``folder``; its weights are random and always the same."""
     import torch
     from transformers import BertConfig, BertForSequenceClassification
 
@@ -47,10 +47,10 @@ def build_model(folder: Path) -> Path:
 
     tokenizer = build_tokenizer([*PHRASES, *PHRASES], MODEL_LENGTH)
     shape: dict[str, Any] = {
-        "hidden_size": 32,
-        "num_hidden_layers": 1,
+        "hidden_size": hidden,
+        "num_hidden_layers": layers,
         "num_attention_heads": 2,
-        "intermediate_size": 64,
+        "intermediate_size": 2 * hidden,
     }
     config = BertConfig(
         **shape,

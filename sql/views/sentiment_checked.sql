@@ -1,6 +1,7 @@
 -- One row per review that a person has labelled on the same text as the model in service: both labels, and whether they
 -- agree. If people gave that text several labels, the newest one counts. Some of these reviews were used to train the
--- model, so the share that agrees is too high as a measure of quality: use model_scorecard for that.
+-- model, so the share that agrees is too high as a measure of quality: use model_scorecard for that. A question about all
+-- of it reads every label by a person, so its time grows with their number.
 SELECT
     published.review_id,
     published.label,

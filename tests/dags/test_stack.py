@@ -1,0 +1,93 @@
+"""The whole of docker-compose.yml as it runs on one machine: two workers share a night, and one of them dies."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests import inbox
+from tests.inbox import Inbox
+from tests.situations import build_model
+from tests.stacks import Shop, opened_stack, sleep_until
+
+REVIEWS = 4_000
+WORKERS = {"worker-default": "default", "worker-one": "gpu", "worker-two": "gpu"}
+TAKES_OVER_S = 60
+"""A lease is over after 20 s, and then a shard of some seconds is scored."""
+
+
+@pytest.fixture(scope="module")
+def alerts() -> Iterator[Inbox]:
+    with inbox.opened() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def shop(alerts: Inbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    # two slots, so that the two workers score at the same time
+    with opened_stack(alerts.url, {"SCORING_SLOTS": "2", "OMP_NUM_THREADS": "1"}, WORKERS) as opened:
+        opened.put_into_service(build_model(tmp_path_factory.mktemp("model"), layers=4, hidden=256))
+        opened.add(0, REVIEWS)
+        yield opened
+
+
+def test_a_shard_of_a_worker_that_is_killed_is_scored_by_the_other_worker_within_a_minute(shop: Shop) -> None:
+    shop.stack.trigger("score_reviews", timeout=120)
+    sleep_until(lambda: shop.staged() >= 1, 120)
+    shop.stack.rest("worker-two")
+    assert sleep_until(lambda: shop.labelled() == REVIEWS, 120) < TAKES_OVER_S
+    shop.stack.resume("worker-two")
+
+
+def test_a_task_that_fails_for_good_is_told_with_a_link(shop: Shop, alerts: Inbox) -> None:
+    run = shop.stack.trigger("pretrain_encoder", {"base_model": "pretrained:unheard-of"}, timeout=60)
+    assert shop.stack.wait("pretrain_encoder", run, timeout=120) == "failed"
+    sleep_until(lambda: alerts.titles, 60)
+    assert alerts.titles == ["task failed"]
+    message = alerts.received[0]["message"]
+    assert "RegistryError" in message
+    assert "/dags/pretrain_encoder/runs/" in message
+
+
+def test_init_runs_again_keeps_the_pools_and_takes_a_changed_password(shop: Shop) -> None:
+    stack = shop.stack
+    done = stack.container("api-server").run("airflow", "pools", "set", "training", "3", "by a person")
+    assert done.returncode == 0, done.stderr
+    (stack.folder / "secrets" / "init" / "admin-password").write_text("-another--one-", "utf-8")
+    init = stack.container("init")
+    init.start()
+    assert init.wait() == 0, init.end_of_log()
+    answer = httpx.post(f"{stack.url}/auth/token", json={"username": "admin", "password": "-another--one-"})
+    assert answer.status_code == httpx.codes.CREATED
+    pools = httpx.get(
+        f"{stack.url}/api/v2/pools", headers={"Authorization": f"Bearer {answer.json()['access_token']}"}
+    ).json()["pools"]
+    assert {pool["name"]: pool["slots"] for pool in pools if pool["name"] != "default_pool"} == {
+        "scoring": 2,
+        "training": 3,
+    }
+
+
+def test_ctrl_c_leaves_no_process(shop: Shop) -> None:
+    """The fixture stops the stack; here only a container."""
+    container = shop.stack.container("triggerer")
+    assert container.processes()
+    shop.stack.rest("triggerer")
+    assert container.processes() == []
+    shop.stack.resume("triggerer")
+
+
+def test_the_health_checks_are_cheap(shop: Shop, tmp_path: Path) -> None:
+    """CPU seconds of one check each."""
+    for name, container in shop.stack.containers.items():
+        check = container.service.health_check
+        if not check or name == "worker-two":
+            continue
+        times = tmp_path / name
+        command = ["bash", "-c", f"TIMEFORMAT='%U %S'; {{ time \"$@\" >/dev/null 2>&1; }} 2> {times}", "check"]
+        subprocess.run(
+            [*command, *(container.translated(part) for part in check)], env=container.environment, check=True
+        )
+        assert sum(map(float, times.read_text().split())) < 1.5, name
