@@ -1,12 +1,14 @@
 """What all DAGs use: default arguments, assets, and the templates of due time and idempotency key."""
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Asset, Context, CronTriggerTimetable, XComArg, task
 from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
 
+from senti_tasks import settings
 from senti_tasks.errors import SentiError
 from senti_tasks.jobs import alerts, scoring
 
@@ -18,17 +20,25 @@ DUE = "{{ dag_run.run_after.isoformat() }}"
 IDEMPOTENCY_KEY = "{{ dag.dag_id }}/{{ run_id }}"
 """Identifies what a task made (a corpus, a model, a scoring run), so that a retried or cleared task finds it again."""
 
-SCORING = {"queue": "gpu", "pool": "scoring"}
-"""For tasks that label new reviews. Their pool is their own, so no training holds them up."""
-TRAINING = {"queue": "gpu", "pool": "training", "weight_rule": "absolute"}
-"""For all other tasks that run a model. LocalExecutor ignores queues; without a GPU, one worker serves both queues."""
-FIRST, EVALUATION, TRAINING_RUN, RESCORING, PRETRAINING = (
-    {**TRAINING, "priority_weight": weight} for weight in (1000, 100, 10, 2, 1)
-)
-"""In the order in which they get a free slot of the pool. The last two give theirs up again and again."""
-MANY = 500
-"""Retries of a task that gives up its slot. ``RetryIfItCanHelp`` allows no more than usual after an error."""
+_MANY = 500  # retries of tasks that give up their slot; after errors, RetryIfItCanHelp allows no more than usual
 
+
+def _slot(pool: str, weight: int, **further: Any) -> dict[str, Any]:
+    return {"queue": "gpu", "pool": pool, "priority_weight": weight, "weight_rule": "absolute", **further}
+
+
+SLOTS = SimpleNamespace(
+    scoring=_slot("scoring", 1),
+    check=_slot("training", 1000),  # short: before a training
+    evaluation=_slot("training", 100),
+    training=_slot("training", 10, retries=_MANY),
+    rescoring=_slot("training", 2, retries=_MANY),
+    pretraining=_slot("training", 1, retries=_MANY),
+)
+"""For tasks that run a model. Labelling new reviews has a pool of its own, so no training holds it up. In the other
+pool, the task with the largest weight gets a free slot. LocalExecutor ignores queues; without a GPU, one worker serves
+both.
+"""
 
 RETRIES = 3
 
@@ -70,13 +80,19 @@ DEFAULTS = {
         "execution_timeout": timedelta(hours=6),
         "retry_policy": RetryIfItCanHelp(),
         "on_failure_callback": tell_failure,
+        "owner": "sentiment",
     },
 }
 
 
+def about(text: str) -> dict[str, str]:
+    """The runbook of a DAG, for its page, and its first heading as the description in the list of DAGs."""
+    return {"doc_md": text, "description": text.strip().partition("\n")[0].removeprefix("### ")}
+
+
 def cron(expression: str) -> CronTriggerTimetable:
-    """A schedule in the time zone of China. Unpausing a DAG does not start a run for a time in the past."""
-    return CronTriggerTimetable(expression, timezone="Asia/Shanghai", run_immediately=timedelta(0))
+    """A schedule in SENTI_TIMEZONE. Unpausing a DAG does not start a run for a time in the past."""
+    return CronTriggerTimetable(expression, timezone=settings.load().timezone, run_immediately=timedelta(0))
 
 
 def score(scope: str | XComArg, **of_workers: Any) -> tuple[XComArg, XComArg]:

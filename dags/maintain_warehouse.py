@@ -22,14 +22,14 @@ to be dropped for longer than five seconds: a retry is enough. If there are many
 
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import TriggerRule, dag, task
-from conventions import DEFAULTS, IDEMPOTENCY_KEY, SCORING, cron, score
+from conventions import DEFAULTS, IDEMPOTENCY_KEY, SLOTS, about, cron, score
 
 from senti_tasks.jobs import maintenance
 
 
-@dag(schedule=cron("0 5 * * 1"), doc_md=__doc__, tags=["sentiment", "upkeep"], **DEFAULTS)
+@dag(schedule=cron("0 5 * * 1"), tags=["sentiment", "upkeep"], **about(__doc__), **DEFAULTS)
 def maintain_warehouse() -> None:
-    _, published = score("reconcile", **SCORING)
+    _, published = score("reconcile", **SLOTS.scoring)
     ended = {"trigger_rule": TriggerRule.ALL_DONE}
     settled = task(maintenance.settle_deleted)(idempotency_key=IDEMPOTENCY_KEY)
     retained, retired, tidied = (

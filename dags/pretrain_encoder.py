@@ -22,7 +22,7 @@ give a folder. `RegistryError` means that there is no encoder yet: give a `base_
 """
 
 from airflow.sdk import Param, dag, task
-from conventions import DEFAULTS, DUE, IDEMPOTENCY_KEY, MANY, PRETRAINING, cron
+from conventions import DEFAULTS, DUE, IDEMPOTENCY_KEY, SLOTS, about, cron
 
 from senti_tasks.jobs import pretraining
 
@@ -32,7 +32,7 @@ BASE_MODEL, CONFIG = "{{ params.base_model }}", "{{ params.config }}"
 @dag(
     schedule=cron("0 7 1 * *"),
     is_paused_upon_creation=True,
-    doc_md=__doc__,
+    **about(__doc__),
     tags=["sentiment", "training"],
     params={
         "base_model": Param(None, type=["null", "string"], description="Hub name, folder or scratch:*"),
@@ -44,7 +44,7 @@ def pretrain_encoder() -> None:
     texts = task(pretraining.snapshot_texts)(
         due=DUE, idempotency_key=IDEMPOTENCY_KEY, base_model=BASE_MODEL, config=CONFIG
     )
-    task(pretraining.pretrain, **PRETRAINING, retries=MANY)(
+    task(pretraining.pretrain, **SLOTS.pretraining)(
         texts, idempotency_key=IDEMPOTENCY_KEY, config=CONFIG, turn_minutes=30
     )
 

@@ -26,18 +26,18 @@ next run continues with the missing ranges. To undo the promotion instead: `sent
 """
 
 from airflow.sdk import AssetOrTimeSchedule, dag, task
-from conventions import CHAMPION, DEFAULTS, DUE, IDEMPOTENCY_KEY, LABELS, MANY, RESCORING, cron, score
+from conventions import CHAMPION, DEFAULTS, DUE, IDEMPOTENCY_KEY, LABELS, SLOTS, about, cron, score
 
 from senti_tasks.jobs import scoring
 
 SCHEDULE = AssetOrTimeSchedule(timetable=cron("*/15 * * * *"), assets=[CHAMPION])
 
 
-@dag(schedule=SCHEDULE, doc_md=__doc__, tags=["sentiment", "scoring"], **DEFAULTS)
+@dag(schedule=SCHEDULE, tags=["sentiment", "scoring"], **about(__doc__), **DEFAULTS)
 def rescore_reviews() -> None:
     scope = task.short_circuit(scoring.scope_to_catch_up)()
-    _, published = score(scope, **RESCORING, retries=MANY)
-    published >> task(scoring.catch_up, outlets=[LABELS], **RESCORING)(IDEMPOTENCY_KEY, DUE)
+    _, published = score(scope, **SLOTS.rescoring)
+    published >> task(scoring.catch_up, outlets=[LABELS], **SLOTS.rescoring)(IDEMPOTENCY_KEY, DUE)
 
 
 rescore_reviews()

@@ -26,7 +26,7 @@ retrain`.
 """
 
 from airflow.sdk import Param, dag, task
-from conventions import CHAMPION, DEFAULTS, DUE, EVALUATION, FIRST, IDEMPOTENCY_KEY, MANY, TRAINING_RUN, ask, cron
+from conventions import CHAMPION, DEFAULTS, DUE, IDEMPOTENCY_KEY, SLOTS, about, ask, cron
 
 from senti_tasks.jobs import champion, corpora, judging, suspects, training, variants
 
@@ -38,15 +38,15 @@ PARAMS = {
 }
 
 
-@dag(schedule=cron("0 6 * * 0"), doc_md=__doc__, tags=["sentiment", "training"], params=PARAMS, **DEFAULTS)
+@dag(schedule=cron("0 6 * * 0"), tags=["sentiment", "training"], params=PARAMS, **about(__doc__), **DEFAULTS)
 def retrain_sentiment() -> None:
     choice = {"base_model": BASE_MODEL, "config": CONFIG}
     corpus = task(corpora.snapshot_corpus)(due=DUE, idempotency_key=IDEMPOTENCY_KEY, gate=GATE, **choice)["corpus"]
     task(suspects.rank_suspects)(corpus)
-    task(champion.alarm)(task(champion.check_champion, **FIRST)(corpus, config=GATE))  # short: before the training
-    trained = task(training.train, **TRAINING_RUN, retries=MANY)(corpus, idempotency_key=IDEMPOTENCY_KEY, **choice)
-    variant = task(variants.build_variants, **EVALUATION)(trained["model"])
-    evaluation = task(judging.evaluate, **EVALUATION)(variant["model"])
+    task(champion.alarm)(task(champion.check_champion, **SLOTS.check)(corpus, config=GATE))
+    trained = task(training.train, **SLOTS.training)(corpus, idempotency_key=IDEMPOTENCY_KEY, **choice)
+    variant = task(variants.build_variants, **SLOTS.evaluation)(trained["model"])
+    evaluation = task(judging.evaluate, **SLOTS.evaluation)(variant["model"])
     judgement = task(judging.judge)(evaluation, config=GATE)
     deserved = task.short_circuit(judging.is_deserved)(judgement)
     way = task.branch(judging.who_promotes)(judgement)

@@ -25,7 +25,7 @@ from datetime import timedelta
 
 from airflow.sdk import AsyncCallback, dag
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
-from conventions import DEFAULTS, SCORING, cron, score
+from conventions import DEFAULTS, SLOTS, about, cron, score
 
 LATE = DeadlineAlert(
     reference=DeadlineReference.DAGRUN_QUEUED_AT,
@@ -35,9 +35,9 @@ LATE = DeadlineAlert(
 """Tells people (SENTI_ALERT_URL) of a run that is not over at six. Of one that never began, `senti watch` tells."""
 
 
-@dag(schedule=cron("0 2 * * *"), deadline=LATE, doc_md=__doc__, tags=["sentiment", "scoring"], **DEFAULTS)
+@dag(schedule=cron("0 2 * * *"), deadline=LATE, tags=["sentiment", "scoring"], **about(__doc__), **DEFAULTS)
 def score_reviews() -> None:
-    score("new", **SCORING)
+    score("new", **SLOTS.scoring)
 
 
 score_reviews()

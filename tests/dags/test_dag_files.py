@@ -33,8 +33,12 @@ for dag in bag.dags.values():
         print(
             dag.dag_id, task.task_id, pool, task.retries, task.retry_exponential_backoff,
             bool(task.execution_timeout or task.response_timeout),
-            bool(dag.doc_md), dag.catchup, dag.max_active_runs, sep=",",
+            bool(dag.doc_md and dag.description and dag.owner == "sentiment"), dag.catchup, dag.max_active_runs,
+            sep=",",
         )
+from airflow.serialization.serialized_objects import DagSerialization
+
+print([DagSerialization.serialize_dag(dag)["timetable"] for dag in bag.dags.values()])
 """
 
 
@@ -68,8 +72,14 @@ def test_a_dag_file_is_wiring_of_at_most_sixty_lines(file: Path) -> None:
     assert len(file.read_text("utf-8").splitlines()) <= 60
 
 
-def python(code: str, *arguments: str, home: Path) -> str:
-    environment = {"AIRFLOW_HOME": str(home), "AIRFLOW__CORE__LOAD_EXAMPLES": "False", "PATH": ""}
+def test_schedules_are_in_the_time_zone_of_the_settings(tmp_path: Path) -> None:
+    found = python(SETTINGS, str(DAGS), home=tmp_path, SENTI_TIMEZONE="Europe/Berlin").splitlines()[-1]
+    assert "Europe/Berlin" in found
+    assert "Asia/Shanghai" not in found
+
+
+def python(code: str, *arguments: str, home: Path, **settings: str) -> str:
+    environment = {"AIRFLOW_HOME": str(home), "AIRFLOW__CORE__LOAD_EXAMPLES": "False", "PATH": "", **settings}
     answer = subprocess.run(
         [sys.executable, "-c", code, *arguments], env=environment, capture_output=True, text=True, check=False
     )
