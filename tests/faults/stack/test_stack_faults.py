@@ -1,0 +1,192 @@
+"""The fault table: each service of docker-compose.yml is killed, starved or cut off while the pipeline works.
+
+With ``SENTI_FAULTS=1`` (``make faults``), some 40 minutes. For each fault: how soon the work went on, and that the end
+is that of an undisturbed run. ``--log-cli-level=INFO`` shows the times.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from local.demo import SAMPLE
+from senti_tasks.scoring import loading
+from senti_tasks.warehouse import database
+from senti_tasks.warehouse.schema import models, review_labels, reviews, scoring_runs
+from tests import inbox
+from tests.inbox import Inbox
+from tests.situations import build_model
+from tests.stacks import Shop, opened_stack, sleep_until
+
+pytestmark = pytest.mark.skipif(not os.environ.get("SENTI_FAULTS"), reason="SENTI_FAULTS=1 (make faults): 40 minutes")
+log = logging.getLogger(__name__)
+
+REVIEWS = 6_000
+WORKERS = {"worker-default": "default", "worker-one": "gpu", "worker-two": "gpu"}
+TRAINING = {"base_model": "scratch:tiny", "config": {"epochs": 3}, "gate": {"margin": 0.99}}
+PATIENCE_S = 600
+
+
+@pytest.fixture(scope="module")
+def alerts() -> Iterator[Inbox]:
+    with inbox.opened() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_model(tmp_path_factory.mktemp("model"), layers=4, hidden=256)
+
+
+@pytest.fixture(scope="module")
+def shop(alerts: Inbox, model: Path) -> Iterator[Shop]:
+    settings = {"SCORING_SLOTS": "2", "OMP_NUM_THREADS": "1", "SENTI_NO_TRAINING": ""}
+    with opened_stack(alerts.url, settings, WORKERS) as opened:
+        opened.put_into_service(model)
+        yield opened
+
+
+@pytest.fixture
+def night(shop: Shop, model: Path) -> Iterator[Callable[[], str]]:
+    """Adds reviews and starts the night's run, which then is under way. At the end, every review has the label that an
+    undisturbed run gives it, and once."""
+    first = shop.labelled()
+
+    def begin() -> str:
+        shop.add(first, REVIEWS)
+        run = shop.stack.trigger("score_reviews", timeout=120)
+        before = shop.staged()
+        sleep_until(lambda: shop.staged() > before, 180)
+        return run
+
+    yield begin
+    with database.reading(shop.engine) as connection:
+        joined = sa.join(reviews, review_labels, reviews.c.review_id == review_labels.c.review_id)
+        found = connection.execute(
+            sa.select(reviews.c.review_text, review_labels.c.label, review_labels.c.score)
+            .select_from(joined)
+            .where(reviews.c.review_id >= first)
+        ).all()
+        states = set(connection.execute(sa.select(scoring_runs.c.state)).scalars())
+    assert len(found) == REVIEWS
+    assert states == {"published"}
+    expected = loading.load(model, device="cpu").predict([row.review_text for row in found])
+    assert [row.label for row in found] == expected.labels.tolist()
+    assert np.allclose([row.score for row in found], expected.scores, atol=1e-5)
+
+
+def ended(shop: Shop, run: str, fault: str, begun: float) -> None:
+    """Waits until all is labelled, and until the DAG run ends well."""
+    with database.reading(shop.engine) as connection:
+        planned = connection.scalar(sa.select(sa.func.count()).select_from(reviews)) or 0
+    labelled = sleep_until(lambda: shop.labelled() == planned, PATIENCE_S)
+    after = time.monotonic() - begun
+    assert shop.stack.wait("score_reviews", run, timeout=PATIENCE_S) == "success", shop.stack.failure(
+        "score_reviews", run
+    )
+    log.info(
+        "%s: labelled %.0f s after the fault (waited %.0f s); run over after %.0f s",
+        fault,
+        after,
+        labelled,
+        time.monotonic() - begun,
+    )
+
+
+def test_a_worker_is_killed_in_scoring(shop: Shop, night: Callable[[], str]) -> None:
+    run, begun = night(), time.monotonic()
+    shop.stack.rest("worker-two")
+    shop.stack.resume("worker-two")
+    ended(shop, run, "kill -9 of a worker in scoring", begun)
+
+
+@pytest.mark.parametrize("service", ["scheduler", "dag-processor", "triggerer", "redis", "postgres", "api-server"])
+def test_a_service_is_killed_in_scoring(service: str, shop: Shop, night: Callable[[], str]) -> None:
+    run, begun = night(), time.monotonic()
+    shop.stack.container(service).kill()  # and it is started again at once, as Compose does
+    sleep_until(shop.stack.container(service).is_running, 30)
+    shop.stack.until_healthy(service, "api-server", timeout=180)
+    ended(shop, run, f"kill -9 of {service}", begun)
+
+
+def test_the_api_server_is_away_for_90_seconds(shop: Shop, night: Callable[[], str]) -> None:
+    run, begun = night(), time.monotonic()
+    shop.stack.rest("api-server")
+    time.sleep(90)  # the fault itself
+    shop.stack.resume("api-server")
+    shop.stack.until_healthy("api-server", timeout=180)
+    ended(shop, run, "API server away for 90 s", begun)
+    tries = {
+        task.try_number for task in shop.stack.task_states("score_reviews", run) if task.task_id == "complete_series"
+    }
+    log.info("tries of the tasks that scored: %s", tries)
+
+
+def test_redis_refuses_writes_for_a_minute(shop: Shop, night: Callable[[], str]) -> None:
+    run, begun = night(), time.monotonic()
+    redis = shop.stack.container("redis")
+    command = 'REDISCLI_AUTH="$(cat {})" redis-cli -p {} config set min-replicas-to-write {}'
+    place = shop.stack.folder / "secrets" / "redis" / "redis-password", shop.stack.place.ports["redis"]
+    assert "OK" in redis.run("sh", "-c", command.format(*place, 1)).stdout
+    time.sleep(60)  # the fault itself
+    assert "OK" in redis.run("sh", "-c", command.format(*place, 0)).stdout
+    ended(shop, run, "Redis refuses writes for 60 s", begun)
+
+
+def test_a_queue_has_no_worker_and_people_are_told(shop: Shop, alerts: Inbox, night: Callable[[], str]) -> None:
+    for worker in ("worker-one", "worker-two"):
+        shop.stack.rest(worker)
+    begun = time.monotonic()
+    told = sleep_until(lambda: "queue without worker" in alerts.titles, 420)
+    log.info("queue without a worker: told after %.0f s", told)
+    for worker in ("worker-one", "worker-two"):
+        shop.stack.resume(worker)
+    ended(shop, night(), "queue without a worker", begun)
+
+
+def test_a_worker_is_killed_in_training_and_the_weights_are_those_of_an_undisturbed_one(shop: Shop) -> None:
+    stack = shop.stack
+    done = stack.container("importer").run("senti", "import", str(SAMPLE), "--json")
+    assert done.returncode == 0, done.stderr
+    digests = []
+    for kills in (True, False):
+        run = stack.trigger("retrain_sentiment", TRAINING)
+        task = stack.running("retrain_sentiment", run, "train", timeout=300)
+        begun = time.monotonic()
+        if kills:
+            for worker in ("worker-one", "worker-two"):
+                stack.rest(worker)
+                stack.resume(worker)
+
+            def again(run: str = run, tries: int = task.try_number) -> bool:
+                states = [one for one in stack.task_states("retrain_sentiment", run) if one.task_id == "train"]
+                return any(one.try_number > tries and one.state in ("running", "success") for one in states)
+
+            log.info("kill -9 of a worker in training: runs again after %.0f s", sleep_until(again, PATIENCE_S))
+        assert stack.wait("retrain_sentiment", run, timeout=PATIENCE_S) == "success", stack.failure(
+            "retrain_sentiment", run
+        )
+        log.info("training over after %.0f s", time.monotonic() - begun)
+        with database.reading(shop.engine) as connection:
+            newest = sa.select(models.c.training).order_by(models.c.trained_at.desc()).limit(1)
+            digests.append(connection.scalar(newest)["weights_digest"])  # type: ignore[index]
+    assert digests[0] == digests[1]
+
+
+def test_a_training_is_under_way_and_the_night_begins_within_a_minute(shop: Shop, night: Callable[[], str]) -> None:
+    stack = shop.stack
+    long = {**TRAINING, "config": {"epochs": 30}}
+    training = stack.trigger("retrain_sentiment", long)
+    stack.running("retrain_sentiment", training, "train", timeout=300)
+    begun = time.monotonic()
+    run = night()
+    log.info("beside a training, the first shard of the night was scored after %.0f s", time.monotonic() - begun)
+    assert time.monotonic() - begun < timedelta(minutes=1).total_seconds()
+    ended(shop, run, "a training under way", begun)
+    assert stack.wait("retrain_sentiment", training, timeout=2 * PATIENCE_S) in ("success", "failed")
