@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,13 +26,17 @@ MINUTES = 180
 
 
 def main() -> None:
-    """Runs the demo. Exits with the message of a ``SentiError``."""
+    """Runs the demo. Exits with the message of a ``SentiError``. Ctrl-C and SIGTERM end Airflow and all of its
+    tasks."""
     options = _options()
-    os.environ["SENTI_HOME"] = str(ROOT)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    os.environ.setdefault("SENTI_HOME", str(ROOT))
     try:
-        _run_demo(options)
+        _run_demo(options, Path(os.environ["SENTI_HOME"]).resolve())
     except SentiError as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("stopped: nothing runs any more. `make run` goes on where it was")
 
 
 def _options() -> argparse.Namespace:
@@ -43,7 +48,7 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _run_demo(options: argparse.Namespace) -> None:
+def _run_demo(options: argparse.Namespace, home: Path) -> None:
     base = str(Path(options.base).resolve()) if Path(options.base).is_dir() else options.base
     _check(base)
     _heading("The warehouse")
@@ -52,8 +57,8 @@ def _run_demo(options: argparse.Namespace) -> None:
     _heading("Reviews in")
     _import(options)
     _heading("Airflow starts (about half a minute)")
-    environment = {"SENTI_HOME": str(ROOT), "SENTI_BASE_MODEL": base}
-    with LocalAirflow(ROOT / "var" / "airflow", ROOT / "dags", environment) as airflow:
+    environment = {"SENTI_HOME": str(home), "SENTI_BASE_MODEL": base}
+    with LocalAirflow(home / "var" / "airflow", ROOT / "dags", environment) as airflow:
         _heading(f"retrain_sentiment, from {base}")
         _run(airflow, "retrain_sentiment", {"base_model": base})
         _promote_refused(models.scorecards()[0])
@@ -79,6 +84,12 @@ def _import(options: argparse.Namespace) -> None:
     """Imports the user's file, or the sample. Refuses to mix them, because one model would train on both."""
     columns = {"text": options.text, "label": options.label, "product": None, "id": None, "created_at": None}
     if options.reviews is None:
+        if not _has_sample() and (own := upkeep.status()["reviews"]):
+            raise SentiError(
+                f"{_warehouse()} holds {own:,} reviews of your own, and a model would train on the sample together with "
+                "them: name your file (REVIEWS=…), use `senti retrain` and `senti score`, or set SENTI_DATABASE_URL "
+                "to another warehouse"
+            )
         counts = imports.import_reviews(SAMPLE, columns, source=SAMPLE_SOURCE)
     elif _has_sample():
         raise SentiError(

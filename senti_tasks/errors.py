@@ -36,6 +36,12 @@ class ConfigError(SentiError):
     retry_can_help = False
 
 
+class DeviceGoneError(ConfigError):
+    """SENTI_DEVICE names a device that this machine does not have, or has lost."""
+
+    retry_can_help = True  # a driver is updated, or a GPU falls off the bus and comes back
+
+
 class InputFileError(SentiError):
     """A file of reviews cannot be read in its format. Nothing was imported from it."""
 

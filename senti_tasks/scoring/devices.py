@@ -2,7 +2,7 @@
 
 import torch
 
-from senti_tasks.errors import ConfigError
+from senti_tasks.errors import ConfigError, DeviceGoneError
 
 VARIANTS = ("fp32", "bf16", "int8")
 """The variants of a model, the most exact first. fp32 is the model as it was trained; the others are built from it."""
@@ -11,14 +11,16 @@ VARIANTS = ("fp32", "bf16", "int8")
 def device_named(name: str) -> torch.device:
     """The device with this name; ``auto`` is CUDA if there is one, else the CPU.
 
-    Raises ``ConfigError`` if ``name`` is unknown, or if this machine lacks the device.
+    Raises ``ConfigError`` if ``name`` is unknown, and ``DeviceGoneError`` if this machine lacks the device.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name not in ("cpu", "cuda"):
         raise ConfigError(f"SENTI_DEVICE must be auto, cpu or cuda (CUDA_VISIBLE_DEVICES chooses one), found {name!r}")
     if name == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("SENTI_DEVICE is cuda, and torch finds no CUDA device here: set it to auto or cpu")
+        raise DeviceGoneError(
+            "SENTI_DEVICE is cuda, and torch finds no CUDA device here: look at `nvidia-smi`, or set it to auto or cpu"
+        )
     return torch.device(name)
 
 

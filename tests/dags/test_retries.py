@@ -49,6 +49,7 @@ print(json.dumps({**found, "OSError": [None, decision(OSError("found"))]}))
 RETRIED = {
     # the database and the hub answer again, locks are released, an upgrade ends, temporary files go
     *("UnreachableError", "LockedError", "RevisionError", "NoRoomError", "BaseModelUnreachableError", "NoAnswerError"),
+    "DeviceGoneError",  # a GPU comes back
     "ShardTakenError",  # the next attempt continues after the last staged chunk
     "TrainingStoppedError",  # the next attempt continues from the checkpoint
     "TurnOverError",  # the next attempt scores the other shards

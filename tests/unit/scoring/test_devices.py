@@ -17,7 +17,9 @@ def test_an_unknown_device_is_refused(name: str) -> None:
 
 @NO_GPU
 def test_a_gpu_that_is_not_here_is_refused() -> None:
-    with pytest.raises(ConfigError, match="torch finds no CUDA device here: set it to auto or cpu"):
+    with pytest.raises(
+        ConfigError, match="torch finds no CUDA device here: look at `nvidia-smi`, or set it to auto or cpu"
+    ):
         devices.device_named("cuda")
 
 
