@@ -87,8 +87,8 @@ def _import(options: argparse.Namespace) -> None:
         if not _has_sample() and (own := upkeep.status()["reviews"]):
             raise SentiError(
                 f"{_warehouse()} holds {own:,} reviews of your own, and a model would train on the sample together "
-                "with them: name your file (REVIEWS=…), use `senti retrain` and `senti score`, or set SENTI_DATABASE_URL "
-                "to another warehouse"
+                "with them: name your file (REVIEWS=…), use `senti retrain` and `senti score`, or set "
+                "SENTI_DATABASE_URL to another warehouse"
             )
         counts = imports.import_reviews(SAMPLE, columns, source=SAMPLE_SOURCE)
     elif _has_sample():
