@@ -19,7 +19,7 @@ app = typer.Typer(
 for command in (
     *(upkeep.migrate, importing.import_, upkeep.datasets, training.retrain, training.pretrain, scoring.score),
     *(scoring.predict, upkeep.status, upkeep.freeze, upkeep.unfreeze, upkeep.erase, upkeep.artifacts, upkeep.doctor),
-    upkeep.watch,
+    *(upkeep.watch, upkeep.backup, upkeep.restore),
 ):
     app.command(command.__name__.rstrip("_"))(command)
 app.add_typer(registry.app, name="models")

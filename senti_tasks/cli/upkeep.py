@@ -10,7 +10,7 @@ import typer
 from senti_tasks import console
 from senti_tasks.cli.calls import Json, user_name
 from senti_tasks.errors import ConfigError
-from senti_tasks.jobs import checkup, erasure, imports, maintenance, upkeep, watching
+from senti_tasks.jobs import backups, checkup, erasure, imports, maintenance, upkeep, watching
 
 
 def migrate(
@@ -206,3 +206,28 @@ def doctor(as_json: Json = False) -> None:
     console.show(rows, as_json, console.table(shown, {"ok": "", "name": "what", "finding": "found"}))
     if any(row["ok"] is False for row in rows):
         raise typer.Exit(1)
+
+
+def backup(
+    to: Annotated[str, typer.Argument(metavar="DIR|s3://…", help="A new folder, or an address of an object store.")],
+    as_json: Json = False,
+) -> None:
+    """Back up the warehouse and its artifacts, consistent with each other, while the pipeline goes on."""
+    found = backups.back_up(to)
+    lost = [f"not in it: {reason}" for reason in found["missing"].values()]
+    console.show(found, as_json, f"{to}: {_contents(found)}", *lost)
+
+
+def restore(
+    source: Annotated[str, typer.Argument(metavar="DIR|s3://…", help="What `senti backup` has written.")],
+    as_json: Json = False,
+) -> None:
+    """Restore a backup into an empty warehouse, after `senti migrate`; every file is checked first."""
+    found = backups.restore(source)
+    console.show(found, as_json, f"restored from {source} of {found['created_at'][:16]}: {_contents(found)}")
+
+
+def _contents(manifest: dict[str, Any]) -> str:
+    tables = manifest["warehouse"]["tables"]
+    counts = (f"{tables.get(name, 0):,} {noun}" for name, noun in (("reviews", "reviews"), ("review_labels", "labels")))
+    return f"{', '.join(counts)}, {tables['models']:,} models, {len(manifest['artifacts']):,} artifacts"
