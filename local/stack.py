@@ -121,6 +121,11 @@ class Stack(AirflowClient):
     ) -> None:
         self._cleanup.close()
 
+    def kill(self, name: str) -> None:
+        """Kills a service, which then is started again, as Compose does."""
+        self.rest(name)
+        self._resting.discard(name)
+
     def rest(self, name: str) -> None:
         """Kills a service, and does not start it again before ``resume``."""
         self._resting.add(name)

@@ -101,15 +101,14 @@ def ended(shop: Shop, run: str, fault: str, begun: float) -> None:
 
 def test_a_worker_is_killed_in_scoring(shop: Shop, night: Callable[[], str]) -> None:
     run, begun = night(), time.monotonic()
-    shop.stack.rest("worker-two")
-    shop.stack.resume("worker-two")
+    shop.stack.kill("worker-two")
     ended(shop, run, "kill -9 of a worker in scoring", begun)
 
 
 @pytest.mark.parametrize("service", ["scheduler", "dag-processor", "triggerer", "redis", "postgres", "api-server"])
 def test_a_service_is_killed_in_scoring(service: str, shop: Shop, night: Callable[[], str]) -> None:
     run, begun = night(), time.monotonic()
-    shop.stack.container(service).kill()  # and it is started again at once, as Compose does
+    shop.stack.kill(service)
     sleep_until(shop.stack.container(service).is_running, 30)
     shop.stack.until_healthy(service, "api-server", timeout=180)
     ended(shop, run, f"kill -9 of {service}", begun)
@@ -161,8 +160,7 @@ def test_a_worker_is_killed_in_training_and_the_weights_are_those_of_an_undistur
         begun = time.monotonic()
         if kills:
             for worker in ("worker-one", "worker-two"):
-                stack.rest(worker)
-                stack.resume(worker)
+                stack.kill(worker)
 
             def again(run: str = run, tries: int = task.try_number) -> bool:
                 states = [one for one in stack.task_states("retrain_sentiment", run) if one.task_id == "train"]
