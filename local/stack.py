@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from types import TracebackType
 from typing import Self
 
@@ -88,6 +88,7 @@ class Stack(AirflowClient):
             for container in self._containers(service, workers or {"worker-default": "default", "worker-gpu": "gpu"}):
                 self.containers[container.name] = container
         self._resting: set[str] = set()
+        self._changing = Lock()  # a service is stopped or started by one thread at a time
         self._ended = Event()
         self._cleanup = ExitStack()
 
@@ -128,12 +129,14 @@ class Stack(AirflowClient):
 
     def rest(self, name: str) -> None:
         """Kills a service, and does not start it again before ``resume``."""
-        self._resting.add(name)
-        self.containers[name].kill()
+        with self._changing:
+            self._resting.add(name)
+            self.containers[name].kill()
 
     def resume(self, name: str) -> None:
-        self.containers[name].start()
-        self._resting.discard(name)
+        with self._changing:
+            self.containers[name].start()
+            self._resting.discard(name)
 
     def until_healthy(self, *names: str, timeout: float = 240) -> None:
         """Waits until the health checks of these services succeed, for ``timeout`` seconds at most."""
@@ -270,10 +273,11 @@ class Stack(AirflowClient):
         """Starts services that have ended again, as ``restart: unless-stopped`` does."""
         while not self._ended.wait(0.5):
             for name, container in self.containers.items():
-                wanted = self._keeps_running(container.service) and name not in self._resting
-                if wanted and not container.is_running():
-                    container.kill()  # the rest of its processes, which end with a container
-                    container.start()
+                with self._changing:
+                    wanted = self._keeps_running(container.service) and name not in self._resting
+                    if wanted and not container.is_running():
+                        container.kill()  # the rest of its processes, which end with a container
+                        container.start()
 
     def _stop(self) -> None:
         # the workers first, and the databases last

@@ -21,6 +21,7 @@ class Restarting(LoadFileScheduling):  # type: ignore[misc]
         crashed: str | None = super().remove_node(node)
         if crashed is not None:
             self._crashes[crashed] += 1
+            self.config.get_terminal_writer().line(f"\na process of the tests ended in {crashed}")
         has_failed = crashed is not None and self._crashes[crashed] > 1
         for scope, tests in list(self.workqueue.items()):
             if has_failed and crashed in tests:
