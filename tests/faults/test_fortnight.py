@@ -175,16 +175,19 @@ class Shop:
         published = rows(self.engine, review_labels)
         runs = {row["run_id"]: row for row in rows(self.engine, scoring_runs)}
         waiting = {
-            (runs[row["run_id"]]["model_version"], row["review_id"], row["review_updated_at"])
+            (runs[row["run_id"]]["model_version"], row["review_id"], row["review_updated_at"]): row["run_id"]
             for row in rows(self.engine, run_items)
             if row["run_id"] in held
         }
-        own = {
-            (row["model_version"], row["review_id"], row["review_updated_at"])
+        # A run of the scope all may be held too; its reviews keep the labels that they had before.
+        undecided = {
+            row["review_id"]
             for row in published
-            if row["carried_from"] is None
+            if (run := waiting.get((row["model_version"], row["review_id"], row["review_updated_at"]))) is not None
+            and row["carried_from"] is None
+            and (runs[run]["scope"] != "all" or runs[row["run_id"]]["published_at"] > runs[run]["held_at"])
         }
-        assert not waiting & own, f"{where}: published although a person has not decided"
+        assert not undecided, f"{where}: published although a person has not decided"
         check_rollups(self.engine, where)
 
 

@@ -13,7 +13,7 @@ from senti_tasks.jobs import scoring
 from senti_tasks.warehouse import database, overview
 from senti_tasks.warehouse.migrations import SQL
 from senti_tasks.warehouse.schema import review_labels, run_shards, run_summaries, scoring_runs, staged_labels
-from senti_tasks.warehouse.scoring import publication, publication_lock, staging
+from senti_tasks.warehouse.scoring import publication, publication_lock, runs, staging
 from tests.situations import (
     WEDNESDAY,
     add_model,
@@ -99,6 +99,23 @@ def test_a_run_unlike_those_before_it_waits_for_a_person_whose_reason_is_kept(us
     (shown,) = [row for row in rows(usual, "scoring_health") if row["run_id"] == run]
     assert (shown["overruled_by"], shown["overruled_reason"]) == ("小李", "大促销")
     assert "shares_are_as_usual: {'label': 0, 'share': 1.0, 'usual_share': 0.5}" in shown["overruled"]
+
+
+def test_a_run_that_a_person_overruled_goes_with_its_model_and_one_that_waits_for_a_person_stays(usual: Engine) -> None:
+    """A freeze kept the first one from publication until another model served."""
+    add_run(usual, 50, negative=40)
+    overruled = answered(usual, "overruled")
+    with pytest.raises(HeldRunError):
+        audit(overruled)
+    audit(overruled, anyway="大促销")
+    add_run(usual, 60, negative=40)
+    waiting = answered(usual, "waiting")
+    with pytest.raises(HeldRunError):
+        audit(waiting)
+    with database.writing(usual) as connection:
+        assert runs.abandon_unused(connection, in_use={"another model"}) == [overruled]
+    states = {row["run_id"]: row["state"] for row in rows(usual, scoring_runs)}
+    assert (states[overruled], states[waiting]) == ("abandoned", "held")
 
 
 def test_a_run_whose_confidence_has_fallen_waits_too(usual: Engine) -> None:

@@ -97,7 +97,7 @@ def test_make_run_shows_no_password(
     monkeypatch.setattr(upkeep, "migrate", lambda: {"after": "0001"})
     monkeypatch.setattr(demo, "_has_sample", lambda: True)
     with pytest.raises(SentiError, match=r"db\.example") as caught:
-        demo._run_demo(Namespace(base="scratch:tiny", reviews=Path("mine.csv"), text=None, label=None))
+        demo._run_demo(Namespace(base="scratch:tiny", reviews=Path("mine.csv"), text=None, label=None), home)
     shown = capsys.readouterr().out
     assert "db.example" in shown
     assert "geheim" not in shown + str(caught.value)

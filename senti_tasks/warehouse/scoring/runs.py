@@ -107,10 +107,10 @@ def abandon_overtaken(connection: Connection, *, before: datetime) -> list[int]:
 
 
 def abandon_unused(connection: Connection, *, in_use: Collection[str]) -> list[int]:
-    """Abandons the unpublished runs of all models but ``in_use``, except held ones; returns their run_ids, in order.
-    They were overtaken by a promotion or a rollback, e.g. during a freeze."""
+    """Abandons the unpublished runs of all models but ``in_use``, except those that a person has still to decide about;
+    returns their run_ids, in order. They were overtaken by a promotion or a rollback, e.g. during a freeze."""
     publication_lock.take(connection)
-    unused = sa.and_(UNFINISHED, ~held_runs.IS_HELD, scoring_runs.c.model_version.not_in(in_use))
+    unused = sa.and_(UNFINISHED, scoring_runs.c.state != "held", scoring_runs.c.model_version.not_in(in_use))
     abandoned = sa.update(scoring_runs).where(unused).values(state="abandoned")
     return sorted(connection.execute(abandoned.returning(scoring_runs.c.run_id)).scalars())
 
