@@ -138,7 +138,7 @@ class Stack(AirflowClient):
             self.containers[name].start()
             self._resting.discard(name)
 
-    def until_healthy(self, *names: str, timeout: float = 240) -> None:
+    def until_healthy(self, *names: str, timeout: float = 400) -> None:
         """Waits until the health checks of these services succeed, for ``timeout`` seconds at most."""
         for name in names:
             container = self.containers[name]

@@ -109,7 +109,7 @@ def refused(answer: Answer, *parts: str) -> None:
 def test_the_commands_are_those_that_were_promised(dialect: str) -> None:
     assert {" ".join(path) for path in COMMANDS} == {
         "migrate", "import", "datasets", "retrain", "pretrain", "score", "predict", "status",
-        "freeze", "unfreeze", "erase", "artifacts", "doctor",
+        "freeze", "unfreeze", "erase", "artifacts", "doctor", "watch", "backup", "restore",
         "models list", "models show", "models promote", "models rollback",
     }  # fmt: skip
 

@@ -57,7 +57,7 @@ def run(airflow: LocalAirflow, dag: str, conf: dict[str, Any] | None = None) -> 
 
 
 def finish(airflow: LocalAirflow, dag: str, run_id: str) -> dict[str, str | None]:
-    assert airflow.wait(dag, run_id, timeout=240) == "success", airflow.failure(dag, run_id)
+    assert airflow.wait(dag, run_id, timeout=600) == "success", airflow.failure(dag, run_id)
     return {task.name: task.state for task in airflow.task_states(dag, run_id)}
 
 

@@ -26,9 +26,9 @@ def test_a_signal_ends_everything(module: str, sent: signal.Signals, status: int
             [sys.executable, "-m", module], cwd=ROOT, env=os.environ, stdout=file, stderr=subprocess.STDOUT
         )
     home = str(bare_home / "var" / "airflow")
-    sleep_until(lambda: processes.marked(HOME_VARIABLE, home), 120)
+    sleep_until(lambda: processes.marked(HOME_VARIABLE, home), 240)
     process.send_signal(sent)
-    assert process.wait(60) == status
+    assert process.wait(180) == status
     assert processes.marked(HOME_VARIABLE, home) == []
     written = output.read_text("utf-8")
     assert "Traceback" not in written
