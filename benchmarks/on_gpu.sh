@@ -18,8 +18,8 @@ device=${DEVICE:-cuda} # DEVICE=cpu with a tiny SHAPE (--layers 1 --hidden 32) t
 shape=${SHAPE:-}
 export PYTHONUNBUFFERED=1
 
-tests() { # packed and padded, bf16 and fp32, compared with transformers' logits; running out of memory
-    "$python" -m pytest -q -p no:cacheprovider --confcutdir=tests/unit/scoring tests/unit/scoring/test_cuda.py
+tests() { # logits of packed and padded rows, bf16 and fp32; running out of memory; training steps as CUDA graphs
+    "$python" -m pytest -q -p no:cacheprovider --noconftest tests/unit/scoring/test_cuda.py tests/unit/training/test_cuda_graphs.py
 }
 
 scoring() { # 100,000 long and short reviews, compared with transformers and with matrix products alone

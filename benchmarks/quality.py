@@ -122,8 +122,7 @@ def _pretrain(
     """
     config = {**_PRETRAINING, "learning_rate": rate, "batch_size": batch}
     probe = texts[: _PROBE_STEPS * batch]
-    for _ in range(2):  # the first probe includes the start of the device; only the second one counts
-        probe_epoch, overhead = _probe(space, probe, PretrainConfig.from_json({**config, "epochs": 1}))
+    probe_epoch, overhead = _probe(space, probe, PretrainConfig.from_json({**config, "epochs": 2}))
     full_epoch = probe_epoch * len(texts) / len(probe) + overhead  # seconds of an epoch of all texts
     epochs = max(1, int(seconds / full_epoch))
     used = texts
@@ -158,7 +157,10 @@ def _pretrain(
 
 
 def _probe(space: _Workspace, texts: Sequence[UnlabelledText], config: PretrainConfig) -> tuple[float, float]:
-    """Seconds of one epoch of ``texts`` with its evaluation, and seconds of the work after it, such as a checkpoint."""
+    """Seconds of the second epoch of ``texts`` with its evaluation, and of the work after it, such as a checkpoint.
+
+    The first epoch includes the start of the device and the recording of the graphs.
+    """
     timestamps: list[float] = []
     with tempfile.TemporaryDirectory(dir=space.folder) as name:
         folder = Path(name)
@@ -173,8 +175,9 @@ def _probe(space: _Workspace, texts: Sequence[UnlabelledText], config: PretrainC
             device=space.device,
         )
         ended = time.perf_counter()
-    before_epoch, after_epoch = timestamps
-    return after_epoch - before_epoch, ended - after_epoch
+    _, before_epoch, after_epoch = timestamps
+    overhead = ended - after_epoch  # after the first epoch too
+    return after_epoch - before_epoch - overhead, overhead
 
 
 def _fine_tune(space: _Workspace, name: str, base: str, encoder: Path | None, rate: float) -> dict[str, Any]:

@@ -175,7 +175,7 @@ def _legend(figures: dict[str, Any]) -> list[str]:
         f"  similar probabilities (standard deviation of P(positive): {spread}), so labels depend on tiny differences",
         "  or are all the same. Use these columns to find errors only: they do not show the effect on a trained model",
         "- peak MB: largest RSS of the contender's process; rise MB: the same without Python and its libraries; on",
-        "  CUDA both are the memory that torch allocates on the device",
+        "  CUDA both are the memory that torch takes from the device",
     ]
 
 

@@ -42,7 +42,7 @@ from benchmarks.workload import Shape, save_model
 from senti_tasks.config import TrainConfig
 from senti_tasks.scoring.devices import device_named
 from senti_tasks.scoring.tokens import TextTokenizer
-from senti_tasks.training.resumable import WIDTH_STEP, ResumableTrainer, arguments_for
+from senti_tasks.training.resumable import ResumableTrainer, arguments_for, make_deterministic, width_step
 from senti_tasks.training.sampling import LengthGroupedSampler
 
 log = logging.getLogger(__name__)
@@ -161,15 +161,14 @@ def load_product(folder: Path, device: str, batch_size: int) -> Callable[[Batche
         args=arguments_for(config, folder / "checkpoints", device, **extra),
         data_collator=DataCollatorWithPadding(
             AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False),
-            pad_to_multiple_of=WIDTH_STEP,
+            pad_to_multiple_of=width_step(device),
         ),
         callbacks=[timer],
     )
 
     def train(batches: Batches) -> float:
-        torch.use_deterministic_algorithms(
-            device == "cuda", warn_only=True
-        )  # the setting of ``arguments_for``; the tutorial changes it
+        if device == "cuda":  # the tutorial has changed what the trainer set
+            make_deterministic()
         rows = [row for batch in batches for row in batch]
         trainer.train_dataset = [{"input_ids": row, "labels": position % 2} for position, row in enumerate(rows)]
         trainer.train()

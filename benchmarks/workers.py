@@ -97,14 +97,18 @@ class LocalWorker:
     """The same interface as ``Worker``, in the calling process.
 
     For CUDA: it cannot be used after a fork, and a new process takes 20 s to load its libraries. Memory is the memory
-    that torch allocates on the device for this function: what ``build`` left allocated, plus the peak of the call.
+    that torch took from the device for this function. The memory of CUDA graphs is part of it, which torch does not
+    count as allocated.
     """
 
     def __init__(self, build: Callable[..., Callable[..., Any]], *arguments: Any) -> None:
         """Calls ``build(*arguments)``, which returns the function. Raises ``WorkerError`` if it fails."""
-        before = torch.cuda.memory_allocated()
+        torch.cuda.empty_cache()
+        before = torch.cuda.memory_reserved()
         self._function = _call(build, arguments)
-        self._built_bytes = torch.cuda.memory_allocated() - before
+        self._called = False
+        self._held_bytes = torch.cuda.memory_reserved() - before
+        self._peak_bytes = self._held_bytes
 
     def __enter__(self) -> Self:
         return self
@@ -117,14 +121,18 @@ class LocalWorker:
     def call(self, *arguments: Any) -> Result:
         """Calls the function with ``arguments``. Raises ``WorkerError`` if it fails."""
         torch.cuda.synchronize()
+        if not self._called:  # the first call must not use memory that other functions left
+            torch.cuda.empty_cache()
+            self._called = True
         torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
+        before = torch.cuda.memory_reserved()
         started, cpu_started = time.perf_counter(), time.process_time()
         value = _call(self._function, arguments)
         torch.cuda.synchronize()
         seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
-        peak = self._built_bytes + torch.cuda.max_memory_allocated() - before
-        return Result(value, seconds, cpu_seconds, peak, peak)
+        self._peak_bytes = max(self._peak_bytes, self._held_bytes + torch.cuda.max_memory_reserved() - before)
+        self._held_bytes += torch.cuda.memory_reserved() - before
+        return Result(value, seconds, cpu_seconds, self._peak_bytes, self._peak_bytes)
 
 
 @contextmanager

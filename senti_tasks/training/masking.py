@@ -23,9 +23,17 @@ class MaskingCollator:
     """
 
     def __init__(
-        self, tokenizer: PreTrainedTokenizerFast, share: float, seed: int, epoch: Callable[[], int] = lambda: 0
+        self,
+        tokenizer: PreTrainedTokenizerFast,
+        share: float,
+        seed: int,
+        width_step: int = 1,
+        epoch: Callable[[], int] = lambda: 0,
     ) -> None:
-        """Selects the share ``share`` of a text's tokens, at least one; never [CLS], [SEP] or [UNK]."""
+        """Selects the share ``share`` of a text's tokens, at least one; never [CLS], [SEP] or [UNK].
+
+        Batches are padded to a multiple of ``width_step`` tokens.
+        """
         special = np.zeros(len(tokenizer), dtype=bool)
         special[tokenizer.all_special_ids] = True
         self._special = special  # (vocabulary,)
@@ -34,6 +42,7 @@ class MaskingCollator:
         self._pad_id: int = tokenizer.pad_token_id
         self._share = share
         self._seed = seed
+        self._width_step = width_step
         self._epoch = epoch
 
     def has_maskable_token(self, ids: npt.NDArray[np.int32]) -> bool:
@@ -43,19 +52,24 @@ class MaskingCollator:
     def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
         """The batch of ``rows``, each with ``row`` (its number) and ``input_ids``.
 
-        Returns input_ids, attention_mask and labels, each (len(rows), longest), int64. labels has the original ids of
-        the selected tokens, and ``IGNORE_INDEX`` for all others.
+        Returns input_ids, attention_mask and labels, each (B, T), int64, with B = len(rows) and T the longest length,
+        rounded up to ``width_step``. labels has the original ids of the selected tokens, and ``IGNORE_INDEX`` for all
+        others. positions, (K,), int64, are the positions of the selected tokens in the flattened labels, filled up with
+        0, the position of a [CLS]. K follows from B and T, because a CUDA graph is recorded for each set of shapes.
         """
         random = np.random.default_rng([self._seed, self._epoch(), rows[0]["row"]])
         lengths = np.array([len(row["input_ids"]) for row in rows])
-        attended = np.arange(lengths.max()) < lengths[:, None]  # (B, T)
+        width = -(-lengths.max() // self._width_step) * self._width_step
+        attended = np.arange(width) < lengths[:, None]  # (B, T)
         ids = np.full(attended.shape, self._pad_id, dtype=np.int64)
         ids[attended] = np.concatenate([row["input_ids"] for row in rows])
         maskable = attended & ~self._special[ids]
         numbers = maskable.sum(axis=1)  # (B,)
-        wanted = np.minimum(numbers, np.maximum(1, np.round(self._share * numbers)))
+        wanted = np.minimum(numbers, self._wanted(numbers))
         ranks = np.where(maskable, random.random(ids.shape), 2.0).argsort(axis=1).argsort(axis=1)
         selected = ranks < wanted[:, None]  # (B, T)
+        positions = np.zeros(len(rows) * int(self._wanted(width)), dtype=np.int64)
+        positions[: selected.sum()] = np.flatnonzero(selected)
         draws = random.random(ids.shape)
         random_words = self._words[random.integers(len(self._words), size=ids.shape)]
         inputs = np.where(selected & (draws < _MASKED), self._mask_id, ids)
@@ -64,4 +78,9 @@ class MaskingCollator:
             "input_ids": torch.from_numpy(inputs),
             "attention_mask": torch.from_numpy(attended.astype(np.int64)),
             "labels": torch.from_numpy(np.where(selected, ids, IGNORE_INDEX)),
+            "positions": torch.from_numpy(positions),
         }
+
+    def _wanted(self, tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """How many of a text's ``tokens`` to select."""
+        return np.maximum(1, np.round(self._share * tokens))

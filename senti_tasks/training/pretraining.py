@@ -23,7 +23,7 @@ from senti_tasks.training.checkpoints import StopAtCheckpoint, folder_for, newes
 from senti_tasks.training.interruptions import NO_PAUSE, Interruptions
 from senti_tasks.training.masking import IGNORE_INDEX, MaskingCollator
 from senti_tasks.training.model_card import encoder_card
-from senti_tasks.training.resumable import Report, ResumableTrainer, Rows, arguments_for
+from senti_tasks.training.resumable import Report, ResumableTrainer, Rows, arguments_for, width_step
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def pretrain(
         if isinstance(module, torch.nn.Dropout):  # the saved config.json keeps the base model's dropout
             module.p = min(module.p, config.dropout)
     text_tokenizer = TextTokenizer(tokenizer.backend_tokenizer, min(tokenizer.model_max_length, config.max_length))
-    collator = partial(MaskingCollator, tokenizer, config.masked_share, config.seed)
+    collator = partial(MaskingCollator, tokenizer, config.masked_share, config.seed, width_step(device))
     rows, evaluation_rows = (_encode(text_tokenizer, collator(), part) for part in (train, held_out))
     if not rows or not evaluation_rows:
         raise CorpusError(
@@ -90,7 +90,7 @@ def pretrain(
         args=arguments_for(config, folder, device),
         train_dataset=rows,
         processing_class=tokenizer,
-        data_collator=collator(lambda: trainer.current_epoch()),
+        data_collator=collator(epoch=lambda: trainer.current_epoch()),
         callbacks=[stop],
         eval_dataset=[collator()(evaluation_rows[start : start + _EVALUATION_BATCH]) for start in starts],
         report=report,
@@ -136,7 +136,7 @@ class _Trainer(ResumableTrainer):
                 logits, labels = _predict(model, {name: part.to(model.device) for name, part in batch.items()})
                 loss += float(cross_entropy(logits, labels, reduction="sum"))
             correct += int((logits.argmax(dim=-1) == labels).sum())
-            number += len(labels)
+            number += int((labels != IGNORE_INDEX).sum())
         epoch, loss, accuracy = round(self.state.epoch or 0), loss / number, correct / number
         log.info(
             "epoch %d of %d: loss per masked token %.4f, %.1f %% predicted correctly",
@@ -160,20 +160,21 @@ class _Trainer(ResumableTrainer):
 
 
 def _predict(model: PreTrainedModel, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits (selected, vocabulary) and labels (selected,) of the tokens of ``batch`` that are to be predicted.
+    """Logits (K, vocabulary) and labels (K,) of the tokens of ``batch`` that are to be predicted, then of [CLS] tokens
+    whose label is ``IGNORE_INDEX``.
 
     The head is computed for these tokens only. It is as wide as the vocabulary, and on a small encoder it would take
     most of the time.
     """
-    selected = batch["labels"] != IGNORE_INDEX  # (B, T)
+    positions = batch["positions"]  # (K,)
     inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
     head = next((getattr(model, name) for name in _HEADS if hasattr(model, name)), None)
     if head is None:
-        logits = model(**inputs).logits[selected]
+        logits = model(**inputs).logits.flatten(0, 1).index_select(0, positions)
     else:
         hidden = model.base_model(**inputs).last_hidden_state  # (B, T, width)
-        logits = head(hidden[selected])  # (selected, vocabulary)
-    return logits, batch["labels"][selected]
+        logits = head(hidden.flatten(0, 1).index_select(0, positions))  # (K, vocabulary)
+    return logits, batch["labels"].flatten().index_select(0, positions)
 
 
 def _encode(tokenizer: TextTokenizer, masking: MaskingCollator, texts: list[str]) -> Rows:

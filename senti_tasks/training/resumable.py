@@ -14,6 +14,7 @@ from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainingArgu
 from senti_tasks.config import PretrainConfig, TrainConfig
 from senti_tasks.scoring.devices import cpu_capabilities, cuda_has_bf16, device_named
 from senti_tasks.training.checkpoints import StopAtCheckpoint
+from senti_tasks.training.cuda_graphs import MODEL_TYPES, Batch, GraphedGradients
 from senti_tasks.training.sampling import LengthGroupedSampler
 
 log = logging.getLogger(__name__)
@@ -21,8 +22,6 @@ log = logging.getLogger(__name__)
 Rows = list[dict[str, Any]]
 """One row per text: ``input_ids``, not padded, and further fields."""
 Report = Callable[[dict[str, Any]], None]
-WIDTH_STEP = 8
-"""Batches are padded to a multiple of this: attention in half precision is slow for masks of other widths."""
 
 
 class ResumableTrainer(Trainer):
@@ -31,7 +30,10 @@ class ResumableTrainer(Trainer):
     def __init__(self, model: PreTrainedModel, **arguments: Any) -> None:
         model.accepts_loss_kwargs = False  # type: ignore[assignment]  # else accumulated losses are added, not averaged
         super().__init__(model=model, **arguments)
+        if self.args.device.type == "cuda":
+            make_deterministic(warn_only=model.config.model_type not in MODEL_TYPES)
         self.remove_callback(PrinterCallback)
+        self._gradients: GraphedGradients | None = None
 
     def resume(self, checkpoint: Path | None, stop: StopAtCheckpoint) -> None:
         """Trains to the end, from ``checkpoint`` or, without one, from the start. ``stop`` is one of the callbacks."""
@@ -39,6 +41,20 @@ class ResumableTrainer(Trainer):
             log.info("resuming from %s", checkpoint)
         with stop.handling_signals():
             self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+
+    def training_step(self, model: Any, inputs: Batch, num_items_in_batch: Any = None) -> torch.Tensor:
+        """The loss of a batch, a scalar; sets the gradients. On a GPU by a CUDA graph, if the model allows it."""
+        if self.args.device.type != "cuda" or cast(PreTrainedModel, self.model).config.model_type not in MODEL_TYPES:
+            return super().training_step(model, inputs, num_items_in_batch)
+
+        def loss_of(batch: Batch) -> torch.Tensor:
+            with self.compute_loss_context_manager():
+                return cast(torch.Tensor, self.compute_loss(model, batch))
+
+        model.train()
+        if self._gradients is None:
+            self._gradients = GraphedGradients(cast(PreTrainedModel, self.model), loss_of)
+        return self._gradients(cast(Batch, self._prepare_inputs(inputs)))
 
     def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedSampler:
         lengths = [len(row["input_ids"]) for row in cast(Rows, self.train_dataset)]
@@ -50,6 +66,24 @@ class ResumableTrainer(Trainer):
         return int(self.state.global_step // steps)
 
 
+def make_deterministic(warn_only: bool = False) -> None:
+    """Lets torch use deterministic kernels only. Without ``warn_only`` an operation that has none raises
+    ``RuntimeError``; with it, it warns, and attention is not deterministic either."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=warn_only)
+    # The fill is for debugging only, and costs one kernel launch per tensor.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # mypy sees no property
+
+
+def width_step(device: str) -> int:
+    """Batches for ``device`` are padded to a multiple of this many tokens.
+
+    Attention in half precision is slow for masks whose width is no multiple of 8. On a GPU each width costs a third of
+    a second, to record its graph.
+    """
+    return 16 if device_named(device).type == "cuda" else 8
+
+
 def arguments_for(config: TrainConfig | PretrainConfig, folder: Path, device: str, **more: Any) -> TrainingArguments:
     """The arguments that all trainings share; ``more`` adds to them or replaces some.
 
@@ -58,11 +92,6 @@ def arguments_for(config: TrainConfig | PretrainConfig, folder: Path, device: st
     """
     cuda = device_named(device).type == "cuda"
     half = cuda_has_bf16() if cuda else "BF16" in cpu_capabilities()
-    if cuda:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        # The fill is for debugging only, and costs one kernel launch per tensor.
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # mypy sees no property
     common: dict[str, Any] = {
         "output_dir": str(folder),
         "seed": config.seed,

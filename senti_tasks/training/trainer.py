@@ -25,7 +25,7 @@ from senti_tasks.config import TrainConfig
 from senti_tasks.judging.evaluation import measure
 from senti_tasks.training.checkpoints import StopAtCheckpoint, epochs_if_stopped_early, newest
 from senti_tasks.training.optimiser import parameter_groups
-from senti_tasks.training.resumable import WIDTH_STEP, Report, ResumableTrainer, Rows, arguments_for
+from senti_tasks.training.resumable import Report, ResumableTrainer, Rows, arguments_for, width_step
 from senti_tasks.training.trials import Outcome, Timer, Trial
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ def fine_tune(
         # Sorted by length, because batches of similar lengths need little padding. The figures do not depend on it.
         eval_dataset=sorted(rows["validation"], key=lambda row: len(row["input_ids"])),
         processing_class=tokenizer,
-        data_collator=DataCollatorWithPadding(tokenizer, pad_to_multiple_of=WIDTH_STEP),
+        data_collator=DataCollatorWithPadding(tokenizer, pad_to_multiple_of=width_step(device)),
         compute_metrics=_figures,
         callbacks=[
             EarlyStoppingCallback(early_stopping_patience=config.patience),
@@ -111,7 +111,8 @@ class _Trainer(ResumableTrainer):
         self._weights: torch.Tensor | None = None  # (n_labels,)
         if config.balance_classes:
             labels = [row["labels"] for row in cast(Rows, self.train_dataset)]
-            self._weights = balanced_weights(labels, arguments["model"].config.num_labels)
+            weights = balanced_weights(labels, arguments["model"].config.num_labels)
+            self._weights = weights.to(self.args.device)
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -141,12 +142,12 @@ def balanced_weights(labels: Sequence[int], n_labels: int) -> torch.Tensor:
 
 
 def weighted_loss(logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """The weighted cross-entropy of ``logits`` (B, n_labels) with ``labels`` (B,): a scalar.
+    """The weighted cross-entropy of ``logits`` (B, n_labels) with ``labels`` (B,): a scalar. All are on one device.
 
     The sum is divided by the number of rows. torch's own mean divides by the sum of the rows' weights. In a batch with
     a single label that would cancel the weight.
     """
-    total = torch.nn.functional.cross_entropy(logits.float(), labels, weight=weights.to(logits.device), reduction="sum")
+    total = torch.nn.functional.cross_entropy(logits.float(), labels, weight=weights, reduction="sum")
     return total / len(labels)
 
 

@@ -65,11 +65,29 @@ def test_a_text_without_a_maskable_token_is_recognised(tokenizer: PreTrainedToke
     assert masking.has_maskable_token(something)
 
 
+def test_the_positions_name_the_selected_tokens_and_their_number_follows_from_the_shape(
+    tokenizer: PreTrainedTokenizerFast,
+) -> None:
+    rows = sorted(rows_of(tokenizer), key=lambda row: len(row["input_ids"]))
+    numbers: dict[tuple[int, ...], int] = {}
+    for share in (0.01, 0.15, 0.5, 1.0):
+        masking = MaskingCollator(tokenizer, share, seed=1, width_step=8)
+        for start in range(0, len(rows), 32):
+            batch = masking(rows[start : start + 32])
+            answers = batch["labels"].flatten()[batch["positions"]]
+            there = answers != IGNORE_INDEX
+            assert answers[there].tolist() == batch["labels"][batch["labels"] != IGNORE_INDEX].tolist()
+            assert there[: there.sum()].all(), "the fill comes last"
+            shape = tuple(batch["labels"].shape)
+            assert numbers.setdefault((*shape, round(share * 100)), len(answers)) == len(answers)
+            assert shape[1] % 8 == 0
+
+
 def test_the_same_batch_of_the_same_epoch_is_masked_the_same_way(tokenizer: PreTrainedTokenizerFast) -> None:
     rows = rows_of(tokenizer)[:32]
 
     def read(seed: int, epoch: int) -> list[list[int]]:
-        masking = MaskingCollator(tokenizer, 0.15, seed, lambda: epoch)
+        masking = MaskingCollator(tokenizer, 0.15, seed, epoch=lambda: epoch)
         masking(rows[::-1])  # an earlier call must not change the result
         ids: list[list[int]] = masking(rows)["input_ids"].tolist()
         return ids
