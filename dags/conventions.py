@@ -19,6 +19,7 @@ DUE = "{{ dag_run.run_after.isoformat() }}"
 """The time for which a run is due. Every kind of DAG run has it, and retries keep it."""
 IDEMPOTENCY_KEY = "{{ dag.dag_id }}/{{ run_id }}"
 """Identifies what a task made (a corpus, a model, a scoring run), so that a retried or cleared task finds it again."""
+ATTEMPT = "{{ ti.try_number }}"
 
 _MANY = 500  # retries of tasks that give up their slot; after errors, RetryIfItCanHelp allows no more than usual
 
@@ -103,7 +104,7 @@ def score(scope: str | XComArg, **of_workers: Any) -> tuple[XComArg, XComArg]:
     """
     runs = task(scoring.open_series)(idempotency_key=IDEMPOTENCY_KEY, due=DUE, scope=scope)
     workers = task(scoring.list_workers)(runs)
-    scored = task(scoring.complete_series, **of_workers).partial(run_ids=runs).expand(worker=workers)
+    scored = task(scoring.complete_series, **of_workers).partial(run_ids=runs, attempt=ATTEMPT).expand(worker=workers)
     published = task(scoring.publish_series, outlets=[LABELS])(runs)
     scored >> published
     return runs, published

@@ -77,6 +77,9 @@ class Settings(BaseSettings):
     ``senti pretrain`` made (``pretrained:newest`` or ``pretrained:VERSION``)."""
     device: str = "auto"
     """``auto`` (CUDA if there is a GPU), ``cpu`` or ``cuda``. CUDA_VISIBLE_DEVICES selects one of several GPUs."""
+    cpu_after_tries: int | None = Field(None, ge=1, le=3)
+    """After how many tries (1 to 3) a task that scores uses the CPU, if ``device`` is ``cuda`` and the GPU is gone.
+    Default: never; the task fails after its last try."""
     variant: Literal["auto", "fp32", "bf16", "int8"] = "auto"
     """The variant in which a newly trained model serves if that variant gives the same labels as fp32. ``auto``: the
     fastest such variant on ``device``."""

@@ -19,7 +19,8 @@ def device_named(name: str) -> torch.device:
         raise ConfigError(f"SENTI_DEVICE must be auto, cpu or cuda (CUDA_VISIBLE_DEVICES chooses one), found {name!r}")
     if name == "cuda" and not torch.cuda.is_available():
         raise DeviceGoneError(
-            "SENTI_DEVICE is cuda, and torch finds no CUDA device here: look at `nvidia-smi`, or set it to auto or cpu"
+            "SENTI_DEVICE is cuda, and torch finds no CUDA device here: look at `nvidia-smi`, or set it to auto or cpu "
+            "(SENTI_CPU_AFTER_TRIES lets a task that scores do that by itself)"
         )
     return torch.device(name)
 

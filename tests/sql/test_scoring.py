@@ -4,15 +4,28 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+import torch
 from sqlalchemy import Engine
 
+from senti_tasks.errors import DeviceGoneError
 from senti_tasks.jobs import scoring
 from senti_tasks.jobs.context import load_context
 from senti_tasks.jobs.scoring import loading
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.schema import review_labels, scoring_errors, scoring_runs
 from senti_tasks.warehouse.scoring import shards
-from tests.situations import PHRASES, TUESDAY, add_model, add_reviews, edit, on_postgresql, on_sqlite, rows, scoring_run
+from tests.situations import (
+    PHRASES,
+    TUESDAY,
+    add_model,
+    add_reviews,
+    count,
+    edit,
+    on_postgresql,
+    on_sqlite,
+    rows,
+    scoring_run,
+)
 
 DUE = "2026-11-04T02:00:00+08:00"
 GOOD = {key: "".join(PHRASES[key * step % 12] for step in range(1, 4)) + str(key) for key in range(1, 1_001)}
@@ -70,6 +83,25 @@ def test_a_text_that_sqlite_holds_with_a_nul_in_it_is_an_error(engine: Engine, c
         add_reviews(connection, {1: "很\0好", 2: "味道不错"})
     assert run_a_run("run")["failed"] == 1
     assert "NUL" in rows(engine, scoring_errors)[0]["reason"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the GPU of this machine is not gone")
+def test_the_cpu_scores_after_as_many_tries_without_the_gpu_as_the_settings_say(
+    engine: Engine, champion: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with database.writing(engine) as connection:
+        add_reviews(connection, {1: "味道不错"})
+    monkeypatch.setenv("SENTI_DEVICE", "cuda")
+    runs = scoring.open_series("night", DUE)
+    with pytest.raises(DeviceGoneError, match="SENTI_CPU_AFTER_TRIES"):
+        scoring.complete_series(runs, attempt=4)  # by default the CPU never does
+    monkeypatch.setenv("SENTI_CPU_AFTER_TRIES", "2")
+    for attempt in (1, 2):
+        with pytest.raises(DeviceGoneError):
+            scoring.complete_series(runs, attempt=attempt)
+    assert scoring.complete_series(runs, attempt=3)["answered"] == 1
+    assert "attempt 3: the GPU is gone, so the CPU scores" in caplog.text
+    assert count(engine, review_labels) == 1
 
 
 # Each text once

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from senti_tasks.errors import RegistryError
+from senti_tasks.errors import DeviceGoneError, RegistryError
 from senti_tasks.jobs.context import JobContext
 from senti_tasks.text import NORMALISER_VERSION
 from senti_tasks.warehouse.models import registry
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def scorer_of(context: JobContext, version: str) -> Scorer:
+def scorer_of(context: JobContext, version: str, attempt: int = 1) -> Scorer:
     """The scorer of the variant of ``version`` that serves, from the cache if it was loaded before.
 
-    Its files are checked against their digest. Raises ``RegistryError`` if the model was trained with another version
-    of ``text.normalise`` than the present one.
+    Its files are checked against their digest. ``attempt``: see ``device_for``. Raises ``RegistryError`` if the model
+    was trained with another version of ``text.normalise`` than the present one, and ``DeviceGoneError``.
     """
     with context.reading() as connection:
         variant, trained = registry.serving_variant(connection, version), registry.model(connection, version)
@@ -32,26 +32,41 @@ def scorer_of(context: JobContext, version: str) -> Scorer:
             f"{version} was trained on texts of normaliser version {trained['normaliser_version']}, and this code has "
             f"version {NORMALISER_VERSION}: retrain, or run senti_tasks {trained['code_version']}"
         )
-    return load_variant(context, variant)
+    return load_variant(context, variant, attempt)
 
 
-def load_variant(context: JobContext, variant: dict[str, Any]) -> Scorer:
+def load_variant(context: JobContext, variant: dict[str, Any], attempt: int = 1) -> Scorer:
     """The scorer of a row of ``model_variants``, cached. Its files are checked against their digest."""
     folder = context.fetch(variant)
-    device = device_for(context, variant["variant"])
+    device = device_for(context, variant["variant"], attempt)
     return _load(folder, variant["variant"], device, variant["temperature"], context.settings.work_folder)
 
 
-def device_for(context: JobContext, variant: str) -> str:
+def device_for(context: JobContext, variant: str, attempt: int = 1) -> str:
     """The device that ``variant`` runs on: SENTI_DEVICE, except that int8 always runs on the CPU. A GPU worker, too,
-    builds and evaluates int8 on its CPU."""
-    device = context.settings.device
-    if variant != "int8" or device != "cuda":
+    builds and evaluates int8 on its CPU. If the GPU is gone, the CPU after as many attempts as the settings say."""
+    device, tries = context.settings.device, context.settings.cpu_after_tries
+    if device != "cuda":
         return device
+    if variant != "int8":
+        if tries is None or attempt <= tries or has_cuda():
+            return device
+        log.warning("attempt %d: the GPU is gone, so the CPU scores (SENTI_CPU_AFTER_TRIES=%d)", attempt, tries)
+        return "cpu"
     log.warning(
         "int8 runs on the CPU of this GPU worker: set SENTI_VARIANT=bf16 to give the next model a variant for the GPU"
     )
     return "cpu"
+
+
+def has_cuda() -> bool:
+    """Whether torch finds a GPU here."""
+    from senti_tasks.scoring import devices
+
+    try:
+        return devices.device_named("cuda").type == "cuda"
+    except DeviceGoneError:
+        return False
 
 
 @lru_cache(maxsize=2)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from threading import Event, Thread
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -34,12 +34,15 @@ RENEWAL_S = 5.0
 """Seconds between two renewals: three may fail."""
 
 
-def score_shard(run: int, shard: int, progress: Callable[[int], None] | None = None) -> dict[str, Any]:
+def score_shard(
+    run: int, shard: int, progress: Callable[[int], None] | None = None, attempt: int = 1
+) -> dict[str, Any]:
     """Labels one shard chunk by chunk, from the cursor of the earlier attempt. A finished shard is not changed.
 
     While a chunk is scored, the next one is read and the previous one is staged. ``progress`` is called with the number
-    of reviews of each staged chunk. Returns shard and answered (reviews, by this attempt). Raises ``ShardTakenError``
-    if a later attempt has claimed the shard meanwhile.
+    of reviews of each staged chunk. ``attempt`` is the number of the task's attempt, from 1: see ``cpu_after_tries`` in
+    the settings. Returns shard and answered (reviews, by this attempt). Raises ``ShardTakenError`` if a later attempt
+    has claimed the shard meanwhile, and ``DeviceGoneError``.
     """
     context = load_context()
     with context.writing() as connection:
@@ -48,10 +51,12 @@ def score_shard(run: int, shard: int, progress: Callable[[int], None] | None = N
     if claim is None:
         return {"shard": shard, "answered": 0}
     with _lease(context, claim):
-        return {"shard": shard, "answered": _score(context, opened, claim, progress)}
+        return {"shard": shard, "answered": _score(context, opened, claim, progress, attempt)}
 
 
-def _score(context: JobContext, opened: dict[str, Any], claim: Claim, progress: Callable[[int], None] | None) -> int:
+def _score(
+    context: JobContext, opened: dict[str, Any], claim: Claim, progress: Callable[[int], None] | None, attempt: int
+) -> int:
     """Labels the claimed shard of the run ``opened``; returns how many reviews this attempt answered."""
     answered, held = 0, claim
 
@@ -66,7 +71,7 @@ def _score(context: JobContext, opened: dict[str, Any], claim: Claim, progress: 
             progress(chunk.reviews)
 
     if claim.planned:
-        scorer = scorer_of(context, opened["model_version"])
+        scorer = scorer_of(context, opened["model_version"], attempt)
         # Close the generators here. If garbage collection closed one, that could happen in the thread that it joins,
         # and deadlock.
         with closing(ahead(_chunks(context, opened, claim, scorer.chunk_rows))) as chunks:
@@ -82,24 +87,31 @@ def _score(context: JobContext, opened: dict[str, Any], claim: Claim, progress: 
 @contextmanager
 def _lease(context: JobContext, claim: Claim) -> Iterator[None]:
     """Renews the lease of the shard in a thread of its own, until the block ends: a chunk may take longer than a
-    lease."""
+    lease. If the block raises, the lease ends at once, so that others need not wait for it."""
     ended = Event()
 
-    def renew() -> None:
-        while not ended.wait(RENEWAL_S):
-            try:
-                with context.writing() as connection:
-                    shards.renew(connection, claim, lease_until=now() + LEASE)
-            except Exception as error:  # the attempt itself notices if the database is gone
-                log.warning("the lease of shard %d of run %d was not renewed: %s", claim.shard, claim.run_id, error)
+    def renew(lease_until: datetime | None) -> None:
+        try:
+            with context.writing() as connection:
+                shards.renew(connection, claim, lease_until=lease_until)
+        except Exception as error:  # the attempt itself notices if the database is gone
+            log.warning("the lease of shard %d of run %d was not changed: %s", claim.shard, claim.run_id, error)
 
-    thread = Thread(target=renew, name="lease", daemon=True)
+    def keep() -> None:
+        while not ended.wait(RENEWAL_S):
+            renew(now() + LEASE)
+
+    thread = Thread(target=keep, name="lease", daemon=True)
     thread.start()
+    failed = True
     try:
         yield
+        failed = False
     finally:
         ended.set()
         thread.join()
+        if failed:
+            renew(None)
 
 
 Watch = Callable[[str, dict[str, int] | int], None]
@@ -107,12 +119,14 @@ Watch = Callable[[str, dict[str, int] | int], None]
 staged, ``("waits", number)`` while other processes score the last shards."""
 
 
-def complete_series(run_ids: list[int], worker: int = 0, watch: Watch | None = None) -> dict[str, int]:
+def complete_series(
+    run_ids: list[int], worker: int = 0, watch: Watch | None = None, attempt: int = 1
+) -> dict[str, int]:
     """Scores shards of a series that no other process is scoring, one after another, until all of them are finished.
 
     Any number of calls share the work. While others score the last shards, this one waits: if one of them dies, its
     lease ends after ``LEASE``, and its shard is scored here. ``worker`` only tells the tasks of a DAG run apart.
-    Returns worker, shards and answered (by this call).
+    ``attempt`` is the number of the task's attempt, from 1. Returns worker, shards and answered (by this call).
 
     In a re-scoring, raises ``TurnOverError`` after ``PlanConfig.turn_seconds``, so that other work gets the slot.
     """
@@ -129,16 +143,18 @@ def complete_series(run_ids: list[int], worker: int = 0, watch: Watch | None = N
         if yields and finished and time.monotonic() - begun > config.turn_seconds:
             raise TurnOverError(f"{left:,} shards are left, and other work may wait for this slot", retry_at=now())
         tell("shard", reserved)
-        done = complete_shard(**reserved, progress=lambda rows: tell("rows", rows))
+        done = complete_shard(**reserved, progress=lambda rows: tell("rows", rows), attempt=attempt)
         finished, answered = finished + 1, answered + done["answered"]
         log.info("shard %d of run %d is finished (%d reviews); %d left", *reserved.values(), done["answered"], left - 1)
     return {"worker": worker, "shards": finished, "answered": answered}
 
 
-def complete_shard(run: int, shard: int, progress: Callable[[int], None] | None = None) -> dict[str, Any]:
+def complete_shard(
+    run: int, shard: int, progress: Callable[[int], None] | None = None, attempt: int = 1
+) -> dict[str, Any]:
     """Scores a shard as ``score_shard`` does. If it was the last one of its run, the run is audited and published,
     unless a freeze or a check prevents that."""
-    scored = score_shard(run, shard, progress)
+    scored = score_shard(run, shard, progress, attempt)
     with load_context().reading() as connection:
         left = shards.count_left(connection, [run])
     if left == 0:

@@ -78,8 +78,8 @@ def claim(
     return None
 
 
-def renew(connection: Connection, claim: Claim, *, lease_until: datetime) -> None:
-    """Prolongs the lease of the shard, if this attempt owns it still."""
+def renew(connection: Connection, claim: Claim, *, lease_until: datetime | None) -> None:
+    """Prolongs the lease of the shard, or with ``None`` ends it, if this attempt owns it still."""
     mine = sa.and_(_one_shard(claim.run_id, claim.shard), run_shards.c.attempt == claim.attempt)
     connection.execute(sa.update(run_shards).where(mine).values(lease_until=lease_until))
 
