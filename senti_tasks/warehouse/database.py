@@ -4,6 +4,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -246,6 +247,14 @@ def fetch_one(connection: Connection, statement: sa.Executable) -> dict[str, Any
     """The only row of ``statement`` by column name; ``None`` if there is no row. Raises if there are several."""
     row = connection.execute(statement).mappings().one_or_none()
     return None if row is None else dict(row)
+
+
+def clock(connection: Connection) -> datetime:
+    """The present time by the clock of the database, which all machines share. SQLite has that of this machine."""
+    if connection.dialect.name == "postgresql":
+        present: datetime = connection.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
+        return present.astimezone(UTC)
+    return datetime.now(UTC)
 
 
 def count_rows(connection: Connection, rows: sa.FromClause) -> int:

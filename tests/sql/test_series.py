@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from tests.situations import (
     add_reviews,
     answer,
     count,
+    on_postgresql,
     promote,
     rows,
     scoring_run,
@@ -226,6 +227,19 @@ def test_a_series_is_scored_by_its_shards_and_each_publishes_its_run(live: Engin
         assert count(live, review_labels) > before
     assert scoring.count_left(run_ids) == 0
     assert [found["labelled"] for found in scoring.publish_series(run_ids)] == [5, 5, 2]
+
+
+@on_postgresql
+def test_a_worker_whose_clock_is_ahead_leaves_a_shard_to_the_process_that_has_it(
+    live: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_ids = scoring.open_series("night", WEDNESDAY.isoformat())
+    taken = {str(scoring.reserve_shard(run_ids)) for _ in range(3)}
+    for minutes in (5, -5):  # of the other worker
+        ahead = timedelta(minutes=minutes)
+        monkeypatch.setattr("senti_tasks.jobs.scoring.shards.now", lambda ahead=ahead: datetime.now(UTC) + ahead)
+        assert scoring.reserve_shard(run_ids) is None
+    assert len(taken) == 3
 
 
 def test_what_a_freeze_keeps_back_is_published_by_the_next_run_and_scored_once(live: Engine) -> None:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from threading import Event, Thread
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -20,6 +20,7 @@ from senti_tasks.jobs.scoring.loading import scorer_of
 from senti_tasks.jobs.scoring.runs import finish, plan_next
 from senti_tasks.scoring.pipeline import ahead, behind
 from senti_tasks.scoring.predictions import Predictions
+from senti_tasks.warehouse import database
 from senti_tasks.warehouse.scoring import runs, shards
 from senti_tasks.warehouse.scoring.shards import Claim, Item
 from senti_tasks.warehouse.scoring.staging import Answers
@@ -47,7 +48,8 @@ def score_shard(
     context = load_context()
     with context.writing() as connection:
         opened = runs.run(connection, run)
-        claim = shards.claim(connection, run, shard, lease_until=now() + LEASE, now=now())
+        lease_until = database.clock(connection) + LEASE
+        claim = shards.claim(connection, run, shard, lease_until=lease_until, now=now())
     if claim is None:
         return {"shard": shard, "answered": 0}
     with _lease(context, claim):
@@ -90,16 +92,17 @@ def _lease(context: JobContext, claim: Claim) -> Iterator[None]:
     lease. If the block raises, the lease ends at once, so that others need not wait for it."""
     ended = Event()
 
-    def renew(lease_until: datetime | None) -> None:
+    def renew(lease: timedelta | None) -> None:
         try:
             with context.writing() as connection:
+                lease_until = None if lease is None else database.clock(connection) + lease
                 shards.renew(connection, claim, lease_until=lease_until)
         except Exception as error:  # the attempt itself notices if the database is gone
             log.warning("the lease of shard %d of run %d was not changed: %s", claim.shard, claim.run_id, error)
 
     def keep() -> None:
         while not ended.wait(RENEWAL_S):
-            renew(now() + LEASE)
+            renew(LEASE)
 
     thread = Thread(target=keep, name="lease", daemon=True)
     thread.start()
@@ -168,12 +171,13 @@ def reserve_shard(run_ids: list[int]) -> dict[str, int] | None:
     Returns run and shard, or ``None`` if there is none. If all shards of the planned runs are taken, the next run is
     planned.
     """
-    context, lease_until = load_context(), now() + LEASE
+    context = load_context()
     with context.writing() as connection:
-        found = shards.reserve(connection, run_ids, now=now(), lease_until=lease_until)
+        present = database.clock(connection)  # one clock for all machines: that of one may be minutes ahead
+        found = shards.reserve(connection, run_ids, now=present, lease_until=present + LEASE)
         overlap = timedelta(hours=context.settings.overlap_hours)
         if found is None and (run := plan_next(connection, run_ids, overlap)) is not None:
-            found = shards.reserve(connection, [run], now=now(), lease_until=lease_until)
+            found = shards.reserve(connection, [run], now=present, lease_until=present + LEASE)
     return None if found is None else {"run": found[0], "shard": found[1]}
 
 
