@@ -152,6 +152,8 @@ class Container:
 
     def kill(self) -> None:
         """SIGKILL for every process of the service, as when its machine loses power."""
+        if self.is_running() and self._process is not None:
+            self._process.kill()  # Redis writes its title over its environment, and so over the mark
         processes.kill_all(MARK, self.environment[MARK])
         self._reap()
 

@@ -17,7 +17,7 @@ from typing import Any
 from fsspec import get_filesystem_class
 from upath import UPath
 
-from senti_tasks.errors import ArtifactError
+from senti_tasks.errors import ArtifactError, StoreError
 
 _MODEL_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 
@@ -51,6 +51,13 @@ def files_digest(folder: Path, paths: Iterable[Path]) -> str:
     return total.hexdigest()
 
 
+def _copy(folder: Path, target: Path) -> None:
+    """As ``shutil.copytree``, whose error for a disk that is full does not say so."""
+    for name, file in _files(folder):
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target / name)
+
+
 def _files(folder: Any) -> Iterator[tuple[str, Any]]:
     """Every file below ``folder``, a ``Path`` or ``UPath``: its relative path, with slashes, and the file."""
     return ((path.relative_to(folder).as_posix(), path) for path in folder.rglob("*") if path.is_file())
@@ -77,27 +84,42 @@ class ArtifactStore:
         """Stores a finished local ``folder`` as ``kind/name-DIGEST8``; returns this name and the whole digest.
 
         The name contains 8 digits of the digest. So two attempts that produced the same bytes share one folder, and two
-        attempts that did not have a folder each. Raises ``ArtifactError`` if the folder exists and is damaged.
+        attempts that did not have a folder each. Raises ``ArtifactError`` if the folder exists and is damaged, and
+        ``StoreError`` if the store cannot be written.
         """
         digest = folder_digest(folder)
         artifact = f"{kind}/{name}-{digest[:8]}"
         target = self.root / artifact
-        if not self._is_local:
-            for path, file in _files(folder):
-                (target / path).write_bytes(file.read_bytes())
-            return artifact, digest
-        final = Path(target.path)
-        if not (final.exists() and folder_digest(final) == digest):
-            final.parent.mkdir(parents=True, exist_ok=True)
-            staging = final.with_name(f".{final.name}-{uuid.uuid4().hex[:8]}")
-            shutil.copytree(folder, staging)
+        try:
+            if self._is_local:
+                self._put_locally(folder, Path(target.path), digest)
+            else:
+                for path, file in _files(folder):
+                    (target / path).write_bytes(file.read_bytes())
+        except OSError as error:
+            cause = error.strerror or type(error).__name__
+            raise StoreError(
+                f"{artifact} was not stored, because SENTI_ARTIFACTS={self.root} cannot be written ({cause}): make it "
+                "writable and make room, then run this step again; nothing was registered, and no earlier work is lost"
+            ) from error
+        return artifact, digest
+
+    def _put_locally(self, folder: Path, final: Path, digest: str) -> None:
+        if final.exists() and folder_digest(final) == digest:
+            return
+        final.parent.mkdir(parents=True, exist_ok=True)
+        staging = final.with_name(f".{final.name}-{uuid.uuid4().hex[:8]}")
+        try:
+            _copy(folder, staging)
             try:
                 staging.rename(final)  # fails and changes nothing if another attempt was first
             except OSError:
-                shutil.rmtree(staging)
+                if not final.exists():
+                    raise
                 if folder_digest(final) != digest:
                     raise ArtifactError(f"{final} exists and is damaged: remove it and run this step again") from None
-        return artifact, digest
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
 
     def fetch(self, artifact: str, digest: str) -> Path:
         """The local folder that holds ``artifact``, after checking it against ``digest``; a remote one is copied here.

@@ -130,6 +130,12 @@ class ArtifactError(SentiError):
     retry_can_help = False
 
 
+class StoreError(ArtifactError):
+    """The artifact store cannot be written: it is read-only, full or out of reach. Nothing was registered."""
+
+    retry_can_help = True  # room is made, and mounts come back
+
+
 class RegistryError(SentiError):
     """A model or an encoder cannot be found, or a model cannot be promoted or rolled back."""
 

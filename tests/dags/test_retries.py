@@ -50,6 +50,7 @@ RETRIED = {
     # the database and the hub answer again, locks are released, an upgrade ends, temporary files go
     *("UnreachableError", "LockedError", "RevisionError", "NoRoomError", "BaseModelUnreachableError", "NoAnswerError"),
     "DeviceGoneError",  # a GPU comes back
+    "StoreError",  # room is made, and mounts come back
     "ShardTakenError",  # the next attempt continues after the last staged chunk
     "TrainingStoppedError",  # the next attempt continues from the checkpoint
     "TurnOverError",  # the next attempt scores the other shards

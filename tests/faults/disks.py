@@ -28,6 +28,10 @@ class Disk:
             while shutil.disk_usage(self.folder).free > leaving:
                 ballast.write(bytes(BLOCK))
 
+    def remount(self, mode: str) -> None:
+        """``ro`` as a disk is after a fault, ``rw`` as it is before."""
+        subprocess.run(["mount", "-o", f"remount,{mode}", str(self.folder)], check=True)
+
     def make_room(self) -> None:
         self._ballast.unlink()
 

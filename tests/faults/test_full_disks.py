@@ -13,7 +13,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
-from senti_tasks.errors import WarehouseError
+from senti_tasks.artifacts import ArtifactStore
+from senti_tasks.errors import StoreError, WarehouseError
 from senti_tasks.warehouse import database, migrations
 from tests.faults.disks import NO_ROOM, Disk, mounted
 from tests.faults.scored_runs import SEED, change, check, complete_run, phase
@@ -54,6 +55,27 @@ def migrated(url: str) -> str:
     database.create_file(engine)
     migrations.migrate(engine, review_id_type="bigint", reviews_table="reviews")
     return url
+
+
+@pytest.mark.parametrize("fault", ["Read-only file system", "No space left on device"])
+def test_a_store_that_cannot_be_written_keeps_nothing_by_halves_and_takes_the_artifact_later(
+    fault: str, disk: Disk, model_folder: Path
+) -> None:
+    store = ArtifactStore(str(disk.folder / "artifacts"), disk.folder / "work")
+    kept = store.put(model_folder, "models", "before")
+    if fault.startswith("Read"):
+        disk.remount("ro")
+    else:
+        disk.fill(leaving=16_384)
+    with pytest.raises(StoreError, match=rf"models/after-\w+ was not stored, because SENTI_ARTIFACTS=.*\({fault}\)"):
+        store.put(model_folder, "models", "after")
+    assert store.names("models") == [kept[0]]
+    assert store.fetch(*kept).is_dir(), "what was stored before can be read"
+    if fault.startswith("Read"):
+        disk.remount("rw")
+    else:
+        disk.make_room()
+    assert store.fetch(*store.put(model_folder, "models", "after")).is_dir()
 
 
 def test_a_full_disk_fails_a_run_clearly_and_costs_it_nothing_else(shop: Engine, disk: Disk) -> None:
