@@ -16,12 +16,14 @@ WORKDIR /opt/senti
 FROM base AS control
 
 COPY requirements-control.txt .
-RUN pip install --no-deps --requirement requirements-control.txt
+RUN pip install --no-deps --require-hashes --requirement requirements-control.txt
 COPY pyproject.toml README.md ./
 COPY sql sql
 COPY senti_tasks senti_tasks
 ARG EXTRAS=
-RUN pip install --constraint requirements-control.txt --editable ".${EXTRAS:+[$EXTRAS]}"
+# pip installs no project of a folder while constraints have hashes.
+RUN sed 's/ *\\$//; /--hash/d' requirements-control.txt > constraints.txt \
+ && pip install --constraint constraints.txt --editable ".${EXTRAS:+[$EXTRAS]}"
 COPY dags dags
 USER airflow
 CMD ["airflow", "version"]

@@ -22,8 +22,9 @@ ifndef UV_INDEX_URL
 endif
 
 COMPILE := $(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11
+SBOM    := PYTHONWARNINGS=ignore $(BIN)/uv tool run --quiet --from cyclonedx-bom==7.5.0 cyclonedx-py requirements --pyproject pyproject.toml
 
-.PHONY: help run up secrets stack faults test check bench lock reset
+.PHONY: help run up secrets stack faults test check bench lock sbom reset
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -47,8 +48,13 @@ lock: .venv/uv ## compile the three files of locked requirements from pyproject.
 	$(COMPILE) --upgrade-package torch --extra worker pyproject.toml --output-file requirements.txt
 	# "torch==2.13.0+cpu" would exclude the CUDA build on a machine with a GPU
 	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements.txt
-	$(COMPILE) --constraint requirements.txt pyproject.toml --output-file requirements-control.txt
+	$(COMPILE) --generate-hashes --constraint requirements.txt pyproject.toml --output-file requirements-control.txt
 	$(COMPILE) --group dev --constraint requirements.txt --output-file requirements-dev.txt
+
+sbom: .venv/uv ## write the packages of both images as CycloneDX (var/sbom-control.json, var/sbom-worker.json)
+	mkdir -p var
+	$(SBOM) requirements-control.txt --output-file var/sbom-control.json
+	$(SBOM) requirements.txt --output-file var/sbom-worker.json
 
 run: .venv/run ## from nothing to labels in SQL, through Airflow (REVIEWS=file TEXT=column LABEL=column BASE=model)
 	@$(BIN)/python -m local.demo --base "$(or $(BASE),scratch:tiny)" \
