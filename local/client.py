@@ -106,6 +106,11 @@ class AirflowClient:
             if not page["task_instances"] or len(tasks) >= page["total_entries"]:
                 return sorted(tasks, key=lambda task: (task.task_id, task.map_index))
 
+    def result(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> Any:
+        """What a task returned."""
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
+        return self._call("GET", path, params={"map_index": map_index, "deserialize": True})["value"]
+
     def task_log(self, dag_id: str, run_id: str, task: TaskState, lines: int = 40) -> str:
         """The last ``lines`` lines of the log of the task's newest attempt; empty if there is none yet."""
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task.task_id}/logs/{task.try_number}"

@@ -124,12 +124,13 @@ staged, ``("waits", number)`` while other processes score the last shards."""
 
 def complete_series(
     run_ids: list[int], worker: int = 0, watch: Watch | None = None, attempt: int = 1
-) -> dict[str, int]:
+) -> dict[str, float]:
     """Scores shards of a series that no other process is scoring, one after another, until all of them are finished.
 
     Any number of calls share the work. While others score the last shards, this one waits: if one of them dies, its
     lease ends after ``LEASE``, and its shard is scored here. ``worker`` only tells the tasks of a DAG run apart.
-    ``attempt`` is the number of the task's attempt, from 1. Returns worker, shards and answered (by this call).
+    ``attempt`` is the number of the task's attempt, from 1. Returns worker, shards and answered (by this call),
+    seconds, and busy_share: in which share of them this call did not wait for others.
 
     In a re-scoring, raises ``TurnOverError`` after ``PlanConfig.turn_seconds``, so that other work gets the slot.
     """
@@ -138,10 +139,12 @@ def complete_series(
         yields = runs.run(connection, run_ids[0])["scope"] == "rescore"
     tell = watch or (lambda what, value: None)
     finished = answered = 0
+    waited_s = 0.0
     while left := count_left(run_ids):
         if (reserved := reserve_shard(run_ids)) is None:
             tell("waits", left)
             time.sleep(WAIT_S)
+            waited_s += WAIT_S
             continue
         if yields and finished and time.monotonic() - begun > config.turn_seconds:
             raise TurnOverError(f"{left:,} shards are left, and other work may wait for this slot", retry_at=now())
@@ -149,7 +152,16 @@ def complete_series(
         done = complete_shard(**reserved, progress=lambda rows: tell("rows", rows), attempt=attempt)
         finished, answered = finished + 1, answered + done["answered"]
         log.info("shard %d of run %d is finished (%d reviews); %d left", *reserved.values(), done["answered"], left - 1)
-    return {"worker": worker, "shards": finished, "answered": answered}
+    seconds = time.monotonic() - begun
+    busy_share = max(0.0, 1 - waited_s / seconds)
+    log.info("%d shards, %d reviews in %.1f s, busy %.0f %%", finished, answered, seconds, 100 * busy_share)
+    return {
+        "worker": worker,
+        "shards": finished,
+        "answered": answered,
+        "seconds": round(seconds, 1),
+        "busy_share": round(busy_share, 3),
+    }
 
 
 def complete_shard(

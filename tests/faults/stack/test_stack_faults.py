@@ -17,8 +17,7 @@ import sqlalchemy as sa
 
 from local.demo import SAMPLE
 from senti_tasks.scoring import loading
-from senti_tasks.warehouse import database
-from senti_tasks.warehouse.schema import models, review_labels, reviews, scoring_runs
+from senti_tasks.warehouse import database, schema
 from tests import inbox
 from tests.inbox import Inbox
 from tests.situations import build_model
@@ -27,7 +26,6 @@ from tests.stacks import Shop, opened_stack, sleep_until
 pytestmark = pytest.mark.skipif(not os.environ.get("SENTI_FAULTS"), reason="SENTI_FAULTS=1 (make faults): 40 minutes")
 log = logging.getLogger(__name__)
 
-REVIEWS = 6_000
 WORKERS = {"worker-default": "default", "worker-one": "gpu", "worker-two": "gpu"}
 TRAINING = {"base_model": "scratch:tiny", "config": {"epochs": 3}, "gate": {"margin": 0.99}}
 PATIENCE_S = 600
@@ -53,13 +51,19 @@ def shop(alerts: Inbox, model: Path) -> Iterator[Shop]:
 
 
 @pytest.fixture
-def night(shop: Shop, model: Path) -> Iterator[Callable[[], str]]:
+def reviews() -> int:
+    """How many reviews a night has."""
+    return 6_000
+
+
+@pytest.fixture
+def night(shop: Shop, model: Path, reviews: int) -> Iterator[Callable[[], str]]:
     """Adds reviews and starts the night's run, which then is under way. At the end, every review has the label that an
     undisturbed run gives it, and once."""
     first = shop.labelled()
 
     def begin() -> str:
-        shop.add(first, REVIEWS)
+        shop.add(first, reviews)
         run = shop.stack.trigger("score_reviews", timeout=120)
         before = shop.staged()
         sleep_until(lambda: shop.staged() > before, 180)
@@ -67,14 +71,14 @@ def night(shop: Shop, model: Path) -> Iterator[Callable[[], str]]:
 
     yield begin
     with database.reading(shop.engine) as connection:
-        joined = sa.join(reviews, review_labels, reviews.c.review_id == review_labels.c.review_id)
+        texts, labels = schema.reviews, schema.review_labels
         found = connection.execute(
-            sa.select(reviews.c.review_text, review_labels.c.label, review_labels.c.score)
-            .select_from(joined)
-            .where(reviews.c.review_id >= first)
+            sa.select(texts.c.review_text, labels.c.label, labels.c.score)
+            .join(labels, labels.c.review_id == texts.c.review_id)
+            .where(texts.c.review_id >= first)
         ).all()
-        states = set(connection.execute(sa.select(scoring_runs.c.state)).scalars())
-    assert len(found) == REVIEWS
+        states = set(connection.execute(sa.select(schema.scoring_runs.c.state)).scalars())
+    assert len(found) == reviews
     assert states == {"published"}
     expected = loading.load(model, device="cpu").predict([row.review_text for row in found])
     assert [row.label for row in found] == expected.labels.tolist()
@@ -84,7 +88,7 @@ def night(shop: Shop, model: Path) -> Iterator[Callable[[], str]]:
 def ended(shop: Shop, run: str, fault: str, begun: float) -> None:
     """Waits until all is labelled, and until the DAG run ends well."""
     with database.reading(shop.engine) as connection:
-        planned = connection.scalar(sa.select(sa.func.count()).select_from(reviews)) or 0
+        planned = connection.scalar(sa.select(sa.func.count()).select_from(schema.reviews)) or 0
     labelled = sleep_until(lambda: shop.labelled() == planned, PATIENCE_S)
     after = time.monotonic() - begun
     assert shop.stack.wait("score_reviews", run, timeout=PATIENCE_S) == "success", shop.stack.failure(
@@ -97,6 +101,15 @@ def ended(shop: Shop, run: str, fault: str, begun: float) -> None:
         labelled,
         time.monotonic() - begun,
     )
+
+
+@pytest.mark.parametrize("reviews", [20_000])
+def test_two_workers_are_busy_until_the_end(shop: Shop, night: Callable[[], str]) -> None:
+    run = night()
+    begun = time.monotonic()
+    ended(shop, run, "no fault", begun)
+    for worker in (0, 1):
+        log.info("worker %d: %s", worker, shop.stack.result("score_reviews", run, "complete_series", worker))
 
 
 def test_a_worker_is_killed_in_scoring(shop: Shop, night: Callable[[], str]) -> None:
@@ -172,7 +185,7 @@ def test_a_worker_is_killed_in_training_and_the_weights_are_those_of_an_undistur
         )
         log.info("training over after %.0f s", time.monotonic() - begun)
         with database.reading(shop.engine) as connection:
-            newest = sa.select(models.c.training).order_by(models.c.trained_at.desc()).limit(1)
+            newest = sa.select(schema.models.c.training).order_by(schema.models.c.trained_at.desc()).limit(1)
             digests.append(connection.scalar(newest)["weights_digest"])  # type: ignore[index]
     assert digests[0] == digests[1]
 
