@@ -42,6 +42,12 @@ def _time(name: str) -> str:
         raise ValueError(f"expected a time of the day such as 06:00, found {name!r}") from None
 
 
+def _processes(number: str) -> str:
+    if number != "auto" and not (number.isascii() and number.isdecimal() and 1 <= int(number) <= 64):
+        raise ValueError(f"expected auto or a number of processes from 1 to 64, found {number!r}")
+    return number
+
+
 def _hours(name: str) -> str:
     hours.parse(name)
     return name
@@ -77,6 +83,9 @@ class Settings(BaseSettings):
     ``senti pretrain`` made (``pretrained:newest`` or ``pretrained:VERSION``)."""
     device: str = "auto"
     """``auto`` (CUDA if there is a GPU), ``cpu`` or ``cuda``. CUDA_VISIBLE_DEVICES selects one of several GPUs."""
+    training_processes: Annotated[str, AfterValidator(_processes)] = "1"
+    """How many processes of this machine train one model together, 1 to 64, each on a GPU of its own (or all on the
+    CPU). ``auto``: one for each GPU."""
     variant: Literal["auto", "fp32", "bf16", "int8"] = "auto"
     """The variant in which a newly trained model serves if that variant gives the same labels as fp32. ``auto``: the
     fastest such variant on ``device``."""
