@@ -51,7 +51,7 @@ RETRIED = {
     *("UnreachableError", "LockedError", "RevisionError", "NoRoomError", "BaseModelUnreachableError", "NoAnswerError"),
     "DeviceGoneError",  # a GPU comes back
     "ShardTakenError",  # the next attempt continues after the last staged chunk
-    "TrainingStoppedError",  # the next attempt continues from the checkpoint
+    *("TrainingStoppedError", "TrainingProcessError"),  # the next attempt continues from the checkpoint
     "TurnOverError",  # the next attempt scores the other shards
 }
 

@@ -1,6 +1,6 @@
 """Two processes that train one model, and one of them or the job ends: the next call ends with the same weights.
 
-With ``SENTI_FAULTS=1``, some three minutes: each start of two processes imports torch three times.
+With ``SENTI_FAULTS=1``, some four minutes: each start of two processes imports torch three times.
 """
 
 import os
@@ -26,7 +26,7 @@ from tests.made_up_reviews import made_up_reviews, splits_in_turn, write_corpus
 from tests.processes import kill_when, start
 
 pytestmark = [
-    pytest.mark.skipif(not os.environ.get("SENTI_FAULTS"), reason="SENTI_FAULTS=1: three minutes"),
+    pytest.mark.skipif(not os.environ.get("SENTI_FAULTS"), reason="SENTI_FAULTS=1: four minutes"),
     pytest.mark.usefixtures("one_thread"),
 ]
 
