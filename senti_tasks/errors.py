@@ -113,6 +113,12 @@ class TrainingStoppedError(SentiError):
         self.retry_at = retry_at
 
 
+class TrainingProcessError(SentiError):
+    """One of the processes of a training crashed or was killed. The next call continues from its checkpoint."""
+
+    retry_can_help = True
+
+
 class TurnOverError(SentiError):
     """A long task gives up its slot for work that may wait for it. The next call goes on where it stopped."""
 

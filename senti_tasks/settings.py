@@ -42,6 +42,12 @@ def _time(name: str) -> str:
         raise ValueError(f"expected a time of the day such as 06:00, found {name!r}") from None
 
 
+def _processes(number: str) -> str:
+    if number != "auto" and not (number.isascii() and number.isdecimal() and 1 <= int(number) <= 64):
+        raise ValueError(f"expected auto or a number of processes from 1 to 64, found {number!r}")
+    return number
+
+
 def _hours(name: str) -> str:
     hours.parse(name)
     return name
@@ -80,6 +86,9 @@ class Settings(BaseSettings):
     cpu_after_tries: int | None = Field(None, ge=1, le=3)
     """After how many tries (1 to 3) a task that scores uses the CPU, if ``device`` is ``cuda`` and the GPU is gone.
     Default: never; the task fails after its last try."""
+    training_processes: Annotated[str, AfterValidator(_processes)] = "1"
+    """How many processes of this machine train one model together, 1 to 64, each on a GPU of its own (or all on the
+    CPU). ``auto``: one for each GPU."""
     variant: Literal["auto", "fp32", "bf16", "int8"] = "auto"
     """The variant in which a newly trained model serves if that variant gives the same labels as fp32. ``auto``: the
     fastest such variant on ``device``."""

@@ -5,7 +5,11 @@ It prints its summary as JSON.
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+
+import torch
+from transformers import BertConfig, BertForMaskedLM
 
 from senti_tasks.config import TrainConfig
 from senti_tasks.training import base_models
@@ -19,6 +23,16 @@ def config(epochs: int = 3) -> TrainConfig:
     """Learns made-up reviews by heart within three epochs."""
     changes = {"learning_rate": 0.02, "epochs": epochs, "batch_size": 8, "max_length": 64, "patience": epochs}
     return TrainConfig.for_base_model("scratch:tiny", changes)
+
+
+def save_base_model(texts: Sequence[str], folder: Path, dropout: float) -> str:
+    """A base model of that shape, which processes started by a training can load too; returns its name, the folder."""
+    tokenizer = base_models.load_tokenizer("scratch:tiny", texts)
+    torch.manual_seed(2026)
+    values = {"vocab_size": len(tokenizer), "hidden_dropout_prob": dropout, "attention_probs_dropout_prob": 0.0}
+    BertForMaskedLM(BertConfig.from_dict(SHAPE | values)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
 
 
 if __name__ == "__main__":

@@ -103,7 +103,7 @@ def pretrain(
     configuration are the same; the idempotency key may differ. If reviews were erased meanwhile, the training starts
     again with the remaining texts. Of two calls at once, the second waits and returns the encoder of the first.
     ``report`` is called with the metrics of each epoch. Raises ``TrainingStoppedError`` after SIGTERM, in the hours of
-    SENTI_NO_TRAINING, and after ``turn_minutes``.
+    SENTI_NO_TRAINING, and after ``turn_minutes``. SENTI_TRAINING_PROCESSES processes train together.
     """
     context = load_context()  # first, because the hub's client reads HF_ENDPOINT when it is imported
     from senti_tasks.training import pretraining
@@ -123,9 +123,8 @@ def pretrain(
         interruptions = context.interruptions(turn_minutes)
         data = context.fetch(recorded)
         checkpoints, output = folder / "checkpoints", folder / "encoder"
-        result = pretraining.pretrain(
-            data, base_model, pretrain_config, checkpoints, output, report, context.settings.device, interruptions
-        )
+        outside = (report, context.settings.device, interruptions, context.settings.training_processes)
+        result = pretraining.pretrain(data, base_model, pretrain_config, checkpoints, output, *outside)
         version = version_of(parse_timestamp(snapshot["due"]), idempotency_key, context.settings.zone)
         artifact, digest = context.store.put(output, "encoders", version)
         encoder = {

@@ -28,6 +28,7 @@ def train(
     made for, also when there is a newer one. After a kill, the next call on the same machine continues from the last
     checkpoint. Of two calls at once, the second waits and returns the model of the first. ``report`` is called with the
     metrics of each epoch. Raises ``TrainingStoppedError`` after SIGTERM and in the hours of SENTI_NO_TRAINING.
+    SENTI_TRAINING_PROCESSES processes train together.
     """
     context = load_context()  # first, because the hub's client reads HF_ENDPOINT when it is imported
     from senti_tasks.corpus.snapshot import label_set
@@ -47,7 +48,7 @@ def train(
         names = label_set(data).names  # before the training, during which an erasure may replace this folder
         checkpoints, output = folder / "checkpoints", folder / "model"
         device, report_to = context.settings.device, context.settings.report_to
-        outside = (report, device, report_to, start.folder, interruptions)
+        outside = (report, device, report_to, start.folder, interruptions, context.settings.training_processes)
         result = fine_tuning.train(data, start.base_model, train_config, checkpoints, output, *outside)
         version = version_of(recorded["due"], idempotency_key, context.settings.zone)
         artifact, digest = context.store.put(output, "models", version)

@@ -19,10 +19,11 @@ from senti_tasks.artifacts import files_digest
 from senti_tasks.config import PretrainConfig, TrainConfig
 from senti_tasks.errors import TrainingStoppedError
 from senti_tasks.training.interruptions import Interruptions, shown
+from senti_tasks.training.processes.group import ALONE, Group
 
 log = logging.getLogger(__name__)
 
-_REQUIRED_FILES = ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth")
+_REQUIRED_FILES = ("model.safetensors", "optimizer.pt", "scheduler.pt")
 
 
 def folder_for(
@@ -32,27 +33,31 @@ def folder_for(
     revision: str | None,
     config: TrainConfig | PretrainConfig,
     files: Sequence[str] = ("train.parquet", "validation.parquet"),
+    processes: int = 1,
 ) -> Path:
     """The folder below ``root`` for the checkpoints of one training.
 
     Its name is a hash of the base model, the revision, the configuration and the content of ``files``, which are the
-    files in ``corpus`` that the training reads. A training therefore never resumes from the checkpoint of another one.
+    files in ``corpus`` that the training reads, and of the number of processes, on which rounding and dropout depend. A
+    training therefore never resumes from the checkpoint of another one.
     """
     read = files_digest(corpus, (corpus / name for name in files))
-    key = json.dumps([base_model, revision, config.to_json(), read])
+    key = json.dumps([base_model, revision, config.to_json(), read, *([processes] if processes > 1 else [])])
     return root / hashlib.sha256(key.encode()).hexdigest()[:16]
 
 
-def newest(folder: Path) -> Path | None:
+def newest(folder: Path, processes: int = 1) -> Path | None:
     """The newest complete checkpoint in ``folder``, or ``None`` if there is none. Deletes incomplete checkpoints.
 
-    A checkpoint is complete if ``trainer_state.json``, which is written last, can be read and the other files exist.
+    A checkpoint is complete if ``trainer_state.json``, which process 0 writes last, can be read and the other files
+    exist, the random state of each process included.
     """
+    random = [f"rng_state_{rank}.pth" for rank in range(processes)] if processes > 1 else ["rng_state.pth"]
     complete: dict[int, Path] = {}
     for path in sorted(folder.glob("checkpoint-*")):
         try:
             step = json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))["global_step"]
-            if not all((path / name).is_file() for name in _REQUIRED_FILES):
+            if not all((path / name).is_file() for name in (*_REQUIRED_FILES, *random)):
                 raise FileNotFoundError(path)
             complete[step] = path
         except (OSError, ValueError, KeyError) as error:
@@ -82,28 +87,37 @@ class StopAtCheckpoint(TrainerCallback):
     from it would skip that evaluation.
     """
 
-    def __init__(self, interruptions: Interruptions, resume_command: str = "`senti retrain --corpus NAME`") -> None:
-        """``resume_command`` is for the error message."""
+    def __init__(
+        self,
+        interruptions: Interruptions,
+        resume_command: str = "`senti retrain --corpus NAME`",
+        group: Group = ALONE,
+    ) -> None:
+        """``resume_command`` is for the error message. All processes of ``group`` save and stop after the same step."""
         self.stop_requested = False
         self._signal: signal.Signals | None = None
         self._interruptions = interruptions
         self._saved_at = monotonic()
         self._resume_command = resume_command
+        self._group = group
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
-        self.stop_requested = self.stop_requested or self._interruptions.in_pause
+        stop = self.stop_requested or self._interruptions.in_pause
+        due = monotonic() - self._saved_at >= self._interruptions.save_every_s
+        self.stop_requested, due = self._group.agreed(stop, due)
         steps_per_epoch = state.max_steps // args.num_train_epochs
         if state.global_step % steps_per_epoch:
-            due = monotonic() - self._saved_at >= self._interruptions.save_every_s
             control.should_save = control.should_save or self.stop_requested or due
         return control
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self._saved_at = monotonic()
+        (self.stop_requested,) = self._group.agreed(self.stop_requested)
         if not self.stop_requested:
             return
+        self._group.wait()  # until each process has saved its random state
         steps = f"after step {state.global_step} of {state.max_steps}"
         if self._signal is None and (pause := self._interruptions.pause):
             raise TrainingStoppedError(
@@ -126,7 +140,8 @@ class StopAtCheckpoint(TrainerCallback):
             return
         before = {number: signal.signal(number, self._request_stop) for number in (signal.SIGTERM, signal.SIGALRM)}
         try:
-            yield
+            with self._group.receiving_signals():
+                yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)

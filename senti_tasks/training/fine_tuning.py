@@ -4,10 +4,13 @@ import gc
 import json
 import shutil
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from transformers import PreTrainedModel
 
 from senti_tasks.artifacts import weights_digest
 from senti_tasks.config import TrainConfig
@@ -16,9 +19,11 @@ from senti_tasks.errors import ConfigError
 from senti_tasks.scoring.tokens import HEAD_TOKENS, TextTokenizer
 from senti_tasks.training import search
 from senti_tasks.training.base_models import load_classifier, load_tokenizer, revision_of
-from senti_tasks.training.checkpoints import StopAtCheckpoint, folder_for
+from senti_tasks.training.checkpoints import StopAtCheckpoint, folder_for, newest
 from senti_tasks.training.interruptions import NO_PAUSE, Interruptions
 from senti_tasks.training.model_card import model_card
+from senti_tasks.training.processes import launcher
+from senti_tasks.training.processes.group import Group
 from senti_tasks.training.resumable import Report
 from senti_tasks.training.trainer import fine_tune
 from senti_tasks.training.trials import Trial
@@ -35,6 +40,7 @@ def train(
     report_to: str | None = None,
     base_folder: Path | None = None,
     interruptions: Interruptions = NO_PAUSE,
+    processes: str = "1",
 ) -> dict[str, Any]:
     """Fine-tunes ``base_model`` on the snapshot in ``corpus``. Writes the model of the best epoch into ``output``.
 
@@ -43,17 +49,20 @@ def train(
     history plus the peak learning rate and the seed. ``device`` is ``auto`` (CUDA if available), ``cpu`` or ``cuda``.
     ``report_to`` names an integration of the Trainer that also gets the figures (``mlflow``). ``base_folder`` is the
     folder of a ``pretrained:*`` base model. ``interruptions`` say when a checkpoint is saved, and when the training
-    ends before it is done. On one machine, the same input gives the same files, resumed or not, provided that
-    ``search_minutes`` allows the same learning rates.
+    ends before it is done. ``processes`` (a number or ``auto``) train together, on one GPU each or on the CPU, and
+    divide each batch among them. On one machine, the same input and number of processes give the same files, resumed
+    or not, provided that ``search_minutes`` allows the same learning rates.
 
     Returns base_model, base_revision, config (``config`` with the learning rate and the seed of the model), epochs_run,
-    best_epoch, seconds (of this call), steps, validation (``measure`` of the best epoch), history (one row per epoch),
-    rates (one row per learning rate, see ``search.rate_rows``), retried_after_collapse and weights_digest.
+    best_epoch, seconds (of this call), steps, processes (their number), validation (``measure`` of the best epoch),
+    history (one row per epoch), rates (one row per learning rate, see ``search.rate_rows``), retried_after_collapse and
+    weights_digest.
 
     Raises ``BaseModelError``, ``CorpusError``, ``ConfigError``, and, after SIGTERM or when the pause begins,
-    ``TrainingStoppedError`` once a checkpoint is saved.
+    ``TrainingStoppedError`` once a checkpoint is saved. With several processes also ``TrainingProcessError``.
     """
     started = time.monotonic()
+    number = launcher.number_of_processes(processes, device, config.batch_size)
     data, label_set = snapshot.load(corpus), snapshot.label_set(corpus)
     summary = json.loads((corpus / "summary.json").read_text(encoding="utf-8"))
     revision = revision_of(base_model, base_folder)
@@ -69,14 +78,23 @@ def train(
         rows[split] = [{"input_ids": one.tolist(), "labels": label} for one, label in pairs]
 
     def trial_with(config: TrainConfig) -> Trial:
-        return Trial(config, folder_for(checkpoints, corpus, base_model, revision, config))
+        return Trial(config, folder_for(checkpoints, corpus, base_model, revision, config, processes=number))
 
     def run(trial: Trial) -> None:
         gc.collect()  # a Trainer is in a reference cycle: without this, the previous model and optimiser stay in memory
-        model = load_classifier(base_model, tokenizer, trial.config, revision, label_set, base_folder)
-        setattr(model.config, HEAD_TOKENS, config.head_tokens)  # saved in config.json, so that scoring truncates alike
-        stop = StopAtCheckpoint(interruptions)
-        fine_tune(trial, model, tokenizer, rows, stop, device=device, report=report, report_to=report_to)
+        arguments = {
+            "trial": trial,
+            "checkpoint": newest(trial.folder, number),
+            "load_model": partial(
+                load_classifier, base_model, tokenizer, trial.config, revision, label_set, base_folder
+            ),
+            "tokenizer": tokenizer,
+            "rows": rows,
+            "interruptions": interruptions,
+            "device": device,
+            "report_to": report_to,
+        }
+        launcher.run(_run_trial, arguments, processes=number, device=device, folder=trial.folder, report=report)
 
     trials = [trial_with(candidate) for candidate in config.candidates()]
     finished = search.train_within_budget(trials, 60 * config.search_minutes, run)
@@ -102,9 +120,25 @@ def train(
         "best_epoch": outcome.best_epoch,
         "seconds": round(time.monotonic() - started, 1),
         "steps": outcome.steps,
+        "processes": number,
         "validation": outcome.validation,
         "history": outcome.history,
         "rates": search.rate_rows(trials, finished),
         "retried_after_collapse": retried,
         "weights_digest": weights_digest(output),
     }
+
+
+def _run_trial(
+    trial: Trial,
+    load_model: Callable[[], PreTrainedModel],
+    interruptions: Interruptions,
+    report_to: str | None,
+    group: Group,
+    **more: Any,
+) -> None:
+    """Trains ``trial`` in this process, which may be one of several. ``more`` are parameters of ``fine_tune``."""
+    model = load_model()
+    setattr(model.config, HEAD_TOKENS, trial.config.head_tokens)  # in config.json, so that scoring truncates alike
+    stop = StopAtCheckpoint(interruptions, group=group)
+    fine_tune(trial, model=model, stop=stop, report_to=report_to if group.rank == 0 else None, group=group, **more)

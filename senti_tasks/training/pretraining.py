@@ -4,6 +4,7 @@ import json
 import logging
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -11,7 +12,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
 
 from senti_tasks.config import PretrainConfig
@@ -23,6 +24,8 @@ from senti_tasks.training.checkpoints import StopAtCheckpoint, folder_for, newes
 from senti_tasks.training.interruptions import NO_PAUSE, Interruptions
 from senti_tasks.training.masking import IGNORE_INDEX, MaskingCollator
 from senti_tasks.training.model_card import encoder_card
+from senti_tasks.training.processes import launcher
+from senti_tasks.training.processes.group import Group
 from senti_tasks.training.resumable import Report, ResumableTrainer, Rows, arguments_for, width_step
 
 log = logging.getLogger(__name__)
@@ -43,6 +46,7 @@ def pretrain(
     report: Report | None = None,
     device: str = "auto",
     interruptions: Interruptions = NO_PAUSE,
+    processes: str = "1",
 ) -> dict[str, Any]:
     """Trains ``base_model`` to predict masked tokens of the text snapshot in ``texts`` (see ``corpus.unlabelled``).
 
@@ -50,27 +54,23 @@ def pretrain(
     be loaded from that folder. ``checkpoints``: folder for checkpoints. If it has a complete checkpoint of the same
     training, that one is resumed. The caller deletes the folder once the encoder is stored. ``report`` is called with a
     row of the history before the training and after each epoch. ``device`` is ``auto`` (CUDA if available), ``cpu`` or
-    ``cuda``. ``interruptions`` say when a checkpoint is saved, and when the training ends before it is done. On one
-    machine, the same input gives the same files, resumed or not.
+    ``cuda``. ``interruptions`` say when a checkpoint is saved, and when the training ends before it is done.
+    ``processes`` (a number or ``auto``) train together, on one GPU each or on the CPU, and divide each batch among
+    them. On one machine, the same input and number of processes give the same files, resumed or not.
 
-    Returns base_model, base_revision, texts (trained_on and held_out: numbers of texts), seconds (of this call), steps
-    and history. The rows of history have epoch (0: before the training), step, loss (mean per masked token of the
-    held-out texts, in nats) and accuracy (share of these tokens predicted correctly).
+    Returns base_model, base_revision, texts (trained_on and held_out: numbers of texts), seconds (of this call), steps,
+    processes (their number) and history. The rows of history have epoch (0: before the training), step, loss (mean per
+    masked token of the held-out texts, in nats) and accuracy (share of these tokens predicted correctly).
 
     Raises ``BaseModelError``, ``CorpusError``, ``ConfigError``, and, after SIGTERM or when the pause begins,
-    ``TrainingStoppedError`` once a checkpoint is saved.
+    ``TrainingStoppedError`` once a checkpoint is saved. With several processes also ``TrainingProcessError``.
     """
     started = time.monotonic()
-    if not sys.stderr.isatty():
-        disable_progress_bar()  # type: ignore[no-untyped-call]
+    number = launcher.number_of_processes(processes, device, config.batch_size)
     train, held_out = unlabelled.load(texts, config.held_out_share)
     counts = unlabelled.counts(texts)  # read now, because an erasure may move the folder during the training
     revision = revision_of(base_model)
     tokenizer = load_tokenizer(base_model, train, revision)
-    model = load_masked_language_model(base_model, tokenizer, config.seed, revision)
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):  # the saved config.json keeps the base model's dropout
-            module.p = min(module.p, config.dropout)
     text_tokenizer = TextTokenizer(tokenizer.backend_tokenizer, min(tokenizer.model_max_length, config.max_length))
     collator = partial(MaskingCollator, tokenizer, config.masked_share, config.seed, width_step(device))
     rows, evaluation_rows = (_encode(text_tokenizer, collator(), part) for part in (train, held_out))
@@ -80,25 +80,22 @@ def pretrain(
             f"{len(evaluation_rows)} of {len(held_out)} held-out texts: expected at least one text of each; import "
             "more reviews, or take another base model"
         )
-    # Sorted by length, because batches of similar lengths need little padding.
-    evaluation_rows = sorted(evaluation_rows, key=lambda row: len(row["input_ids"]))
-    starts = range(0, len(evaluation_rows), _EVALUATION_BATCH)
-    stop = StopAtCheckpoint(interruptions, "`senti pretrain`")
-    folder = folder_for(checkpoints, texts, base_model, revision, config, [unlabelled.FILE])
-    trainer: _Trainer = _Trainer(
-        model=model,
-        args=arguments_for(config, folder, device),
-        train_dataset=rows,
-        processing_class=tokenizer,
-        data_collator=collator(epoch=lambda: trainer.current_epoch()),
-        callbacks=[stop],
-        eval_dataset=[collator()(evaluation_rows[start : start + _EVALUATION_BATCH]) for start in starts],
-        report=report,
-    )
-    before = trainer.measure()
-    trainer.resume(newest(folder), stop)
-    history = [before, *trainer.history]
-    model.save_pretrained(output)
+    folder = folder_for(checkpoints, texts, base_model, revision, config, [unlabelled.FILE], number)
+    arguments = {
+        "base_model": base_model,
+        "revision": revision,
+        "config": config,
+        "tokenizer": tokenizer,
+        "collator": collator,
+        "rows": rows,
+        "evaluation_rows": evaluation_rows,
+        "folder": folder,
+        "checkpoint": newest(folder, number),
+        "output": output,
+        "device": device,
+        "interruptions": interruptions,
+    }
+    steps, history = launcher.run(_train, arguments, processes=number, device=device, folder=folder, report=report)
     tokenizer.save_pretrained(output)
     card = encoder_card(base_model, revision, config, counts, history)
     (output / "README.md").write_text(card, encoding="utf-8")
@@ -108,9 +105,55 @@ def pretrain(
         "base_revision": revision,
         "texts": {"trained_on": len(train), "held_out": len(held_out)},
         "seconds": round(time.monotonic() - started, 1),
-        "steps": trainer.state.global_step,
+        "steps": steps,
+        "processes": number,
         "history": history,
     }
+
+
+def _train(
+    base_model: str,
+    revision: str | None,
+    config: PretrainConfig,
+    tokenizer: PreTrainedTokenizerFast,
+    collator: Callable[..., MaskingCollator],
+    rows: Rows,
+    evaluation_rows: Rows,
+    folder: Path,
+    checkpoint: Path | None,
+    output: Path,
+    device: str,
+    interruptions: Interruptions,
+    report: Report | None,
+    group: Group,
+) -> tuple[int, list[dict[str, Any]]]:
+    """Trains in this process, which may be one of several, and saves the model; returns the steps and the history."""
+    if not sys.stderr.isatty():
+        disable_progress_bar()  # type: ignore[no-untyped-call]
+    model = load_masked_language_model(base_model, tokenizer, config.seed, revision)
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):  # the saved config.json keeps the base model's dropout
+            module.p = min(module.p, config.dropout)
+    # Sorted by length, because batches of similar lengths need little padding.
+    evaluation_rows = sorted(evaluation_rows, key=lambda row: len(row["input_ids"]))
+    starts = range(0, len(evaluation_rows), _EVALUATION_BATCH)
+    stop = StopAtCheckpoint(interruptions, "`senti pretrain`", group)
+    trainer: _Trainer = _Trainer(
+        model=model,
+        group=group,
+        args=arguments_for(config, folder, device, group),
+        train_dataset=rows,
+        processing_class=tokenizer,
+        data_collator=collator(epoch=lambda: trainer.current_epoch()),
+        callbacks=[stop],
+        eval_dataset=[collator()(evaluation_rows[start : start + _EVALUATION_BATCH]) for start in starts],
+        report=report,
+    )
+    before = trainer.measure()
+    trainer.resume(checkpoint, stop)
+    if group.rank == 0:
+        model.save_pretrained(output)
+    return trainer.state.global_step, [before, *trainer.history]
 
 
 class _Trainer(ResumableTrainer):

@@ -1,11 +1,15 @@
 """The order of the rows in a training."""
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
 _BATCHES_SORTED_TOGETHER = 50
+
+SHARE = "share"
+"""Key in a collated batch: the weight of a process in the mean over all processes."""
 
 
 class LengthGroupedSampler(torch.utils.data.Sampler[int]):
@@ -38,3 +42,21 @@ class LengthGroupedSampler(torch.utils.data.Sampler[int]):
         last = [batches.pop()] if len(batches[-1]) < self._batch_size else []
         order = [batches[number] for number in random.permutation(len(batches))] + last
         return iter(np.concatenate(order).tolist())
+
+
+class PartOfBatch:
+    """Collates the part of each batch that one of several processes computes: every ``size``-th row.
+
+    The rows of a batch are sorted by length, so all parts need about the same padding. ``SHARE`` is the number of rows
+    of the part, divided by the mean over all parts: the weighted mean is then the mean over all rows of the batch. A
+    process for which the last batch has no row computes the first row with the weight 0.
+    """
+
+    def __init__(self, collate: Callable[[list[Any]], dict[str, Any]], rank: int, size: int) -> None:
+        self._collate = collate
+        self._rank = rank
+        self._size = size
+
+    def __call__(self, rows: list[Any]) -> dict[str, Any]:
+        part = rows[self._rank :: self._size]
+        return {**self._collate(part or rows[:1]), SHARE: len(part) * self._size / len(rows)}

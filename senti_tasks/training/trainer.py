@@ -4,6 +4,7 @@ import logging
 import math
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -23,8 +24,9 @@ from transformers.utils.logging import disable_progress_bar
 
 from senti_tasks.config import TrainConfig
 from senti_tasks.judging.evaluation import measure
-from senti_tasks.training.checkpoints import StopAtCheckpoint, epochs_if_stopped_early, newest
+from senti_tasks.training.checkpoints import StopAtCheckpoint, epochs_if_stopped_early
 from senti_tasks.training.optimiser import parameter_groups
+from senti_tasks.training.processes.group import Group
 from senti_tasks.training.resumable import Report, ResumableTrainer, Rows, arguments_for, width_step
 from senti_tasks.training.trials import Outcome, Timer, Trial
 
@@ -35,6 +37,7 @@ _EVALUATION_BATCH = 64
 
 def fine_tune(
     trial: Trial,
+    checkpoint: Path | None,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
     rows: dict[str, Rows],
@@ -43,14 +46,15 @@ def fine_tune(
     device: str,
     report: Report | None,
     report_to: str | None,
+    group: Group,
 ) -> None:
     """Trains ``model`` with ``trial.config`` and saves the weights and figures of the best epoch in the trial.
 
-    Resumes the trial's newest complete checkpoint. ``rows`` are those of ``train`` and ``validation``. For the other
-    parameters see ``fine_tuning.train``. Raises ``ConfigError`` and, when ``stop`` is
-    requested, ``TrainingStoppedError``.
+    Resumes ``checkpoint``, the trial's newest complete one. ``rows`` are those of ``train`` and ``validation``. Process
+    0 of ``group`` alone writes. For the other parameters see ``fine_tuning.train``. Raises ``ConfigError`` and, when
+    ``stop`` is requested, ``TrainingStoppedError``.
     """
-    timer = Timer(trial)
+    timer = Timer(trial) if group.rank == 0 else None
     config = trial.config
     if not sys.stderr.isatty():
         disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -62,6 +66,7 @@ def fine_tune(
         config,
         trial.folder,
         device,
+        group,
         per_device_eval_batch_size=_EVALUATION_BATCH,
         load_best_model_at_end=True,
         metric_for_best_model="macro_f1",
@@ -69,12 +74,12 @@ def fine_tune(
         restore_callback_states_from_checkpoint=True,  # for the patience counter of early stopping
         report_to=report_to or "none",
     )
-    checkpoint = newest(trial.folder)
     if checkpoint and (epochs := epochs_if_stopped_early(checkpoint)) is not None:
         arguments.num_train_epochs = epochs
     trainer = _Trainer(
         config,
         model=model,
+        group=group,
         args=arguments,
         train_dataset=rows["train"],
         # Sorted by length, because batches of similar lengths need little padding. The figures do not depend on it.
@@ -84,10 +89,14 @@ def fine_tune(
         compute_metrics=_figures,
         callbacks=[
             EarlyStoppingCallback(early_stopping_patience=config.patience),
-            *(timer, _EpochReport(config, report), stop),
+            *([timer] if timer else []),
+            *(_EpochReport(config, report), stop),
         ],
     )
     trainer.resume(checkpoint, stop)
+    group.wait()  # all processes have loaded the best checkpoint, which is deleted now
+    if timer is None:
+        return
     timer.save()
     epochs_run, validations = _history(trainer.state)
     scores = [row["macro_f1"] for row in epochs_run]

@@ -52,7 +52,7 @@ RETRIED = {
     "DeviceGoneError",  # a GPU comes back
     "StoreError",  # room is made, and mounts come back
     "ShardTakenError",  # the next attempt continues after the last staged chunk
-    "TrainingStoppedError",  # the next attempt continues from the checkpoint
+    *("TrainingStoppedError", "TrainingProcessError"),  # the next attempt continues from the checkpoint
     "TurnOverError",  # the next attempt scores the other shards
 }
 

@@ -67,6 +67,7 @@ def test_an_artifact_store_may_be_remote(
         ("SENTI_NO_TRAINING", "1:30-25:00", "SENTI_NO_TRAINING='1:30-25:00': expected two times of the day such as"),
         ("SENTI_NO_TRAINING", "03:00-03:00", "expected two different times of the day, found '03:00-03:00'"),
         ("SENTI_CHECKPOINT_MINUTES", "0", "SENTI_CHECKPOINT_MINUTES='0': Input should be greater than or equal to 1"),
+        ("SENTI_TRAINING_PROCESSES", "all", "expected auto or a number of processes from 1 to 64, found 'all'"),
         ("SENTI_TIMEZONE", "../etc/passwd", "SENTI_TIMEZONE='../etc/passwd': expected an IANA time zone"),
     ],
 )

@@ -1,0 +1,1 @@
+"""Training in several processes on one machine, one for each GPU: launcher, worker, and their process group."""
