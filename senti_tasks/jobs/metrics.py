@@ -23,7 +23,7 @@ from senti_tasks.warehouse import health
 log = logging.getLogger(__name__)
 
 GAUGES = {
-    "pending_reviews": "Reviews that the next run would plan.",
+    "pending_reviews": "Reviews that the next run would plan; at most 100,000 are counted.",
     "labelled_reviews": "Reviews with a label of the model in service.",
     "carried_over_reviews": "Reviews whose label is still that of the model that served before.",
     "failed_reviews": "Texts that the model in service could not label (table scoring_errors).",

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from senti_tasks.warehouse.database import fetch_all, fetch_one
+from senti_tasks.warehouse.database import count_rows, fetch_all, fetch_one
 from senti_tasks.warehouse.models import promotions, registry
 from senti_tasks.warehouse.schema import (
     label_rollups,
@@ -27,6 +27,8 @@ from senti_tasks.warehouse.scoring import held_runs, pending, publication_lock, 
 
 PATIENCE_S = 10
 """How long PostgreSQL may take for one statement, in seconds."""
+MOST_PENDING = 100_000
+"""Pending reviews are counted up to this number, so that the count takes about as long however many there are."""
 
 
 def read(connection: Connection, *, overlap: timedelta) -> dict[str, Any]:
@@ -136,18 +138,30 @@ def _models(connection: Connection) -> dict[str, Any]:
     return figures
 
 
-def _reviews(connection: Connection, serving: str, overlap: timedelta) -> dict[str, int]:
-    since = pending.scan_start(watermarks.of(connection, serving), overlap)
+def _reviews(connection: Connection, serving: str, overlap: timedelta) -> dict[str, Any]:
     carried = sa.select(sa.func.count()).where(
         review_labels.c.model_version == serving, review_labels.c.carried_from.is_not(None)
     )
     failed = sa.select(sa.func.count()).where(scoring_errors.c.model_version == serving)
     return {
-        "pending_reviews": pending.count(connection, serving, since=since),
         "labelled_reviews": _labelled(connection, serving),
         "carried_over_reviews": connection.scalar(carried) or 0,
         "failed_reviews": connection.scalar(failed) or 0,
+        "pending_reviews": _pending(connection, serving, overlap),  # last, because it changes the planner's settings
     }
+
+
+def _pending(connection: Connection, serving: str, overlap: timedelta) -> int | None:
+    """``MOST_PENDING`` at most. ``None`` before the model's first publication: only reading all reviews would say."""
+    if (watermark := watermarks.of(connection, serving)) is None:
+        return None
+    held = held_runs.of_model(connection, serving)
+    found = pending.pending_reviews(serving, since=pending.scan_start(watermark, overlap), without=held)
+    if connection.dialect.name == "postgresql":
+        # Otherwise PostgreSQL reads all labels into a hash table: at 1,000,000 labels 430 ms instead of 110 ms.
+        connection.exec_driver_sql("SET LOCAL enable_hashjoin = off")
+        connection.exec_driver_sql("SET LOCAL enable_mergejoin = off")
+    return count_rows(connection, found.limit(MOST_PENDING).subquery())
 
 
 def _labelled(connection: Connection, model_version: str) -> int:
