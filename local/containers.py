@@ -25,7 +25,7 @@ class Place:
 
     folder: Path
     ports: Mapping[str, int]
-    """``postgres``, ``redis``, ``api-server`` and ``scheduler``: the port of each, on 127.0.0.1."""
+    """``postgres``, ``redis``, ``api-server``, ``scheduler`` and ``watch``: the port of each, on 127.0.0.1."""
 
     def translate(self, text: str, service: str) -> str:
         """``text`` with the paths and addresses of this machine in the place of those in a container."""
@@ -42,6 +42,7 @@ class Place:
             "api-server:8080": f"{here}:{ports['api-server']}",
             "localhost:8080": f"{here}:{ports['api-server']}",
             "localhost:8974": f"{here}:{ports['scheduler']}",
+            "0.0.0.0:9108": f"{here}:{ports['watch']}",
         }
         return re.sub("|".join(map(re.escape, other)), lambda found: other[found[0]], text)
 

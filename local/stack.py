@@ -33,7 +33,7 @@ from local.containers import ROOT, Container, Place
 from senti_tasks import console
 from senti_tasks.errors import SentiError
 
-NOT_HERE = frozenset({"tls"})
+NOT_HERE = frozenset({"tls", "prometheus", "statsd-exporter", "grafana"})
 """Services whose programs no wheel has."""
 BY_HAND = "manual"
 """Profile of the services that only `docker compose run` starts."""
@@ -70,7 +70,7 @@ class Stack(AirflowClient):
     ) -> None:
         self.folder = folder.resolve()
         self.folder.mkdir(parents=True, exist_ok=True)
-        ports = {name: free_port() for name in ("postgres", "redis", "scheduler")}
+        ports = {name: free_port() for name in ("postgres", "redis", "scheduler", "watch")}
         ports["api-server"] = int(variables.get("AIRFLOW_PORT") or free_port())
         self.place = Place(self.folder, ports)
         super().__init__(f"http://127.0.0.1:{ports['api-server']}")

@@ -26,6 +26,7 @@ from senti_tasks.labels import LabelSet
 log = logging.getLogger(__name__)
 
 ReviewIdType = Literal["bigint", "text", "uuid"]
+_LAST_PORT = 65_535
 
 
 def _known_zone(name: str) -> str:
@@ -46,6 +47,11 @@ def _processes(number: str) -> str:
     if number != "auto" and not (number.isascii() and number.isdecimal() and 1 <= int(number) <= 64):
         raise ValueError(f"expected auto or a number of processes from 1 to 64, found {number!r}")
     return number
+def _address(name: str) -> str:
+    host, _, port = name.rpartition(":")
+    if not port.isascii() or not port.isdigit() or int(port) > _LAST_PORT:
+        raise ValueError(f"expected PORT or HOST:PORT, such as 9108 or 0.0.0.0:9108, found {name!r}")
+    return f"{host or '127.0.0.1'}:{port}"
 
 
 def _hours(name: str) -> str:
@@ -127,6 +133,9 @@ class Settings(BaseSettings):
     """The Redis of Airflow's workers. ``senti watch`` then also notices a queue that no worker serves."""
     labels_by: Annotated[str, AfterValidator(_time)] = "06:00"
     """Time of the day in ``timezone`` by which the night's labels are to be published."""
+    metrics_address: Annotated[str, AfterValidator(_address)] | None = None
+    """``HOST:PORT`` at which ``senti watch`` answers Prometheus; ``PORT`` alone listens on this machine only. Default:
+    nowhere."""
 
     @cached_property
     def label_set(self) -> LabelSet:

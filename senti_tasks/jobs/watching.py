@@ -11,6 +11,7 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -19,7 +20,7 @@ import sqlalchemy as sa
 from senti_tasks import settings
 from senti_tasks.alerts import Alert, Kind
 from senti_tasks.errors import SentiError
-from senti_tasks.jobs import alerts
+from senti_tasks.jobs import alerts, metrics
 from senti_tasks.jobs.context import JobContext, load_context, now
 from senti_tasks.settings import Settings
 from senti_tasks.warehouse.models import promotions
@@ -62,14 +63,16 @@ _MAY_RESTART = frozenset({Kind.QUEUE, Kind.BROKER, Kind.AIRFLOW, Kind.DATABASE})
 
 
 def watch(every_s: float, is_over: Callable[[], bool] = lambda: False, sign: Path | None = None) -> None:
-    """Looks every ``every_s`` seconds until ``is_over()``; touches ``sign`` after each look, for a health check."""
-    looking = Watch()
-    while not is_over():
-        looking.look()
-        if sign is not None:
-            sign.parent.mkdir(parents=True, exist_ok=True)
-            sign.touch()
-        time.sleep(every_s)
+    """Looks every ``every_s`` seconds until ``is_over()``; touches ``sign`` after each look, for a health check.
+    Meanwhile it answers Prometheus, if SENTI_METRICS_ADDRESS is set."""
+    looking, address = Watch(), settings.load().metrics_address
+    with nullcontext() if address is None else metrics.serving(address):
+        while not is_over():
+            looking.look()
+            if sign is not None:
+                sign.parent.mkdir(parents=True, exist_ok=True)
+                sign.touch()
+            time.sleep(every_s)
 
 
 def look_once() -> list[Alert]:
