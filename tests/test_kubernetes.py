@@ -18,12 +18,12 @@ import yaml
 
 from local.compose import Service, load
 from senti_tasks.settings import Settings
+from tests.stacks import new_variables
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "deploy" / "kubernetes"
 VALUES: dict[str, Any] = yaml.safe_load((ROOT / "deploy" / "helm" / "values.yaml").read_text())
-EXAMPLE = (ROOT / ".env.example").read_text()
-SERVICES = load(ROOT / "docker-compose.yml", dict.fromkeys(re.findall(r"^(\w+)=$", EXAMPLE, re.MULTILINE), "secret"))
+SERVICES = load(ROOT / "docker-compose.yml", new_variables())
 VERSIONS = ("1.31", kubernetes_validate.latest_version())
 SECRETS = "/etc/senti/secrets/"
 """Not below /run/secrets, where Kubernetes itself mounts things."""
