@@ -63,7 +63,7 @@ both()
 
 @contextmanager
 def _edge_worker(airflow: LocalAirflow, home: Path, dags: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A worker of the queue gpu, with what deploy/edge/docker-compose.yml gives it, and a database that is not there."""
+    """A worker of the queue gpu, with what deploy/edge/docker-compose.yml gives it; its database is not there."""
     config = configparser.ConfigParser(interpolation=None)
     config.read(airflow.home / "airflow.cfg")
     home.mkdir()
