@@ -25,7 +25,8 @@ _MANY = 500  # retries of tasks that give up their slot; after errors, RetryIfIt
 
 
 def _slot(pool: str, weight: int, **further: Any) -> dict[str, Any]:
-    return {"queue": "gpu", "pool": pool, "priority_weight": weight, "weight_rule": "absolute", **further}
+    where = {"queue": "gpu", "executor": settings.load().gpu_executor}
+    return {**where, "pool": pool, "priority_weight": weight, "weight_rule": "absolute", **further}
 
 
 SLOTS = SimpleNamespace(

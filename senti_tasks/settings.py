@@ -131,6 +131,8 @@ class Settings(BaseSettings):
     scheduler that has stopped."""
     broker_url: str | None = None
     """The Redis of Airflow's workers. ``senti watch`` then also notices a queue that no worker serves."""
+    gpu_executor: Literal["EdgeExecutor"] | None = None
+    """Airflow's executor for the tasks of the queue gpu. Default: the one of all tasks."""
     labels_by: Annotated[str, AfterValidator(_time)] = "06:00"
     """Time of the day in ``timezone`` by which the night's labels are to be published."""
     metrics_address: Annotated[str, AfterValidator(_address)] | None = None

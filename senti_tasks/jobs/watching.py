@@ -10,7 +10,7 @@ import shutil
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -97,7 +97,9 @@ def _look(found: Settings, moment: datetime) -> Iterator[Alert]:
     if found.airflow_health_url:
         yield from _airflow(found.airflow_health_url, day.isoformat())
     if found.broker_url:
-        yield from _queues(found.broker_url, day.isoformat())
+        # The workers of another executor do not use the broker.
+        queues = QUEUES[:1] if found.gpu_executor else QUEUES
+        yield from _queues(found.broker_url, queues, day.isoformat())
 
 
 def _labels(context: JobContext, moment: datetime) -> Iterator[Alert]:
@@ -168,7 +170,7 @@ def _airflow(url: str, day: str) -> Iterator[Alert]:
         )
 
 
-def _queues(url: str, day: str) -> Iterator[Alert]:
+def _queues(url: str, queues: Sequence[str], day: str) -> Iterator[Alert]:
     from celery import Celery  # here, because only this needs it
 
     try:
@@ -183,8 +185,8 @@ def _queues(url: str, day: str) -> Iterator[Alert]:
             "`docker compose logs redis`: is its disk or its memory full? Then `docker compose restart redis`.",
         )
         return
-    names = {queue["name"] for queues in served.values() for queue in queues}
-    for queue in QUEUES:
+    names = {queue["name"] for taken in served.values() for queue in taken}
+    for queue in queues:
         if queue not in names:
             yield Alert(
                 Kind.QUEUE,

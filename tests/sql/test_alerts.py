@@ -231,6 +231,9 @@ def test_a_queue_without_a_worker_and_a_broker_that_is_away(
             "no worker takes tasks of the queue default.",
             "no worker takes tasks of the queue gpu.",
         ]
+        with monkeypatch.context() as other:
+            other.setenv("SENTI_GPU_EXECUTOR", "EdgeExecutor")  # whose workers do not use the broker
+            assert [alert.event.split("/")[1] for alert in watching.Watch().look(NIGHT)] == ["default"]
         app = Celery(broker=url)
         worker = app.WorkController(pool_cls="solo", queues=["gpu"], without_heartbeat=True, quiet=True)
         thread = Thread(target=worker.start, daemon=True)
