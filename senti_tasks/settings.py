@@ -119,11 +119,11 @@ class Settings(BaseSettings):
     labels_by: Annotated[str, AfterValidator(_time)] = "06:00"
     """Time of the day in ``timezone`` by which the night's labels are to be published."""
     report_texts: bool = False
-    """Whether reports on models show the texts of mistakes and suspect labels. Such a file holds texts of reviews, which
-    ``senti erase`` does not find."""
+    """Whether reports on models show the texts of mistakes and suspect labels. Such a file holds texts of reviews,
+    which ``senti erase`` does not find."""
     price_per_hour: float | None = Field(None, ge=0, allow_inf_nan=False)
-    """What an hour of the machines that score costs, in any currency, 0 or more. Reports on runs then show what a million
-    labels cost. Default: none."""
+    """What an hour of the machines that score costs, in any currency, 0 or more. Reports on runs then show what a
+    million labels cost. Default: none."""
 
     @cached_property
     def label_set(self) -> LabelSet:

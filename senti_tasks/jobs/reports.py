@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from senti_tasks import artifacts
-from senti_tasks.errors import ArtifactError, ConfigError
+from senti_tasks.errors import ArtifactError, ConfigError, RegistryError
 from senti_tasks.jobs import models
 from senti_tasks.jobs.context import JobContext, load_context, now
 from senti_tasks.reports import model as model_page
@@ -21,14 +21,16 @@ TEXTS_SHOWN = 20
 def model_report(version: str | None = None, output: Path | None = None) -> dict[str, Any]:
     """Writes the report on a model (default: the newest) to ``output``, or to ``var/reports`` below SENTI_HOME.
 
-    Returns model and report (the file). Raises ``RegistryError`` if there is no such model, and ``ConfigError`` if the file
-    cannot be written.
+    Returns model and report (the file). Raises ``RegistryError`` if there is no such model, and ``ConfigError`` if the
+    file cannot be written.
     """
     context = load_context()
     if version is None:
         with context.reading() as connection:
             newest = overview.read_view(connection, "model_scorecard", order_by="trained_at", limit=1)
-        version = newest[0]["model_version"] if newest else ""
+        if not newest:
+            raise RegistryError("no model was trained yet, so there is nothing to report: `senti retrain` trains one")
+        version = str(newest[0]["model_version"])
     found = models.show(version)
     with context.reading() as connection:
         names = registry.label_names(connection, version)
@@ -98,8 +100,8 @@ def _write(context: JobContext, output: Path | None, name: str, html: str) -> Pa
     except OSError as error:
         partial.unlink(missing_ok=True) if partial.parent.is_dir() else None
         raise ConfigError(
-            f"the report cannot be written to {path} ({error.strerror}): expected a file name in a folder that this user "
-            "may write; name another one with --output"
+            f"the report cannot be written to {path} ({error.strerror}): expected a file name in a folder that this "
+            "user may write; name another one with --output"
         ) from error
     return path
 

@@ -1,4 +1,4 @@
-"""What a report draws from the probabilities of an evaluation: curves, reliability, accuracy by slice, worst mistakes."""
+"""What a report draws from the probabilities of an evaluation: curves, reliability, slices and mistakes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -86,8 +86,8 @@ def reliability(labels: npt.NDArray[np.int64], probabilities: Probabilities) -> 
 
 
 def accuracy_by_slice(judged: Judged) -> list[dict[str, Any]]:
-    """kind (all, length or product), name, rows, accuracy, low and high (bounds of 95 % each, Wilson) of each slice that
-    has rows; the ``PRODUCTS_SHOWN`` most frequent products with ``LEAST_ROWS`` rows or more."""
+    """kind (all, length or product), name, rows, accuracy, low and high (bounds of 95 % each, Wilson) of each slice
+    that has rows; the ``PRODUCTS_SHOWN`` most frequent products with ``LEAST_ROWS`` rows or more."""
     right = judged.probabilities["candidate"].argmax(axis=1) == judged.labels
     masks = [("all", "all test rows", np.ones(len(right), dtype=bool))]
     first = 0

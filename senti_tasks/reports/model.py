@@ -36,8 +36,8 @@ def html(
     """The page on ``model``, which is what ``jobs.models.show`` returns.
 
     ``evaluation``: what ``reports.evaluation.figures`` returns, or ``None`` if the probabilities are no longer stored.
-    ``mistakes`` (label, predicted, confidence, product, text) and ``suspects`` (label, suggested, label probability, text)
-    are shown with ``shows_texts`` only; their numbers are always shown.
+    ``mistakes`` (label, predicted, confidence, product, text) and ``suspects`` (label, suggested, label probability,
+    text) are shown with ``shows_texts`` only; their numbers are always shown.
     """
     tested = {(row["subject"], row["metric"]): row["value"] for row in model["metrics"] if row["split"] == "test"}
     subjects = [name for name in _SUBJECTS if (name, "rows") in tested]
@@ -74,7 +74,7 @@ def html(
         rates=training.get("rates", []),
         rate_columns=list(dict.fromkeys(name for row in training.get("rates", []) for name in row)),
         config=_pairs(model["config"]),
-        variants=model["variants"],
+        variants=_variants(model["variants"]),
         model=model,
         corpus_rows=[
             {"split": split, "rows": rows, **summary.get("labels", {}).get(split, {})}
@@ -91,8 +91,9 @@ def html(
 
 
 NO_EVALUATION = (
-    "The probabilities of the test rows are no longer in the artifact store, so curves, reliability and accuracy by slice "
-    "are left out. An evaluation is deleted with an erased review in it, or by maintenance (SENTI_KEEP_ARTIFACTS_DAYS)."
+    "The probabilities of the test rows are no longer in the artifact store, so curves, reliability and accuracy by "
+    "slice are left out. An evaluation is deleted if a review in it is erased, and by maintenance "
+    "(SENTI_KEEP_ARTIFACTS_DAYS)."
 )
 
 
@@ -118,22 +119,28 @@ def verdict(model: Row, *, in_service: bool) -> dict[str, str]:
 
 
 def _is_mistake(row: Row) -> bool:
-    name = row["metric"].split("_")
-    return row["split"] == "test" and row["subject"] == "candidate" and name[0] == "confusion" and name[1] != name[2]
+    kind, *labels = str(row["metric"]).split("_")
+    is_cell = row["split"] == "test" and row["subject"] == "candidate" and kind == "confusion"
+    return bool(is_cell and labels[0] != labels[1])
 
 
 def _facts(model: Row, tested: Mapping[tuple[str, str], float]) -> list[tuple[str, Any]]:
     trained = model["training"]
-    return [
-        ("accuracy on unseen reviews", page.percent(tested.get(("candidate", "accuracy")))),
-        ("of the simple baseline (TF-IDF)", page.percent(tested.get(("baseline", "accuracy")))),
-        ("of the champion then", page.percent(tested.get(("champion", "accuracy")))),
+    facts = [
+        ("accuracy on unseen reviews", _percent(tested.get(("candidate", "accuracy")))),
+        ("of the simple baseline (TF-IDF)", _percent(tested.get(("baseline", "accuracy")))),
+        ("of the champion then", _percent(tested.get(("champion", "accuracy")))),
         ("reviews it was tested on", tested.get(("candidate", "rows"))),
         ("reviews it learnt from", model["corpus_summary"]["rows"].get("train")),
         ("trained from", model["base_model"]),
         ("trained at (UTC)", model["trained_at"]),
         ("training took (s)", trained.get("seconds")),
     ]
+    return [(name, value) for name, value in facts if value is not None]
+
+
+def _percent(value: float | None) -> str | None:
+    return None if value is None else page.percent(value)
 
 
 def _forests(gate: Sequence[Row]) -> list[dict[str, Any]]:
@@ -188,13 +195,15 @@ def _loss(rule: Row) -> str:
 
 def _matrix(tested: Mapping[tuple[str, str], float], names: Mapping[int, str]) -> list[dict[str, Any]]:
     """One line per label of people; the share of a cell is that of its line. Empty without an evaluation."""
-    lines = []
+    lines: list[dict[str, Any]] = []
+    if ("candidate", "rows") not in tested:
+        return lines
     for true, name in names.items():
         counts = [tested.get(("candidate", f"confusion_{true}_{given}"), 0.0) for given in names]
-        total = sum(counts)
-        cells = [{"rows": int(n), "share": n / total if total else None} for n in counts]
-        lines.append({"name": name, "cells": [{**one, "shade": round(60 * (one["share"] or 0))} for one in cells]})
-    return lines if any(cell["rows"] for line in lines for cell in line["cells"]) else []
+        total = sum(counts) or 1.0
+        cells = [{"rows": int(n), "share": n / total, "shade": round(60 * n / total)} for n in counts]
+        lines.append({"name": name, "cells": cells})
+    return lines
 
 
 def _plots(evaluation: Row) -> list[Any]:
@@ -231,7 +240,7 @@ def _slices(slices: Sequence[Row]) -> list[dict[str, Any]]:
 def _training_curves(history: Sequence[Row]) -> list[Any]:
     if not history:
         return []
-    epochs = plots.axis_over("epoch", [row["epoch"] for row in history])
+    epochs = plots.Axis("epoch", 0, history[-1]["epoch"] + 0.5)
     lines = {
         title: [(row["epoch"], row[name]) for row in history if row.get(name) is not None]
         for name, title in (("train_loss", "training"), ("validation_loss", "validation"))
@@ -267,7 +276,7 @@ def _pairs(values: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _lineage(model: Row) -> list[dict[str, Any]]:
-    serving = next((one for one in model["variants"] if one["serves"]), {})
+    serving: Row = next((one for one in model["variants"] if one["serves"]), {})
     return [
         {"name": "base model", "value": model["base_model"]},
         {"name": "its revision", "value": model["base_revision"]},
@@ -283,8 +292,28 @@ def _lineage(model: Row) -> list[dict[str, Any]]:
 
 
 def _commands(model: Row) -> str:
-    config = model["config"]
-    shown = f"senti retrain --base-model {model['base_model']}"
-    if "epochs" in config:
-        shown += f" --epochs {config['epochs']}"
-    return f"# everything recorded about it\nsenti models show {model['version']} --json\n# the same recipe on the labels of today\n{shown}"
+    """Commands to look at the model and to train it again; options are those of ``senti retrain``."""
+    options = [f"--corpus {model['corpus']}", f"--base-model {model['base_model']}"]
+    for name, value in model["config"].items():
+        option = name.replace("_", "-")
+        if isinstance(value, bool):
+            options.append(f"--{option}" if value else f"--no-{option}")
+        else:
+            options.append(f"--{option} {value}")
+    retrain = "senti retrain " + " ".join(options)
+    return (
+        f"# everything that is recorded about it\nsenti models show {model['version']} --json\n"
+        f"# the same training on the same corpus, with version {model['code_version']} of senti\n{retrain}"
+    )
+
+
+def _variants(variants: Sequence[Row]) -> list[dict[str, Any]]:
+    rows = []
+    for one in variants:
+        compared = one["reviews_compared"]
+        differing = f"{one['labels_differing']:,} of {compared:,}" if compared else None
+        bound = None
+        if one["disagreement_bound"] is not None:
+            bound = f"{100 * one['disagreement_bound']:.2f} % (allowed {100 * one['disagreement_limit']:.2f} %)"
+        rows.append({**one, "labels that differ from fp32": differing, "at most, of all": bound})
+    return rows

@@ -8,8 +8,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 
 def render(template: str, **values: Any) -> str:
-    """The HTML of ``templates/TEMPLATE.html`` with ``values``. A value that the template needs and that is missing raises
-    ``jinja2.UndefinedError``."""
+    """The HTML of ``templates/TEMPLATE.html`` with ``values``. A value that the template needs and that is missing
+    raises ``jinja2.UndefinedError``."""
     return _TEMPLATES.get_template(f"{template}.html").render(values)
 
 

@@ -12,7 +12,7 @@ from markupsafe import Markup
 Points = Sequence[tuple[float, float]]
 
 WIDTH, HEIGHT = 340, 230
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 8, 8, 38
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 10, 8, 38
 _STRIP_WIDTH, _STRIP_HEIGHT = 300, 22
 MOST_POINTS = 200
 """Points of a curve that are drawn: more are not visible, and would make the file large."""
@@ -96,9 +96,9 @@ def strip(
             drawn.append(tip.format(state, at(high) + 5, middle, -6))
     drawn.append(Markup('<circle class="{}" cx="{:.1f}" cy="{}" r="4.5"/>').format(state, at(figure), middle))
     body = Markup("").join(drawn)
-    return Markup(
-        '<svg class="strip" viewBox="0 0 {} {}" role="img" aria-label="{:+.3f}" preserveAspectRatio="xMidYMid meet">{}</svg>'
-    ).format(_STRIP_WIDTH, _STRIP_HEIGHT, figure, body)
+    return Markup('<svg class="strip" viewBox="0 0 {} {}" role="img" aria-label="{:+.3f}">{}</svg>').format(
+        _STRIP_WIDTH, _STRIP_HEIGHT, figure, body
+    )
 
 
 def _ends_y() -> tuple[float, float]:
@@ -129,22 +129,32 @@ def _thinned(points: Points) -> Points:
 
 
 def _frame(x: Axis, y: Axis, *, ticks_x: bool = True) -> Markup:
-    """Both axes with their names and five ticks each."""
+    """Both axes with their ticks and names."""
     line = Markup('<line class="axis" x1="{:.1f}" x2="{:.1f}" y1="{:.1f}" y2="{:.1f}"/>')
     text = Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>')
     bottom = HEIGHT - _BOTTOM
     drawn = [line.format(_LEFT, WIDTH - _RIGHT, bottom, bottom), line.format(_LEFT, _LEFT, _TOP, bottom)]
-    for number in range(5):
-        up = y.low + number * (y.high - y.low) / 4
-        place = y.place(up, *_ends_y())
-        drawn.append(line.format(_LEFT - 3, _LEFT, place, place))
-        drawn.append(text.format(_LEFT - 5, place + 4, "end", f"{up:.3g}"))
-        if ticks_x:
-            across = x.low + number * (x.high - x.low) / 4
-            anchor = "end" if number == 4 else "middle"
-            drawn.append(text.format(_x(across, x), bottom + 14, anchor, f"{across:.3g}"))
+    for value in _ticks(y):
+        place = y.place(value, *_ends_y())
+        drawn.extend(
+            (line.format(_LEFT - 3, _LEFT, place, place), text.format(_LEFT - 5, place + 4, "end", f"{value:g}"))
+        )
+    for value in _ticks(x) if ticks_x else ():
+        place = _x(value, x)
+        drawn.extend(
+            (line.format(place, place, bottom, bottom + 3), text.format(place, bottom + 15, "middle", f"{value:g}"))
+        )
     drawn.append(text.format((WIDTH + _LEFT) / 2, HEIGHT - 6, "middle", x.name))
     return Markup("").join(drawn)
+
+
+def _ticks(axis: Axis) -> list[float]:
+    """At most six round numbers within the range of ``axis``."""
+    least = (axis.high - axis.low) / 5
+    power = 10.0 ** math.floor(math.log10(least))
+    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= least * 0.999)
+    first, last = math.ceil(axis.low / step - 1e-9), math.floor(axis.high / step + 1e-9)
+    return [float(f"{number * step:.12g}") for number in range(first, last + 1)]
 
 
 def _figure(title: str, drawn: Sequence[Markup], legend: Sequence[str]) -> Markup:

@@ -93,7 +93,8 @@ def verdict(run: Row, total: int) -> dict[str, str]:
     """state (good, bad or wait) and the sentence about the run that stands first."""
     state, planned = run["state"], run["planned"] or 0
     if state == "published":
-        sentence = f"{total:,} of {planned:,} reviews have their label, and analysts see them since {_at(run, 'published_at')}."
+        since = _at(run, "published_at")
+        sentence = f"{total:,} of {planned:,} reviews have their label, and analysts see them since {since}."
         if run["failed"]:
             sentence += f" {run['failed']:,} could not be labelled."
         if run["overruled"]:
@@ -126,9 +127,10 @@ def audit(run: Row) -> dict[str, str]:
 
 
 def bands(labels: Sequence[Row], earlier: Sequence[Row], label_names: Mapping[int, str]) -> list[Band]:
-    """The share of each label and the mean confidence, each with what is usual by the rule of ``sql/checks/usual``: within
-    0.05 (a share) or 0.02 (the confidence) of the mean of the earlier runs, or within 4 standard deviations. The variance
-    is that between the runs plus that of a sample as large as this run. Empty with fewer than ``LEAST_RUNS`` runs."""
+    """The share of each label and the mean confidence, each with what is usual by the rule of ``sql/checks/usual``:
+    within 0.05 (a share) or 0.02 (the confidence) of the mean of the earlier runs, or within 4 standard deviations. The
+    variance is that between the runs plus that of a sample as large as this run. Empty with fewer than ``LEAST_RUNS``
+    runs."""
     by_run: dict[int, list[Row]] = {}
     for row in earlier:
         by_run.setdefault(row["run_id"], []).append(row)
@@ -164,9 +166,8 @@ def _band(name: str, before: tuple[float, ...], now: float, usual: float, varian
 
 def _plot(band: Band) -> Any:
     axis = plots.axis_over("", [*band.before, band.now, band.low, band.high])
-    return plots.bands(
-        f"{band.name}: this run, and the band of what is usual", band.before, band.now, band.low, band.high, axis
-    )
+    title = f"{band.name}: this run, and the band of what is usual"
+    return plots.bands(title, band.before, band.now, band.low, band.high, axis)
 
 
 def _row(band: Band) -> dict[str, Any]:
@@ -190,7 +191,7 @@ def _facts(run: Row, total: int, distinct_texts: int) -> list[tuple[str, Any]]:
 
 
 def _stages(run: Row, progress: Row) -> list[dict[str, Any]]:
-    """Seconds of each stage whose begin and end are recorded; a run that continued after a failure counts its pauses."""
+    """Seconds of each stage whose begin and end are recorded; pauses after a failure count."""
     ends = [
         ("planning and waiting for a worker", run["opened_at"], progress["claimed_at"], None),
         ("scoring", progress["claimed_at"], progress["accepted_at"], run["planned"]),
@@ -201,7 +202,7 @@ def _stages(run: Row, progress: Row) -> list[dict[str, Any]]:
     for name, begin, end, reviews in ends:
         if begin is None or end is None:
             continue
-        seconds = (end - begin).total_seconds()
+        seconds = max((end - begin).total_seconds(), 0.0)  # the clocks of two machines may differ
         speed = None if reviews is None or seconds <= 0 else round(reviews / seconds, 1)
         rows.append({"stage": name, "seconds": round(seconds, 1), "reviews a second": speed})
     return rows

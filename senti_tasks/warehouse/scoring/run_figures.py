@@ -23,7 +23,7 @@ RUNS_COMPARED = 28
 """As in ``sql/checks/usual``."""
 PRODUCTS_SHOWN = 15
 LEAST_LABELS = 10
-"""Labels of a product in this run, and before, that a comparison needs; as in ``sql/queries/products_that_got_worse``."""
+"""Labels of a product, in this run and in the others, that a comparison needs."""
 MOVED_Z = 3
 """Standard errors by which a product has moved: of 1,000 products that did not, fewer than 3 are shown."""
 
@@ -71,8 +71,9 @@ def labels(connection: Connection, found: Mapping[str, Any]) -> list[dict[str, A
 
 
 def earlier(connection: Connection, found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """run_id, label, labels, confidence_sum and confidence_squares of the last ``RUNS_COMPARED`` runs of the scope ``new``
-    that the model published before the run ``found``, the oldest first. A label that a run did not give has no row."""
+    """run_id, label, labels, confidence_sum and confidence_squares of the last ``RUNS_COMPARED`` runs of the scope
+    ``new`` that the model published before the run ``found``, the oldest first. A label that a run did
+    not give has no row."""
     run, summary = scoring_runs.c, run_summaries.c
     before = sa.select(run.run_id, run.publish_seq).where(
         run.model_version == found["model_version"], run.state == "published", run.scope == "new", run.labelled > 0
@@ -86,7 +87,8 @@ def earlier(connection: Connection, found: Mapping[str, Any]) -> list[dict[str, 
 
 
 def failures(connection: Connection, found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """reason and reviews of what the run could not label, the most frequent first; at most ``PRODUCTS_SHOWN`` reasons."""
+    """reason and reviews of what the run could not label, the most frequent first; at most
+    ``PRODUCTS_SHOWN`` reasons."""
     table = scoring_errors if found["state"] == "published" else staged_labels
     reason, reviews = table.c.reason, sa.func.count().label("reviews")
     counted = sa.select(reason, reviews).where(table.c.run_id == found["run_id"], reason.is_not(None))
@@ -106,17 +108,18 @@ def moved_products(connection: Connection, found: Mapping[str, Any]) -> list[dic
     """Products whose share of negative labels in this run differs by more than ``MOVED_Z`` standard errors from that of
     the other labels of the model, the furthest first; at most ``PRODUCTS_SHOWN``.
 
-    Each has product, labels, negative_share, labels_before, negative_share_before and z. Reviews without a product are one
-    of them, with the product ``None``.
+    Each has product, labels, negative_share, labels_before, negative_share_before and z. Reviews without a product
+    are one of them, with the product ``None``.
     """
-    of_run, total = _labels_of(found).subquery("of_run"), sa.func.sum
-    negative = total(sa.case((of_run.c.label == 0, 1), else_=0))
-    here = sa.select(of_run.c.product_id, sa.func.count().label("n"), negative.label("negative"))
-    here = here.group_by(of_run.c.product_id).having(sa.func.count() >= LEAST_LABELS).subquery("here")
-    rollup, own = product_rollups.c, 1 if found["state"] == "published" else 0  # the sums include a published run
-    known = sa.select(rollup.product_id, total(rollup.reviews).label("n"), total(rollup.negative).label("negative"))
-    known = known.where(rollup.model_version == found["model_version"]).group_by(rollup.product_id).subquery("known")
-    n, other = sa.cast(here.c.n, sa.Double), sa.cast(known.c.n - own * here.c.n, sa.Double)
+    of_run, rollup = _labels_of(found).subquery("of_run"), product_rollups.c
+    counted, negative = sa.func.count(), sa.func.sum(sa.case((of_run.c.label == 0, 1), else_=0))
+    by_product = sa.select(of_run.c.product_id, counted.label("n"), negative.label("negative"))
+    here = by_product.group_by(of_run.c.product_id).having(counted >= LEAST_LABELS).subquery("here")
+    reviews, negatives = sa.func.sum(rollup.reviews), sa.func.sum(rollup.negative)
+    sums = sa.select(rollup.product_id, reviews.label("n"), negatives.label("negative"))
+    known = sums.where(rollup.model_version == found["model_version"]).group_by(rollup.product_id).subquery("known")
+    own = 1 if found["state"] == "published" else 0  # the sums include a published run
+    n, other = sa.cast(here.c.n, sa.Double), sa.func.nullif(sa.cast(known.c.n - own * here.c.n, sa.Double), 0.0)
     share, share_before = here.c.negative / n, (known.c.negative - own * here.c.negative) / other
     pooled = (known.c.negative + (1 - own) * here.c.negative + 1.0) / (n + other + 2.0)
     z_squared = (share - share_before) * (share - share_before) / (pooled * (1 - pooled) * (1 / n + 1 / other))
