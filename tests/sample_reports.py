@@ -25,7 +25,7 @@ def judged(rows: int = 400, subjects: tuple[str, ...] = ("candidate", "champion"
 
 
 def rules() -> list[dict[str, Any]]:
-    found = []
+    found: list[dict[str, Any]] = []
     for name, reference, part, figure, bound, threshold, passed in (
         ("test_rows", None, None, 400.0, None, 773.0, False),
         ("accuracy", "champion", None, 0.0123, -0.0045, -0.02, True),
@@ -84,7 +84,7 @@ def a_model(**changes: Any) -> dict[str, Any]:
 
 def model_html(**changes: Any) -> str:
     mistake = {"label": "negative", "predicted": "positive", "confidence": 0.987, "product": ATTACK, "text": LONG}
-    suspect = {"label": "positive", "suggested": "negative", "label probability": 0.03, "text": f"太差{ATTACK}"}
+    suspect = {"label": "positive", "suggested": "negative", "label_probability": 0.03, "text": f"太差{ATTACK}"}
     values: dict[str, Any] = {
         "written_at": AT,
         "label_names": NAMES,

@@ -53,7 +53,7 @@ def model_report(version: str | None = None, output: Path | None = None) -> dict
             {
                 "label": names.get(row["label"]),
                 "suggested": names.get(row["suggested_label"]),
-                "label probability": row["label_probability"],
+                "label_probability": row["label_probability"],
                 "text": texts.get(str(row["review_id"])),
             }
             for row in suspects

@@ -1,16 +1,13 @@
 """The report on a model: the verdict first, then what it rests on."""
 
-import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from senti_tasks.reports import page, plots
+from senti_tasks.reports import forests, page, plots
 
 _SUBJECTS = ("candidate", "champion", "anchor", "baseline")
 _FIGURES = ("rows", "accuracy", "macro_f1", "roc_auc", "log_loss", "brier", "ece")
-SLICES_DRAWN = 60
-"""Rules about slices that are drawn, the worst first; there may be hundreds."""
 PROMOTED = {
     "gate": "by the gate",
     "person": "by a person",
@@ -36,7 +33,7 @@ def html(
     """The page on ``model``, which is what ``jobs.models.show`` returns.
 
     ``evaluation``: what ``reports.evaluation.figures`` returns, or ``None`` if the probabilities are no longer stored.
-    ``mistakes`` (label, predicted, confidence, product, text) and ``suspects`` (label, suggested, label probability,
+    ``mistakes`` (label, predicted, confidence, product, text) and ``suspects`` (label, suggested, label_probability,
     text) are shown with ``shows_texts`` only; their numbers are always shown.
     """
     tested = {(row["subject"], row["metric"]): row["value"] for row in model["metrics"] if row["split"] == "test"}
@@ -52,7 +49,7 @@ def html(
         verdict=verdict(model, in_service=in_service),
         facts=_facts(model, tested),
         rules=rules,
-        forests=_forests(model["gate"]),
+        forests=forests.of_gate(model["gate"]),
         metrics=[
             {"figure": page.title(name), **{subject: tested.get((subject, name)) for subject in subjects}}
             for name in _FIGURES
@@ -65,7 +62,7 @@ def html(
         plots=_plots(evaluation) if evaluation else [],
         calibration=calibration,
         calibration_columns=list(dict.fromkeys(name for row in calibration for name in row)),
-        slices=_slices(evaluation["slices"]) if evaluation else [],
+        slices=forests.of_slices(evaluation["slices"]) if evaluation else [],
         mistake_facts=[("wrong labels on the test split", int(wrong)), ("suspect labels in the corpus", suspect_count)],
         mistakes=mistakes if shows_texts else [],
         suspects=suspects if shows_texts else [],
@@ -143,56 +140,6 @@ def _percent(value: float | None) -> str | None:
     return None if value is None else page.percent(value)
 
 
-def _forests(gate: Sequence[Row]) -> list[dict[str, Any]]:
-    """A forest plot for each kind of comparison, on one axis each: accuracy and macro-F1, losses, slices."""
-    kinds = {
-        "Accuracy and macro-F1, on all test rows": [one for one in gate if one["rule"] in ("accuracy", "macro_f1")],
-        "Log loss and Brier score, on all test rows": [one for one in gate if one["rule"] in ("log_loss", "brier")],
-        "Calibration error (ECE)": [one for one in gate if one["rule"] == "calibration"],
-        "Accuracy by slice, the worst first": sorted(
-            (one for one in gate if one["rule"] == "slice"), key=lambda one: (one["passed"], one["figure"])
-        )[:SLICES_DRAWN],
-    }
-    return [{"name": name, "rows": _forest(rules)} for name, rules in kinds.items() if rules]
-
-
-def _forest(rules: Sequence[Row]) -> list[dict[str, Any]]:
-    ends = [rule[name] for rule in rules for name in ("figure", "bound", "threshold") if rule[name] is not None]
-    axis = plots.axis_over("", [0.0, *ends])
-    drawn = []
-    for rule in rules:
-        is_loss = rule["rule"] in ("log_loss", "brier")
-        found = _loss(rule) if is_loss else _points(rule)
-        strip = plots.strip(
-            rule["figure"], axis, interval=_interval(rule), threshold=rule["threshold"], passed=rule["passed"]
-        )
-        name = rule["slice"] or page.title(rule["rule"]).replace("macro f1", "macro-F1")
-        if rule["reference"]:
-            name += f" against the {rule['reference']}"
-        drawn.append({"name": name, "strip": strip, "found": found, "passed": rule["passed"]})
-    return drawn
-
-
-def _interval(rule: Row) -> tuple[float, float] | None:
-    """The one-sided interval: a slice has an upper bound, the other rules a lower one."""
-    if rule["bound"] is None:
-        return None
-    return (-math.inf, rule["bound"]) if rule["rule"] == "slice" else (rule["bound"], math.inf)
-
-
-def _points(rule: Row) -> str:
-    if rule["rule"] == "calibration":
-        return f"{100 * rule['figure']:.1f} points, allowed {100 * rule['threshold']:.1f}, on {rule['rows']:,} rows"
-    side = "upper" if rule["rule"] == "slice" else "lower"
-    bound, allowed = page.points(rule["bound"]), page.points(rule["threshold"])
-    return f"{page.points(rule['figure'])} points ({side} bound {bound}, allowed {allowed}) on {rule['rows']:,} rows"
-
-
-def _loss(rule: Row) -> str:
-    allowed = f"lower bound {rule['bound']:+.3f}, allowed {rule['threshold']:+.3f}"
-    return f"{rule['figure']:+.3f} ({allowed}) on {rule['rows']:,} rows"
-
-
 def _matrix(tested: Mapping[tuple[str, str], float], names: Mapping[int, str]) -> list[dict[str, Any]]:
     """One line per label of people; the share of a cell is that of its line. Empty without an evaluation."""
     lines: list[dict[str, Any]] = []
@@ -220,21 +167,6 @@ def _plots(evaluation: Row) -> list[Any]:
     accuracy = plots.Axis("", confidence.low)
     drawn.append(plots.curves(title, evaluation["reliability"], confidence, accuracy, diagonal=True))
     return drawn
-
-
-def _slices(slices: Sequence[Row]) -> list[dict[str, Any]]:
-    overall = slices[0]["accuracy"]
-    axis = plots.axis_over("", [end for one in slices for end in (one["low"], one["high"])])
-    return [
-        {
-            "name": one["name"],
-            "strip": plots.strip(one["accuracy"], axis, interval=(one["low"], one["high"]), threshold=overall),
-            "found": f"{page.percent(one['accuracy'])} ({page.percent(one['low'])} to {page.percent(one['high'])}) "
-            f"on {one['rows']:,} rows",
-            "passed": None,
-        }
-        for one in slices
-    ]
 
 
 def _training_curves(history: Sequence[Row]) -> list[Any]:

@@ -6,6 +6,9 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+LONGEST_TEXT = 400
+"""Characters of a review that are shown."""
+
 
 def render(template: str, **values: Any) -> str:
     """The HTML of ``templates/TEMPLATE.html`` with ``values``. A value that the template needs and that is missing
@@ -38,11 +41,19 @@ def points(value: float | None) -> str:
     return "–" if value is None or not math.isfinite(value) else f"{100 * value:+.1f}"
 
 
+def excerpt(text: str | None) -> str:
+    """The first ``LONGEST_TEXT`` characters of a text; a review may have a million."""
+    if text is None:
+        return "(the text is no longer stored)"
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…"
+
+
 def title(name: str) -> str:
-    """A column's or a rule's name as words."""
-    return name.replace("_", " ")
+    """A column's, a figure's or a rule's name as words."""
+    return _TITLES.get(name, name.replace("_", " "))
 
 
+_TITLES = {"macro_f1": "macro-F1", "roc_auc": "ROC-AUC", "brier": "Brier score", "ece": "ECE", "nll": "NLL"}
 _TEMPLATES = Environment(
     loader=PackageLoader("senti_tasks.reports"),
     autoescape=True,
@@ -50,4 +61,4 @@ _TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_TEMPLATES.filters.update(number=number, percent=percent, points=points, title=title)
+_TEMPLATES.filters.update(number=number, percent=percent, points=points, excerpt=excerpt, title=title)

@@ -12,7 +12,7 @@ from markupsafe import Markup
 Points = Sequence[tuple[float, float]]
 
 WIDTH, HEIGHT = 340, 230
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 10, 8, 38
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 10, 8, 42
 _STRIP_WIDTH, _STRIP_HEIGHT = 300, 22
 MOST_POINTS = 200
 """Points of a curve that are drawn: more are not visible, and would make the file large."""
@@ -54,7 +54,7 @@ def curves(title: str, lines: Mapping[str, Points], x: Axis, y: Axis, *, diagona
 
 def bands(title: str, before: Sequence[float], now: float, low: float, high: float, y: Axis) -> Markup:
     """The values of earlier runs in order, the band of what is usual, and the value of this run at the right."""
-    x = Axis("earlier runs, the oldest first; this run at the right", -0.5, len(before) + 0.5)
+    x = Axis("earlier runs, then this run", -0.5, len(before) + 0.5)
     top, bottom = y.place(high, *_ends_y()), y.place(low, *_ends_y())
     band = Markup('<rect class="band" x="{}" y="{:.1f}" width="{}" height="{:.1f}"/>')
     drawn = [band.format(_LEFT, top, WIDTH - _LEFT - _RIGHT, max(bottom - top, 1)), _frame(x, y, ticks_x=False)]
@@ -142,7 +142,7 @@ def _frame(x: Axis, y: Axis, *, ticks_x: bool = True) -> Markup:
     for value in _ticks(x) if ticks_x else ():
         place = _x(value, x)
         drawn.extend(
-            (line.format(place, place, bottom, bottom + 3), text.format(place, bottom + 15, "middle", f"{value:g}"))
+            (line.format(place, place, bottom, bottom + 3), text.format(place, bottom + 19, "middle", f"{value:g}"))
         )
     drawn.append(text.format((WIDTH + _LEFT) / 2, HEIGHT - 6, "middle", x.name))
     return Markup("").join(drawn)

@@ -62,7 +62,7 @@ def test_a_judged_model_has_a_report_below_the_home_folder(
     )
     assert f"{100 * accuracy:.1f} %" in shown
     assert "before calibration" in shown
-    assert "ROC" in shown
+    assert "true positive rate" in shown
     assert ATTACK not in shown
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in shown
     texts = [row["review_text"] for row in rows_of_corpus(home)]

@@ -62,6 +62,10 @@ def test_the_verdict_comes_first_and_says_how_a_refused_model_came_to_serve() ->
 
 def test_texts_are_shown_only_if_they_are_allowed() -> None:
     assert LONG in PAGES["model"]
+    mistake = {"label": "negative", "predicted": "positive", "confidence": 0.9, "product": None}
+    cut = model_html(mistakes=[{**mistake, "text": "长" * 1_000_000}, {**mistake, "text": None}])
+    assert f"<p>{'长' * 400}…</p>" in cut
+    assert "(the text is no longer stored)" in cut
     closed = model_html(shows_texts=False)
     assert LONG not in closed
     assert "太差" not in closed
@@ -72,7 +76,7 @@ def test_texts_are_shown_only_if_they_are_allowed() -> None:
 def test_without_its_evaluation_a_model_has_its_matrix_and_the_reason_for_missing_curves() -> None:
     shown = model_html(evaluation=None)
     assert "no longer in the artifact store" in shown
-    assert "ROC" not in shown
+    assert "true positive rate" not in shown
     assert "171" in shown
 
 
