@@ -53,7 +53,7 @@ def a_model(**changes: Any) -> dict[str, Any]:
     ]
     metrics.append({"subject": "fp32", "split": "validation", "metric": "ece before", "value": 0.0777})
     epochs = [
-        {"epoch": n, "learning_rate": 1e-4 / n, "train_loss": 1 / n, "validation_loss": 0.5, "accuracy": 0.8}
+        {"epoch": n, "learning_rate": 1.05e-3 / n, "train_loss": 1 / n, "validation_loss": 0.5, "accuracy": 0.8}
         for n in (1, 2, 3)
     ]
     variant = {"variant": "int8", "serves": True, "verdict": "proven", "reason": "few differ", "library": "openvino 1"}

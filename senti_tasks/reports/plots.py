@@ -137,15 +137,21 @@ def _frame(x: Axis, y: Axis, *, ticks_x: bool = True) -> Markup:
     for value in _ticks(y):
         place = y.place(value, *_ends_y())
         drawn.extend(
-            (line.format(_LEFT - 3, _LEFT, place, place), text.format(_LEFT - 5, place + 4, "end", f"{value:g}"))
+            (line.format(_LEFT - 3, _LEFT, place, place), text.format(_LEFT - 5, place + 4, "end", _short(value)))
         )
     for value in _ticks(x) if ticks_x else ():
         place = _x(value, x)
         drawn.extend(
-            (line.format(place, place, bottom, bottom + 3), text.format(place, bottom + 19, "middle", f"{value:g}"))
+            (line.format(place, place, bottom, bottom + 3), text.format(place, bottom + 19, "middle", _short(value)))
         )
     drawn.append(text.format((WIDTH + _LEFT) / 2, HEIGHT - 6, "middle", x.name))
     return Markup("").join(drawn)
+
+
+def _short(value: float) -> str:
+    """A tick as text that fits beside its axis: 0.00075 as 7.5e-4."""
+    text = f"{value:g}"
+    return text if len(text) <= 6 else f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e")
 
 
 def _ticks(axis: Axis) -> list[float]:

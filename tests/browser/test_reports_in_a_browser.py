@@ -18,6 +18,13 @@ OVERLAPS = """
   return texts.filter(([svg, a], i) => texts.some(([other, b], j) => i < j && svg === other && touch(a, b))).length;
 })()
 """
+CUT = """
+[...document.querySelectorAll('svg.plot text')].filter(one => {
+  const text = one.getBoundingClientRect(), plot = one.closest('svg').getBoundingClientRect();
+  const isInside = text.left >= plot.left - 1 && text.right <= plot.right + 1 && text.bottom <= plot.bottom + 1;
+  return !isInside || text.top < plot.top - 3;
+}).length
+"""
 SMALLEST = "Math.min(...[...document.querySelectorAll('svg.plot')].map(one => one.getBoundingClientRect().width)) / 340"
 
 
@@ -45,6 +52,7 @@ def test_a_report_loads_nothing_and_fits_the_screen(tab: chromium.Tab, tmp_path:
         assert not said, tab.events
         assert tab.value("document.documentElement.scrollWidth") <= width
         assert tab.value(OVERLAPS) == 0
+        assert tab.value(CUT) == 0
         assert tab.value(SMALLEST) > 0.85, "text of 12 units is at least 10 pixels high"
         assert tab.value("document.querySelectorAll('script').length") == 0
         colours.add(tab.value("getComputedStyle(document.body).backgroundColor"))

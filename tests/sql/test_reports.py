@@ -20,6 +20,8 @@ from tests.situations import (
     add_reviews,
     annotate,
     answer,
+    on_postgresql,
+    on_sqlite,
     open_planned_run,
     promote,
     rows,
@@ -78,6 +80,7 @@ def rows_of_corpus(home: Path) -> list[dict[str, str]]:
     return [{"review_text": text} for text in pq.read_table(path).column("text").to_pylist()]
 
 
+@on_sqlite
 def test_an_evaluation_that_was_changed_or_deleted_is_not_drawn(judged: str, home: Path) -> None:
     (path,) = (home / "var/artifacts/evaluations").glob("m1-*/test.parquet")
     path.write_bytes(path.read_bytes() + b"0")
@@ -170,3 +173,19 @@ def test_a_report_changes_nothing_in_the_warehouse(usual: Engine) -> None:
     reports.run_report()
     reports.model_report()
     assert (rows(usual, scoring_runs, order_by="run_id"), rows(usual, review_labels, order_by="review_id")) == before
+
+
+@on_postgresql
+def test_the_role_of_the_pipeline_may_write_reports(
+    people: dict[str, str], owned_url: str, bare_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = database.connect(owned_url)
+    with database.writing(engine) as connection:
+        add_model(connection, "m1")
+        promote(connection, "m1")
+        add_reviews(connection, {1: "很好", 2: "太差"})
+    scoring_run(engine)
+    engine.dispose()
+    monkeypatch.setenv("SENTI_DATABASE_URL", people["pipeline"])
+    assert "2 of 2 reviews have their label" in page(reports.run_report())
+    assert "passed every rule" in page(reports.model_report())
