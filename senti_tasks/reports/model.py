@@ -97,7 +97,7 @@ NO_EVALUATION = (
 def verdict(model: Row, *, in_service: bool) -> dict[str, str]:
     """state (good, bad or wait) and the sentence about the model that stands first."""
     failed = [rule for rule in model["gate"] if not rule["passed"] and not rule["slice"]]
-    promoted = model["promotions"][-1]["kind"] if model["promotions"] else None
+    promoted = model["promotions"][0]["kind"] if model["promotions"] else None
     place = "" if promoted is None else f" It was promoted {PROMOTED.get(promoted, promoted)}"
     if promoted is not None:
         place += (

@@ -55,6 +55,11 @@ def test_the_verdict_comes_first_and_says_how_a_refused_model_came_to_serve() ->
         "The gate refused this model, because 3 rules failed; the first: test_rows of all. "
         "It was promoted against the gate, and its labels are what analysts see."
     )
+    again = a_model(promotions=[{"kind": "rollback"}, {"kind": "gate"}])  # the newest is first
+    assert (
+        "It was promoted by a rollback, and its labels are not what"
+        in model.verdict(again, in_service=False)["sentence"]
+    )
     promoted = model.verdict(a_model(verdict="promote", promotions=[]), in_service=False)
     assert promoted["state"] == "good"
     assert model.verdict(a_model(verdict=None, gate=[], promotions=[]), in_service=False)["state"] == "wait"
