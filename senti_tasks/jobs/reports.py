@@ -22,7 +22,7 @@ def model_report(version: str | None = None, output: Path | None = None) -> dict
     """Writes the report on a model (default: the newest) to ``output``, or to ``var/reports`` below SENTI_HOME.
 
     Returns model and report (the file). Raises ``RegistryError`` if there is no such model, and ``ConfigError`` if the
-    file cannot be written.
+    file cannot be written or the libraries of a worker are missing.
     """
     context = load_context()
     if version is None:
@@ -111,7 +111,13 @@ def _evaluation(context: JobContext, found: dict[str, Any], temperature: float) 
 
     Evaluations have no row in the warehouse. The one of the gate is that whose accuracy is the recorded one.
     """
-    from senti_tasks.reports import evaluation
+    try:
+        from senti_tasks.reports import evaluation
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"a report on a model needs {error.name}, which is not installed here: write it where models run, for "
+            "example in the container of a worker"
+        ) from error
 
     tested = {
         row["metric"]: row["value"]
