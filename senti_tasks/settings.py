@@ -138,6 +138,12 @@ class Settings(BaseSettings):
     metrics_address: Annotated[str, AfterValidator(_address)] | None = None
     """``HOST:PORT`` at which ``senti watch`` answers Prometheus; ``PORT`` alone listens on this machine only. Default:
     nowhere."""
+    report_texts: bool = False
+    """Whether reports on models show the texts of mistakes and suspect labels. Such a file holds texts of reviews,
+    which ``senti erase`` does not find."""
+    price_per_hour: float | None = Field(None, ge=0, allow_inf_nan=False)
+    """What an hour of the machines that score costs, in any currency, 0 or more. Reports on runs then show what a
+    million labels cost. Default: none."""
 
     @cached_property
     def label_set(self) -> LabelSet:

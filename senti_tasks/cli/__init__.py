@@ -6,7 +6,7 @@ import sys
 import typer
 
 from senti_tasks import console
-from senti_tasks.cli import importing, registry, scoring, training, upkeep
+from senti_tasks.cli import importing, registry, reporting, scoring, training, upkeep
 from senti_tasks.errors import ConfigError, SentiError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ for command in (
 ):
     app.command(command.__name__.rstrip("_"))(command)
 app.add_typer(registry.app, name="models")
+app.add_typer(reporting.app, name="report")
 
 
 def _check_encoding(arguments: list[str]) -> None:

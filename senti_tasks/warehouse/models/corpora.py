@@ -208,3 +208,16 @@ def replace_suspects(connection: Connection, corpus: str, suspects: Sequence[dic
     if suspects and corpus in kept:
         rows = [{**row, "corpus": corpus, "review_id": parse_review_id(row["review_id"], id_type)} for row in suspects]
         connection.execute(sa.insert(table), rows)
+
+
+def suspects_of(connection: Connection, corpus: str, *, limit: int) -> list[dict[str, Any]]:
+    """At most ``limit`` rows of ``annotation_suspects`` of ``corpus``, the least probable label first."""
+    table = annotation_suspects
+    found = sa.select(table).where(table.c.corpus == corpus).order_by(table.c.label_probability, table.c.review_id)
+    return fetch_all(connection, found.limit(limit))
+
+
+def count_suspects(connection: Connection, corpus: str) -> int:
+    """How many labels of ``corpus`` are probably wrong."""
+    found = sa.select(annotation_suspects).where(annotation_suspects.c.corpus == corpus)
+    return count_rows(connection, found.subquery())
