@@ -42,8 +42,8 @@ from benchmarks.workload import Shape, save_model
 from senti_tasks.config import TrainConfig
 from senti_tasks.scoring.devices import device_named
 from senti_tasks.scoring.tokens import TextTokenizer
-from senti_tasks.training.resumable import ResumableTrainer, arguments_for, make_deterministic, width_step
-from senti_tasks.training.sampling import LengthGroupedSampler
+from senti_tasks.training.loop.resumable import ResumableTrainer, arguments_for, make_deterministic, width_step
+from senti_tasks.training.loop.sampling import LengthGroupedSampler
 
 log = logging.getLogger(__name__)
 

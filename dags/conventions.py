@@ -10,7 +10,8 @@ from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
 
 from senti_tasks import settings
 from senti_tasks.errors import SentiError
-from senti_tasks.jobs import alerts, scoring
+from senti_tasks.jobs import scoring
+from senti_tasks.jobs.operations import alerts
 
 CHAMPION = Asset("senti://models/champion")
 LABELS = Asset("senti://tables/review_sentiment")

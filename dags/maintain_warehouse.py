@@ -24,7 +24,7 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import TriggerRule, dag, task
 from conventions import DEFAULTS, IDEMPOTENCY_KEY, SLOTS, about, cron, score
 
-from senti_tasks.jobs import maintenance
+from senti_tasks.jobs.operations import maintenance
 
 
 @dag(schedule=cron("0 5 * * 1"), tags=["sentiment", "upkeep"], **about(__doc__), **DEFAULTS)

@@ -30,7 +30,7 @@ from conventions import DEFAULTS, SLOTS, about, cron, score
 LATE = DeadlineAlert(
     reference=DeadlineReference.DAGRUN_QUEUED_AT,
     interval=timedelta(hours=4),
-    callback=AsyncCallback("senti_tasks.jobs.alerts.tell_late"),
+    callback=AsyncCallback("senti_tasks.jobs.operations.alerts.tell_late"),
 )
 """Tells people (SENTI_ALERT_URL) of a run that is not over at six. Of one that never began, `senti watch` tells."""
 

@@ -14,8 +14,9 @@ from local.client import TaskState
 from senti_tasks import console
 from senti_tasks.config import PRETRAINED
 from senti_tasks.errors import SentiError
-from senti_tasks.jobs import imports, models, scoring, upkeep
+from senti_tasks.jobs import imports, models, scoring
 from senti_tasks.jobs.context import load_context
+from senti_tasks.jobs.operations import upkeep
 from senti_tasks.warehouse import database, importing, overview
 
 ROOT = Path(__file__).resolve().parents[1]

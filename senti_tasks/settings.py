@@ -47,6 +47,8 @@ def _processes(number: str) -> str:
     if number != "auto" and not (number.isascii() and number.isdecimal() and 1 <= int(number) <= 64):
         raise ValueError(f"expected auto or a number of processes from 1 to 64, found {number!r}")
     return number
+
+
 def _address(name: str) -> str:
     host, _, port = name.rpartition(":")
     if not port.isascii() or not port.isdigit() or int(port) > _LAST_PORT:

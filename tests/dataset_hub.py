@@ -196,7 +196,8 @@ class Importer:
 def main() -> None:
     """Runs a job a line: ``[name, arguments]`` in, its answer out."""
     from senti_tasks.errors import SentiError
-    from senti_tasks.jobs import imports, upkeep
+    from senti_tasks.jobs import imports
+    from senti_tasks.jobs.operations import upkeep
 
     for line in sys.stdin:
         job, arguments = json.loads(line)

@@ -15,7 +15,8 @@ from local.compose import load
 from local.containers import ROOT
 from local.stack import Stack
 from senti_tasks.errors import WarehouseError
-from senti_tasks.jobs import erasure, imports, scoring, upkeep
+from senti_tasks.jobs import imports, scoring
+from senti_tasks.jobs.operations import erasure, upkeep
 from senti_tasks.warehouse import database
 from tests.situations import deploy, rows
 from tests.stacks import new_variables, odd_variables, redis_server

@@ -12,7 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from senti_tasks import console
 from senti_tasks.cli.calls import Json, new_call, user_name
 from senti_tasks.errors import ConfigError
-from senti_tasks.jobs import scoring, upkeep
+from senti_tasks.jobs import scoring
+from senti_tasks.jobs.operations import upkeep
 
 
 def score(

@@ -10,7 +10,8 @@ import typer
 from senti_tasks import console
 from senti_tasks.cli.calls import Json, user_name
 from senti_tasks.errors import ConfigError
-from senti_tasks.jobs import backups, checkup, erasure, imports, maintenance, upkeep, watching
+from senti_tasks.jobs import imports
+from senti_tasks.jobs.operations import backups, checkup, erasure, maintenance, upkeep, watching
 
 
 def migrate(

@@ -21,7 +21,7 @@ from senti_tasks.artifacts import ArtifactStore
 from senti_tasks.errors import ArtifactError, ConfigError
 from senti_tasks.hours import Pause, next_pause
 from senti_tasks.settings import Settings
-from senti_tasks.training.interruptions import Interruptions
+from senti_tasks.training.loop.interruptions import Interruptions
 from senti_tasks.warehouse import database, migrations
 
 RESUMABLE = ("training", "pretraining")

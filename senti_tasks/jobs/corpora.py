@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from senti_tasks.config import GateConfig, TrainConfig
 from senti_tasks.jobs.base_models import starting_point
 from senti_tasks.jobs.context import JobContext, load_context, now, parse_timestamp
-from senti_tasks.jobs.erasure import erase_from_artifacts
+from senti_tasks.jobs.operations.erasure import erase_from_artifacts
 from senti_tasks.warehouse import erasure, migrations
 from senti_tasks.warehouse.models import corpora
 from senti_tasks.warehouse.scoring import publication_lock

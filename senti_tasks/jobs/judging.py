@@ -8,9 +8,9 @@ import numpy as np
 
 from senti_tasks.config import GateConfig
 from senti_tasks.errors import RunStateError
-from senti_tasks.jobs import alerts
 from senti_tasks.jobs.context import load_context, now
 from senti_tasks.jobs.corpora import corpus_folder
+from senti_tasks.jobs.operations import alerts
 from senti_tasks.jobs.scoring.loading import scorer_of
 from senti_tasks.warehouse.models import corpora, promotions, registry
 

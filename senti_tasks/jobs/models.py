@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from senti_tasks.jobs import alerts
 from senti_tasks.jobs.context import load_context, now
+from senti_tasks.jobs.operations import alerts
 from senti_tasks.warehouse import overview
 from senti_tasks.warehouse.models import corpora, promotions, registry, service
 

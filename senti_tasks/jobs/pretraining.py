@@ -16,7 +16,7 @@ from senti_tasks.errors import CorpusError
 from senti_tasks.jobs.base_models import pretraining_base_model
 from senti_tasks.jobs.context import load_context, now, parse_timestamp, version_of
 from senti_tasks.jobs.corpora import ledger
-from senti_tasks.jobs.erasure import erase_from_artifacts
+from senti_tasks.jobs.operations.erasure import erase_from_artifacts
 from senti_tasks.text import NORMALISER_VERSION
 from senti_tasks.warehouse import erasure
 from senti_tasks.warehouse.models import corpora, encoders, texts

@@ -19,12 +19,12 @@ from senti_tasks.errors import ConfigError
 from senti_tasks.scoring.tokens import HEAD_TOKENS, TextTokenizer
 from senti_tasks.training import search
 from senti_tasks.training.base_models import load_classifier, load_tokenizer, revision_of
-from senti_tasks.training.checkpoints import StopAtCheckpoint, folder_for, newest
-from senti_tasks.training.interruptions import NO_PAUSE, Interruptions
+from senti_tasks.training.loop.checkpoints import StopAtCheckpoint, folder_for, newest
+from senti_tasks.training.loop.interruptions import NO_PAUSE, Interruptions
+from senti_tasks.training.loop.resumable import Report
 from senti_tasks.training.model_card import model_card
 from senti_tasks.training.processes import launcher
 from senti_tasks.training.processes.group import Group
-from senti_tasks.training.resumable import Report
 from senti_tasks.training.trainer import fine_tune
 from senti_tasks.training.trials import Trial
 

@@ -20,13 +20,13 @@ from senti_tasks.corpus import unlabelled
 from senti_tasks.errors import CorpusError
 from senti_tasks.scoring.tokens import TextTokenizer
 from senti_tasks.training.base_models import load_masked_language_model, load_tokenizer, revision_of
-from senti_tasks.training.checkpoints import StopAtCheckpoint, folder_for, newest
-from senti_tasks.training.interruptions import NO_PAUSE, Interruptions
+from senti_tasks.training.loop.checkpoints import StopAtCheckpoint, folder_for, newest
+from senti_tasks.training.loop.interruptions import NO_PAUSE, Interruptions
+from senti_tasks.training.loop.resumable import Report, ResumableTrainer, Rows, arguments_for, width_step
 from senti_tasks.training.masking import IGNORE_INDEX, MaskingCollator
 from senti_tasks.training.model_card import encoder_card
 from senti_tasks.training.processes import launcher
 from senti_tasks.training.processes.group import Group
-from senti_tasks.training.resumable import Report, ResumableTrainer, Rows, arguments_for, width_step
 
 log = logging.getLogger(__name__)
 

@@ -24,10 +24,10 @@ from transformers.utils.logging import disable_progress_bar
 
 from senti_tasks.config import TrainConfig
 from senti_tasks.judging.evaluation import measure
-from senti_tasks.training.checkpoints import StopAtCheckpoint, epochs_if_stopped_early
-from senti_tasks.training.optimiser import parameter_groups
+from senti_tasks.training.loop.checkpoints import StopAtCheckpoint, epochs_if_stopped_early
+from senti_tasks.training.loop.optimiser import parameter_groups
+from senti_tasks.training.loop.resumable import Report, ResumableTrainer, Rows, arguments_for, width_step
 from senti_tasks.training.processes.group import Group
-from senti_tasks.training.resumable import Report, ResumableTrainer, Rows, arguments_for, width_step
 from senti_tasks.training.trials import Outcome, Timer, Trial
 
 log = logging.getLogger(__name__)

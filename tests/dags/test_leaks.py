@@ -14,7 +14,8 @@ from sqlalchemy import Engine
 
 from local.airflow import LocalAirflow
 from local.demo import SAMPLE
-from senti_tasks.jobs import imports, models, upkeep
+from senti_tasks.jobs import imports, models
+from senti_tasks.jobs.operations import upkeep
 from senti_tasks.warehouse import database
 from tests.leaks import KEY_PASSWORD, PASSWORD, SENTENCE, TOKEN, WINDOW, leaks
 from tests.situations import add_reviews, annotate, on_postgresql

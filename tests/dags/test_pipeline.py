@@ -11,7 +11,8 @@ import pytest
 from local.airflow import LocalAirflow
 from local.client import TaskState
 from local.demo import SAMPLE
-from senti_tasks.jobs import imports, models, upkeep
+from senti_tasks.jobs import imports, models
+from senti_tasks.jobs.operations import upkeep
 from tests.leaks import TOKEN, leaks
 from tests.situations import LENIENT
 

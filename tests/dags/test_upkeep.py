@@ -23,7 +23,8 @@ initdb()
 from airflow.dag_processing.dagbag import DagBag
 
 from senti_tasks.errors import RunStateError
-from senti_tasks.jobs import maintenance, scoring
+from senti_tasks.jobs import scoring
+from senti_tasks.jobs.operations import maintenance
 
 ran, failing = [], ""
 

@@ -19,7 +19,8 @@ from sqlalchemy import Engine
 
 from senti_tasks.config import PlanConfig
 from senti_tasks.errors import FrozenError, HeldRunError
-from senti_tasks.jobs import erasure, maintenance, models, scoring, upkeep
+from senti_tasks.jobs import models, scoring
+from senti_tasks.jobs.operations import erasure, maintenance, upkeep
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.models import promotions
 from senti_tasks.warehouse.schema import review_labels, reviews, run_items, scoring_runs

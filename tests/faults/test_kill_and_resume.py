@@ -10,7 +10,8 @@ from sqlalchemy import Engine
 
 from senti_tasks import cli
 from senti_tasks.errors import RunStateError, ShardTakenError
-from senti_tasks.jobs import scoring, upkeep
+from senti_tasks.jobs import scoring
+from senti_tasks.jobs.operations import upkeep
 from senti_tasks.scoring.config import ScoreConfig
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.models import promotions

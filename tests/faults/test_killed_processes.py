@@ -19,7 +19,7 @@ from senti_tasks.corpus.near_duplicates import NearDuplicates
 from senti_tasks.errors import TrainingProcessError, TrainingStoppedError
 from senti_tasks.hours import Pause
 from senti_tasks.training.fine_tuning import train
-from senti_tasks.training.interruptions import Interruptions
+from senti_tasks.training.loop.interruptions import Interruptions
 from senti_tasks.training.pretraining import pretrain
 from tests import small_training
 from tests.made_up_reviews import made_up_reviews, splits_in_turn, write_corpus

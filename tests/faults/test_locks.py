@@ -18,7 +18,8 @@ import sqlalchemy as sa
 from sqlalchemy import Engine, event
 
 from senti_tasks.errors import LockedError
-from senti_tasks.jobs import imports, maintenance, scoring
+from senti_tasks.jobs import imports, scoring
+from senti_tasks.jobs.operations import maintenance
 from senti_tasks.warehouse import database, sessions
 from senti_tasks.warehouse.models import service
 from senti_tasks.warehouse.schema import review_labels

@@ -18,7 +18,8 @@ from sqlalchemy import Engine
 from senti_tasks import alerts as delivery
 from senti_tasks.alerts import Kind
 from senti_tasks.errors import AuditError, ChampionAlarmError, HeldRunError, RunStateError
-from senti_tasks.jobs import alerts, judging, models, scoring, watching
+from senti_tasks.jobs import judging, models, scoring
+from senti_tasks.jobs.operations import alerts, watching
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.schema import told_events
 from tests import inbox

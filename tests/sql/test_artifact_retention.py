@@ -11,9 +11,9 @@ from sqlalchemy import Engine
 
 from senti_tasks.artifacts import ArtifactStore
 from senti_tasks.errors import ArtifactError, RegistryError
-from senti_tasks.jobs import maintenance
 from senti_tasks.jobs.context import load_context
-from senti_tasks.jobs.erasure import erase_from_artifacts
+from senti_tasks.jobs.operations import maintenance
+from senti_tasks.jobs.operations.erasure import erase_from_artifacts
 from senti_tasks.warehouse import database, erasure
 from senti_tasks.warehouse.models import encoders, promotions, registry, texts
 from senti_tasks.warehouse.schema import (

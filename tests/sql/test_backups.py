@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from senti_tasks.errors import ArtifactError, ConfigError, WarehouseError
-from senti_tasks.jobs import backups, scoring, upkeep
+from senti_tasks.jobs import scoring
+from senti_tasks.jobs.operations import backups, upkeep
 from senti_tasks.warehouse import copies, database
 from senti_tasks.warehouse.database import count_rows
 from senti_tasks.warehouse.schema import metadata, review_labels, reviews

@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 
 from senti_tasks import settings
 from senti_tasks.errors import WarehouseError
-from senti_tasks.jobs import upkeep
+from senti_tasks.jobs.operations import upkeep
 from senti_tasks.warehouse import database, migrations, sessions
 from senti_tasks.warehouse.schema import publication_lock, review_labels
 from tests.conftest import Databases

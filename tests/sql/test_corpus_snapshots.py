@@ -14,7 +14,8 @@ from senti_tasks.corpus import snapshot
 from senti_tasks.corpus.leak_check import leaking_rows
 from senti_tasks.errors import CorpusError
 from senti_tasks.jobs import corpora as job
-from senti_tasks.jobs import erasure, suspects
+from senti_tasks.jobs import suspects
+from senti_tasks.jobs.operations import erasure
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.models import corpora
 from senti_tasks.warehouse.schema import corpora as corpora_table

@@ -9,9 +9,10 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from senti_tasks.errors import WarehouseError
-from senti_tasks.jobs import checkup, scoring, upkeep
 from senti_tasks.jobs import corpora as corpora_job
+from senti_tasks.jobs import scoring
 from senti_tasks.jobs.context import version_of
+from senti_tasks.jobs.operations import checkup, upkeep
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.schema import label_rollups, review_label_history, review_labels, reviews, staged_labels
 from tests.made_up_reviews import made_up_reviews

@@ -15,8 +15,9 @@ from senti_tasks.artifacts import ArtifactStore, folder_digest
 from senti_tasks.corpus import snapshot, unlabelled
 from senti_tasks.corpus.near_duplicates import shingles
 from senti_tasks.errors import ConfigError, DeletedReviewsError
-from senti_tasks.jobs import erasure as job
-from senti_tasks.jobs import imports, maintenance, pretraining
+from senti_tasks.jobs import imports, pretraining
+from senti_tasks.jobs.operations import erasure as job
+from senti_tasks.jobs.operations import maintenance
 from senti_tasks.text import content_hash, text_hash
 from senti_tasks.training import base_models
 from senti_tasks.warehouse import database, erasure

@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import Engine
 
 from senti_tasks.errors import FrozenError
-from senti_tasks.jobs import maintenance, scoring, upkeep
+from senti_tasks.jobs import scoring
+from senti_tasks.jobs.operations import maintenance, upkeep
 from senti_tasks.warehouse import database, partitions
 from senti_tasks.warehouse.models import promotions
 from senti_tasks.warehouse.schema import review_labels, run_items, scoring_runs, staged_labels

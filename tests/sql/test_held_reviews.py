@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import Engine
 
 from senti_tasks.errors import AuditError, FrozenError
-from senti_tasks.jobs import scoring, upkeep
+from senti_tasks.jobs import scoring
+from senti_tasks.jobs.operations import upkeep
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.models import promotions, retention
 from senti_tasks.warehouse.schema import review_labels, run_items, scoring_runs

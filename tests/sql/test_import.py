@@ -13,7 +13,8 @@ from sqlalchemy import Engine
 
 from senti_tasks.errors import InputFileError, LockedError
 from senti_tasks.intake import summary
-from senti_tasks.jobs import imports, scoring, upkeep
+from senti_tasks.jobs import imports, scoring
+from senti_tasks.jobs.operations import upkeep
 from senti_tasks.text import text_hash
 from senti_tasks.warehouse import database, importing, sessions
 from senti_tasks.warehouse.schema import import_sources, review_annotations, reviews

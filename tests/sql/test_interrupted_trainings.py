@@ -66,7 +66,7 @@ def test_the_minutes_between_checkpoints_are_a_setting(
 ) -> None:
     monkeypatch.setenv("SENTI_CHECKPOINT_MINUTES", minutes)
     ticks: Iterator[int] = count(0, 25)  # seconds: each step of these 15 takes less than half a minute
-    monkeypatch.setattr("senti_tasks.training.checkpoints.monotonic", lambda: float(next(ticks)))
+    monkeypatch.setattr("senti_tasks.training.loop.checkpoints.monotonic", lambda: float(next(ticks)))
 
     def crash(row: dict[str, Any]) -> None:
         raise KeyboardInterrupt

@@ -11,7 +11,8 @@ from sqlalchemy import Engine
 
 from senti_tasks import labels
 from senti_tasks.errors import RegistryError
-from senti_tasks.jobs import corpora, imports, judging, models, scoring, training, upkeep, variants
+from senti_tasks.jobs import corpora, imports, judging, models, scoring, training, variants
+from senti_tasks.jobs.operations import upkeep
 from senti_tasks.labels import LabelSet
 from senti_tasks.training import base_models
 from senti_tasks.warehouse import database

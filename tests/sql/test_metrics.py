@@ -16,7 +16,8 @@ from sqlalchemy import Engine
 from local.airflow import free_port
 from senti_tasks import settings
 from senti_tasks.errors import ConfigError
-from senti_tasks.jobs import metrics, watching
+from senti_tasks.jobs import metrics
+from senti_tasks.jobs.operations import watching
 from senti_tasks.warehouse import database, health
 from senti_tasks.warehouse.schema import models
 from senti_tasks.warehouse.scoring import held_runs, publication, runs, shards

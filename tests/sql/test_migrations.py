@@ -13,7 +13,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, Engine
 
 from senti_tasks.errors import RevisionError, UnreachableError, WarehouseError
-from senti_tasks.jobs import context, imports, scoring, upkeep
+from senti_tasks.jobs import context, imports, scoring
+from senti_tasks.jobs.operations import upkeep
 from senti_tasks.labels import DEFAULT, LabelSet
 from senti_tasks.warehouse import database, migrations
 from senti_tasks.warehouse.schema import metadata, review_labels, warehouse_settings

@@ -9,7 +9,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
-from senti_tasks.jobs import checkup, erasure, scoring, upkeep
+from senti_tasks.jobs import scoring
+from senti_tasks.jobs.operations import checkup, erasure, upkeep
 from senti_tasks.text import text_hash
 from senti_tasks.warehouse import database, migrations
 from senti_tasks.warehouse.models import corpora, texts

@@ -17,7 +17,8 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from senti_tasks.errors import RegistryError
-from senti_tasks.jobs import erasure, maintenance, models, scoring
+from senti_tasks.jobs import models, scoring
+from senti_tasks.jobs.operations import erasure, maintenance
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.models import promotions, service
 from senti_tasks.warehouse.schema import reviews

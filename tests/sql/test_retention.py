@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from senti_tasks.errors import LockedError, RunStateError
-from senti_tasks.jobs import maintenance
+from senti_tasks.jobs.operations import maintenance
 from senti_tasks.warehouse import database, partitions
 from senti_tasks.warehouse.models import promotions, retention
 from senti_tasks.warehouse.schema import (

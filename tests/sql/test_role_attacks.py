@@ -5,7 +5,8 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from senti_tasks.errors import LockedError
-from senti_tasks.jobs import erasure, maintenance, scoring, upkeep
+from senti_tasks.jobs import scoring
+from senti_tasks.jobs.operations import erasure, maintenance, upkeep
 from senti_tasks.warehouse import database, migrations
 from tests.situations import WEDNESDAY, add_reviews, on_postgresql, rows
 from tests.sql.conftest import NO_PARAMETERS

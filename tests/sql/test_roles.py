@@ -7,7 +7,8 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from senti_tasks.errors import WarehouseError
-from senti_tasks.jobs import erasure, imports, maintenance, scoring
+from senti_tasks.jobs import imports, scoring
+from senti_tasks.jobs.operations import erasure, maintenance
 from senti_tasks.warehouse import database, migrations, partitions
 from senti_tasks.warehouse.migrations import SQL, view_statements
 from senti_tasks.warehouse.roles import ROLES

@@ -13,7 +13,8 @@ from sqlalchemy import Engine, event
 
 from senti_tasks.config import PlanConfig
 from senti_tasks.errors import FrozenError
-from senti_tasks.jobs import scoring, upkeep
+from senti_tasks.jobs import scoring
+from senti_tasks.jobs.operations import upkeep
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.schema import review_labels, run_shards, scoring_runs
 from senti_tasks.warehouse.scoring import held_runs, publication, runs, series, shards, watermarks

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from senti_tasks.config import PlanConfig
-from senti_tasks.jobs import erasure, models, scoring, upkeep
+from senti_tasks.jobs import models, scoring
+from senti_tasks.jobs.operations import erasure, upkeep
 from senti_tasks.text import text_hash
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.models import promotions, retention, service

@@ -11,7 +11,8 @@ from sqlalchemy import Engine
 
 from senti_tasks.corpus import snapshot
 from senti_tasks.errors import WarehouseError
-from senti_tasks.jobs import checkup, maintenance, scoring, upkeep
+from senti_tasks.jobs import scoring
+from senti_tasks.jobs.operations import checkup, maintenance, upkeep
 from senti_tasks.text import text_hash
 from senti_tasks.warehouse import database, days, migrations, overview
 from senti_tasks.warehouse.database import count_rows

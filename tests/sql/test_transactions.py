@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 from local import demo
 from senti_tasks.errors import LockedError, SentiError, WarehouseError
-from senti_tasks.jobs import upkeep
+from senti_tasks.jobs.operations import upkeep
 from senti_tasks.warehouse import database, sessions
 from senti_tasks.warehouse.schema import publication_lock, reviews
 from tests.situations import MONDAY, on_postgresql, on_sqlite, rows

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from senti_tasks.jobs import scoring, upkeep
+from senti_tasks.jobs import scoring
+from senti_tasks.jobs.operations import upkeep
 from senti_tasks.warehouse import database, migrations, overview
 from senti_tasks.warehouse.models import promotions, registry
 from tests.situations import (

@@ -19,9 +19,9 @@ from sqlalchemy import Engine
 from senti_tasks.corpus import snapshot as corpus_snapshot
 from senti_tasks.errors import LockedError
 from senti_tasks.jobs import corpora as snapshots
-from senti_tasks.jobs import erasure as job
 from senti_tasks.jobs import judging, pretraining, training
 from senti_tasks.jobs.context import load_context
+from senti_tasks.jobs.operations import erasure as job
 from senti_tasks.text import content_hash
 from senti_tasks.training import base_models
 from senti_tasks.warehouse import database, sessions

@@ -11,8 +11,8 @@ from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from senti_tasks.errors import TrainingStoppedError
 from senti_tasks.hours import Pause
-from senti_tasks.training.checkpoints import StopAtCheckpoint
-from senti_tasks.training.interruptions import Interruptions
+from senti_tasks.training.loop.checkpoints import StopAtCheckpoint
+from senti_tasks.training.loop.interruptions import Interruptions
 
 HOUR = timedelta(hours=1)
 
@@ -41,7 +41,7 @@ def test_a_checkpoint_comes_after_so_many_seconds(every_s: float, step: int, sav
 
 def test_the_seconds_count_from_the_last_checkpoint(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     clock = iter([0.0, 599.0, 600.0, 600.0, 1199.0, 1200.0])
-    monkeypatch.setattr("senti_tasks.training.checkpoints.monotonic", lambda: next(clock))
+    monkeypatch.setattr("senti_tasks.training.loop.checkpoints.monotonic", lambda: next(clock))
     arguments = TrainingArguments(output_dir=str(tmp_path), num_train_epochs=3, report_to="none", use_cpu=True)
     state, stop = TrainerState(max_steps=24, global_step=7), StopAtCheckpoint(Interruptions())
 

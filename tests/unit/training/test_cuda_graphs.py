@@ -9,8 +9,8 @@ import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel, TrainerCallback
 
 from senti_tasks.config import TrainConfig
-from senti_tasks.training.cuda_graphs import MODEL_TYPES, Batch, GraphedGradients
-from senti_tasks.training.resumable import ResumableTrainer, arguments_for, make_deterministic
+from senti_tasks.training.loop.cuda_graphs import MODEL_TYPES, Batch, GraphedGradients
+from senti_tasks.training.loop.resumable import ResumableTrainer, arguments_for, make_deterministic
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device here")
 

@@ -17,9 +17,9 @@ from senti_tasks.corpus import snapshot
 from senti_tasks.errors import ConfigError, TrainingStoppedError
 from senti_tasks.hours import Pause
 from senti_tasks.scoring.tokens import TextTokenizer
-from senti_tasks.training import resumable
 from senti_tasks.training.fine_tuning import train
-from senti_tasks.training.interruptions import Interruptions
+from senti_tasks.training.loop import resumable
+from senti_tasks.training.loop.interruptions import Interruptions
 from tests.made_up_reviews import made_up_reviews, splits_in_turn, write_corpus
 
 pytestmark = pytest.mark.usefixtures("small_encoder")

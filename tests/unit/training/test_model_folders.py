@@ -122,7 +122,8 @@ def test_a_retraining_fails_before_it_reads_reviews_or_loads_a_library(folder: P
     change(folder, model_type=None)
     program = f"""
 import sys
-from senti_tasks.jobs import corpora, upkeep
+from senti_tasks.jobs import corpora
+from senti_tasks.jobs.operations import upkeep
 upkeep.migrate()
 try:
     corpora.snapshot_corpus("2026-11-22T02:00:00+08:00", "weekly", {str(folder)!r})

@@ -7,7 +7,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrai
 
 from senti_tasks.config import TrainConfig
 from senti_tasks.errors import ConfigError
-from senti_tasks.training.optimiser import parameter_groups
+from senti_tasks.training.loop.optimiser import parameter_groups
 
 CONFIG = TrainConfig(learning_rate=0.08, layer_decay=0.5, weight_decay=0.1)
 SHAPE = {"num_hidden_layers": 3, "hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 16, "vocab_size": 30}

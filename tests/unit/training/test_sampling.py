@@ -1,6 +1,6 @@
 import numpy as np
 
-from senti_tasks.training.sampling import LengthGroupedSampler
+from senti_tasks.training.loop.sampling import LengthGroupedSampler
 
 LENGTHS = np.random.default_rng(3).integers(5, 200, size=1003).tolist()
 

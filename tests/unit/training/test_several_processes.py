@@ -13,12 +13,12 @@ from senti_tasks.config import TrainConfig
 from senti_tasks.corpus import snapshot
 from senti_tasks.errors import ConfigError, TrainingStoppedError
 from senti_tasks.hours import Pause
-from senti_tasks.training.checkpoints import folder_for, newest
 from senti_tasks.training.fine_tuning import train
-from senti_tasks.training.interruptions import Interruptions
+from senti_tasks.training.loop.checkpoints import folder_for, newest
+from senti_tasks.training.loop.interruptions import Interruptions
+from senti_tasks.training.loop.sampling import SHARE, PartOfBatch
 from senti_tasks.training.processes import launcher
 from senti_tasks.training.processes.group import ALONE
-from senti_tasks.training.sampling import SHARE, PartOfBatch
 from tests import small_training
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -15,10 +15,10 @@ from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainingArgu
 
 from senti_tasks.config import PretrainConfig, TrainConfig
 from senti_tasks.scoring.devices import cpu_capabilities, cuda_has_bf16, device_named
-from senti_tasks.training.checkpoints import StopAtCheckpoint
-from senti_tasks.training.cuda_graphs import MODEL_TYPES, Batch, GraphedGradients
+from senti_tasks.training.loop.checkpoints import StopAtCheckpoint
+from senti_tasks.training.loop.cuda_graphs import MODEL_TYPES, Batch, GraphedGradients
+from senti_tasks.training.loop.sampling import SHARE, LengthGroupedSampler, PartOfBatch
 from senti_tasks.training.processes.group import ALONE, Group
-from senti_tasks.training.sampling import SHARE, LengthGroupedSampler, PartOfBatch
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from senti_tasks.artifacts import files_digest
 from senti_tasks.config import PretrainConfig, TrainConfig
 from senti_tasks.errors import TrainingStoppedError
-from senti_tasks.training.interruptions import Interruptions, shown
+from senti_tasks.training.loop.interruptions import Interruptions, shown
 from senti_tasks.training.processes.group import ALONE, Group
 
 log = logging.getLogger(__name__)

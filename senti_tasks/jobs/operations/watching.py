@@ -20,8 +20,9 @@ import sqlalchemy as sa
 from senti_tasks import settings
 from senti_tasks.alerts import Alert, Kind
 from senti_tasks.errors import SentiError
-from senti_tasks.jobs import alerts, metrics
+from senti_tasks.jobs import metrics
 from senti_tasks.jobs.context import JobContext, load_context, now
+from senti_tasks.jobs.operations import alerts
 from senti_tasks.settings import Settings
 from senti_tasks.warehouse.models import promotions
 from senti_tasks.warehouse.schema import scoring_runs

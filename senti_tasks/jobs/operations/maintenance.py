@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from senti_tasks.errors import DeletedReviewsError
 from senti_tasks.jobs.context import JobContext, load_context, now
-from senti_tasks.jobs.erasure import erase_from_artifacts
+from senti_tasks.jobs.operations.erasure import erase_from_artifacts
 from senti_tasks.warehouse import database, erasure, migrations, product_names
 from senti_tasks.warehouse.models import promotions, retention
 from senti_tasks.warehouse.scoring import publication, publication_lock, rollups, runs

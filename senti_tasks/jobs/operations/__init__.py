@@ -1,0 +1,1 @@
+"""What keeps the pipeline healthy, and tells people when it is not."""

@@ -1,0 +1,1 @@
+"""How a training takes its steps: order of rows, gradients, checkpoints and interruptions."""
