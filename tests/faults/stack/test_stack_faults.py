@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from local.demo import SAMPLE
 from senti_tasks.scoring import loading
 from senti_tasks.warehouse import database, schema
 from tests import inbox
@@ -160,34 +159,6 @@ def test_a_queue_has_no_worker_and_people_are_told(shop: Shop, alerts: Inbox, ni
     for worker in ("worker-one", "worker-two"):
         shop.stack.resume(worker)
     ended(shop, night(), "queue without a worker", begun)
-
-
-def test_a_worker_is_killed_in_training_and_the_weights_are_those_of_an_undisturbed_one(shop: Shop) -> None:
-    stack = shop.stack
-    done = stack.container("importer").run("senti", "import", str(SAMPLE), "--json")
-    assert done.returncode == 0, done.stderr
-    digests = []
-    for kills in (True, False):
-        run = stack.trigger("retrain_sentiment", TRAINING)
-        task = stack.running("retrain_sentiment", run, "train", timeout=300)
-        begun = time.monotonic()
-        if kills:
-            for worker in ("worker-one", "worker-two"):
-                stack.kill(worker)
-
-            def again(run: str = run, tries: int = task.try_number) -> bool:
-                states = [one for one in stack.task_states("retrain_sentiment", run) if one.task_id == "train"]
-                return any(one.try_number > tries and one.state in ("running", "success") for one in states)
-
-            log.info("kill -9 of a worker in training: runs again after %.0f s", sleep_until(again, PATIENCE_S))
-        assert stack.wait("retrain_sentiment", run, timeout=PATIENCE_S) == "success", stack.failure(
-            "retrain_sentiment", run
-        )
-        log.info("training over after %.0f s", time.monotonic() - begun)
-        with database.reading(shop.engine) as connection:
-            newest = sa.select(schema.models.c.training).order_by(schema.models.c.trained_at.desc()).limit(1)
-            digests.append(connection.scalar(newest)["weights_digest"])  # type: ignore[index]
-    assert digests[0] == digests[1]
 
 
 def test_a_training_is_under_way_and_the_night_begins_within_a_minute(shop: Shop, night: Callable[[], str]) -> None:
