@@ -154,7 +154,7 @@ def load_product(folder: Path, device: str, batch_size: int) -> Callable[[Batche
     Labels alternate between 0 and 1. The trainer makes its own batches of ``batch_size`` rows.
     """
     config = TrainConfig(epochs=1, batch_size=batch_size, seed=SEED)
-    extra = {"eval_strategy": "no", "save_strategy": "no", "disable_tqdm": True}
+    extra: dict[str, Any] = {"eval_strategy": "no", "save_strategy": "no", "disable_tqdm": True}
     timer = _EpochTimer(device)
     trainer = ResumableTrainer(
         _load(folder),

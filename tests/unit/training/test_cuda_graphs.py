@@ -117,7 +117,7 @@ def test_a_resumed_training_ends_with_the_same_weights(kind: str, tmp_path: Path
 
     def train(folder: Path, checkpoint: Path | None = None, stop: int = 0) -> dict[str, torch.Tensor]:
         config = TrainConfig(epochs=2, batch_size=8, learning_rate=1e-3)
-        more = {"eval_strategy": "no", "save_strategy": "no"}
+        more: dict[str, Any] = {"eval_strategy": "no", "save_strategy": "no"}
         model = model_of(kind, dropout=0.3)
         trainer = ResumableTrainer(
             model,
