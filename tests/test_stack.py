@@ -4,7 +4,6 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests import inbox
@@ -47,25 +46,6 @@ def test_a_task_that_fails_for_good_is_told_with_a_link(shop: Shop, alerts: Inbo
     message = alerts.received[0]["message"]
     assert "RegistryError" in message
     assert "/dags/pretrain_encoder/runs/" in message
-
-
-def test_init_runs_again_keeps_the_pools_and_takes_a_changed_password(shop: Shop) -> None:
-    stack = shop.stack
-    done = stack.container("api-server").run("airflow", "pools", "set", "training", "3", "by a person")
-    assert done.returncode == 0, done.stderr
-    (stack.folder / "secrets" / "init" / "admin-password").write_text("-another--one-", "utf-8")
-    init = stack.container("init")
-    init.start()
-    assert init.wait() == 0, init.end_of_log()
-    answer = httpx.post(f"{stack.url}/auth/token", json={"username": "admin", "password": "-another--one-"})
-    assert answer.status_code == httpx.codes.CREATED
-    pools = httpx.get(
-        f"{stack.url}/api/v2/pools", headers={"Authorization": f"Bearer {answer.json()['access_token']}"}
-    ).json()["pools"]
-    assert {pool["name"]: pool["slots"] for pool in pools if pool["name"] != "default_pool"} == {
-        "scoring": 2,
-        "training": 3,
-    }
 
 
 def test_ctrl_c_leaves_no_process(shop: Shop) -> None:

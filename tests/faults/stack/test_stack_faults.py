@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 import sqlalchemy as sa
@@ -172,3 +173,22 @@ def test_a_training_is_under_way_and_the_night_begins_within_a_minute(shop: Shop
     assert time.monotonic() - begun < timedelta(minutes=1).total_seconds()
     ended(shop, run, "a training under way", begun)
     assert stack.wait("retrain_sentiment", training, timeout=2 * PATIENCE_S) in ("success", "failed")
+
+
+def test_init_runs_again_keeps_the_pools_and_takes_a_changed_password(shop: Shop) -> None:
+    stack = shop.stack
+    done = stack.container("api-server").run("airflow", "pools", "set", "training", "3", "by a person")
+    assert done.returncode == 0, done.stderr
+    (stack.folder / "secrets" / "init" / "admin-password").write_text("-another--one-", "utf-8")
+    init = stack.container("init")
+    init.start()
+    assert init.wait() == 0, init.end_of_log()
+    answer = httpx.post(f"{stack.url}/auth/token", json={"username": "admin", "password": "-another--one-"})
+    assert answer.status_code == httpx.codes.CREATED
+    pools = httpx.get(
+        f"{stack.url}/api/v2/pools", headers={"Authorization": f"Bearer {answer.json()['access_token']}"}
+    ).json()["pools"]
+    assert {pool["name"]: pool["slots"] for pool in pools if pool["name"] != "default_pool"} == {
+        "scoring": 2,
+        "training": 3,
+    }
