@@ -127,7 +127,7 @@ def test_a_person_is_asked_and_no_answer_or_a_refusal_leaves_the_champion_and_an
     before = upkeep.status()["champion"]
     (Path(os.environ["SENTI_HOME"]) / ".env").write_text(f"HF_TOKEN={TOKEN}\nSENTI_PROMOTION=approval\n")
     asked = airflow.trigger("retrain_sentiment", LENIENT_GATE)
-    question = airflow.question("retrain_sentiment", asked, "approve", timeout=240)
+    question = airflow.question("retrain_sentiment", asked, "approve", timeout=600)
     assert question["subject"] == "Promote the newly trained model?"
     assert f"would replace {before}" in question["body"]
     assert answered(airflow, asked, None) == {"approve": "success", "promote_approved": "skipped", "promote": "skipped"}
