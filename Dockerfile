@@ -41,5 +41,8 @@ COPY senti_tasks senti_tasks
 ARG EXTRAS=
 RUN pip install --constraint requirements.txt --editable ".[worker${EXTRAS:+,$EXTRAS}]"
 COPY dags dags
+# docker compose build --build-arg SENTI_COMMIT=$(git rev-parse HEAD): it is recorded with every training.
+ARG SENTI_COMMIT=
+ENV SENTI_COMMIT=$SENTI_COMMIT
 USER airflow
 CMD ["airflow", "version"]

@@ -20,6 +20,7 @@ class Kind(Enum):
     PROMOTED = "model promoted"
     ROLLED_BACK = "model rolled back"
     CHAMPION = "champion alarm"
+    DRIFT = "drift"
     LATE = "labels late"
     PENDING = "reviews waiting"
     QUEUE = "queue without worker"

@@ -223,6 +223,19 @@ class VariantConfig(_Config):
 
 
 @dataclass(frozen=True, config=STRICT)
+class DriftConfig(_Config):
+    """The bounds of drift. What may be chance (one in a million) exceeds none of them."""
+
+    psi: Annotated[float, Field(gt=0)] = 0.25
+    """Population stability index of the scores against the last 28 runs."""
+    unlike_share: Annotated[float, Field(gt=0, le=1)] = 0.2
+    """Share of texts that are unlike those of the training, in (0, 1]; 0.01 in the validation split."""
+    accuracy_loss: Annotated[float, Field(gt=0, le=1)] = 0.05
+    """By how much the expected accuracy, the mean of the calibrated confidences, may be lower than in the last 28 runs,
+    in (0, 1]."""
+
+
+@dataclass(frozen=True, config=STRICT)
 class PlanConfig(_Config):
     """How a run is divided into shards, and a re-scoring into ranges."""
 

@@ -123,6 +123,13 @@ class Settings(BaseSettings):
     """Largest share of all reviews that maintenance may erase in one run, in [0, 1]. The limit protects the labels
     while the source is being reloaded and looks empty."""
 
+    drift_psi: float = Field(0.25, gt=0)
+    """Population stability index above which the scores of a run, or of a product in it, have drifted."""
+    drift_unlike: float = Field(0.2, gt=0, le=1)
+    """Share of texts unlike those of the training above which a run, or a product in it, has drifted, in (0, 1]."""
+    drift_accuracy: float = Field(0.05, gt=0, le=1)
+    """Loss of expected accuracy (the mean confidence) above which a run, or a product in it, has drifted, in (0, 1]."""
+
     alert_url: str | None = None
     """Addresses of Apprise, with commas between, which get a message when a person has to know something: a mailbox, a
     chat, a webhook. Default: none."""

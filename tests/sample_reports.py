@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from senti_tasks.reports import evaluation, model, run
+from senti_tasks.config import DriftConfig
+from senti_tasks.reports import comparison, evaluation, model, run
 
 AT = datetime(2026, 11, 23, 2, tzinfo=UTC)
 ATTACK = "<script>alert('手机')</script>"
@@ -120,6 +121,12 @@ def earlier_runs(runs: int = 28) -> list[dict[str, Any]]:
     ]
 
 
+def drift_row(part: str, product: str | None, **changes: Any) -> dict[str, Any]:
+    shares = {"negative_share": 0.4, "unknown_share": 0.0004, "unlike_share": 0.013, "expected_accuracy": 0.913}
+    known = {"part": part, "product": product, "reviews": 1_000, "mean_characters": 41.2, "drift": None}
+    return {**known, **shares, "psi": 0.012, "psi_training": 0.034, **changes}
+
+
 def run_html(**changes: Any) -> str:
     values: dict[str, Any] = {
         "written_at": AT,
@@ -149,6 +156,16 @@ def run_html(**changes: Any) -> str:
         ],
         "held": [{"run_id": 36, "reviews": 777, "held_at": AT, "held_because": "shares_are_as_usual: 0.9"}],
         "checks": ["scores_are_probabilities"],
+        "drift_parts": [drift_row("run", None), drift_row("product", ATTACK, drift="the scores differ (PSI 0.41)")],
+        "drift_before": [drift_row("run", None, psi=0.01 + n / 1_000) for n in range(28)],
+        "drift_config": DriftConfig(),
         "price_per_hour": 7.2,
     }
     return run.html(a_run(), **{**values, **changes})
+
+
+def compare_html(**changes: Any) -> str:
+    first, second = judged(), judged(subjects=("candidate",))
+    compared = comparison.figures(first, second)
+    other = a_model(version=f"2026-11-30-{ATTACK}", base_model="scratch:tiny")
+    return comparison.html(a_model(), other, {**compared, **changes}, label_names=NAMES, written_at=AT)

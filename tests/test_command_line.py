@@ -111,7 +111,7 @@ def test_the_commands_are_those_that_were_promised(dialect: str) -> None:
         "migrate", "import", "datasets", "retrain", "pretrain", "score", "predict", "status",
         "freeze", "unfreeze", "erase", "artifacts", "doctor", "watch", "backup", "restore",
         "models list", "models show", "models promote", "models rollback",
-        "report model", "report run",
+        "report model", "report compare", "report run",
     }  # fmt: skip
 
 

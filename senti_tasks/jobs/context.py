@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Engine
 
 from senti_tasks import settings
 from senti_tasks.artifacts import ArtifactStore
+from senti_tasks.config import DriftConfig
 from senti_tasks.errors import ArtifactError, ConfigError
 from senti_tasks.hours import Pause, next_pause
 from senti_tasks.settings import Settings
@@ -43,6 +44,12 @@ class JobContext:
     def writing(self) -> AbstractContextManager[Connection]:
         """A transaction that commits when the block ends, and is rolled back when the block raises."""
         return database.writing(self.engine)
+
+    @property
+    def drift_config(self) -> DriftConfig:
+        """The bounds of drift that the settings name."""
+        found = self.settings
+        return DriftConfig(psi=found.drift_psi, unlike_share=found.drift_unlike, accuracy_loss=found.drift_accuracy)
 
     def interruptions(self, turn_minutes: float | None = None) -> Interruptions:
         """Those that the settings ask for in a training that begins now. After ``turn_minutes`` it gives its slot up

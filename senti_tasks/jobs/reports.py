@@ -1,28 +1,36 @@
 """Writes reports for people: one HTML file about a model, or about a scoring run. Nothing in the warehouse changes."""
 
-from pathlib import Path
-from typing import Any
+from __future__ import annotations
 
-from senti_tasks import artifacts
-from senti_tasks.errors import ArtifactError, ConfigError, RegistryError
-from senti_tasks.jobs import models
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from senti_tasks.errors import ConfigError, RegistryError
+from senti_tasks.jobs import evaluations, models
 from senti_tasks.jobs.context import JobContext, load_context, now
 from senti_tasks.reports import model as model_page
 from senti_tasks.reports import run as run_page
 from senti_tasks.warehouse import overview
 from senti_tasks.warehouse.migrations import SQL
 from senti_tasks.warehouse.models import corpora, promotions, registry
-from senti_tasks.warehouse.scoring import held_runs, run_figures, runs
+from senti_tasks.warehouse.scoring import drift, held_runs, run_figures, runs
+
+if TYPE_CHECKING:
+    from senti_tasks.reports.evaluation import Judged
 
 TEXTS_SHOWN = 20
 """Mistakes and suspect labels that are shown with SENTI_REPORT_TEXTS=true, each."""
+PARTS_SHOWN = 15
+"""Rows of drift that the report on a run shows: the run in all, and products."""
 
 
-def model_report(version: str | None = None, output: Path | None = None) -> dict[str, Any]:
+def model_report(version: str | None = None, output: Path | None = None, errors: Path | None = None) -> dict[str, Any]:
     """Writes the report on a model (default: the newest) to ``output``, or to ``var/reports`` below SENTI_HOME.
 
-    Returns model and report (the file). Raises ``RegistryError`` if there is no such model, and ``ConfigError`` if the
-    file cannot be written or the libraries of a worker are missing.
+    ``errors``: a CSV file that gets a row for each test row with a wrong label, the most confident first. Returns
+    model, report (the file) and errors (the other file, or ``None``). Raises ``RegistryError`` if there is no such
+    model, or no evaluation to take the errors from, and ``ConfigError`` if a file cannot be written or the libraries of
+    a worker are missing.
     """
     context = load_context()
     if version is None:
@@ -38,10 +46,10 @@ def model_report(version: str | None = None, output: Path | None = None) -> dict
         suspects = corpora.suspects_of(connection, found["corpus"], limit=TEXTS_SHOWN)
         suspect_count = corpora.count_suspects(connection, found["corpus"])
         corpus = corpora.corpus(connection, found["corpus"])
-    temperature = next(row["temperature"] for row in found["variants"] if row["serves"])
-    evaluated = _evaluation(context, found, temperature)
+    judged = evaluations.stored(context, found)
+    evaluated = None if judged is None else (_figures(judged), judged)
     shows_texts = context.settings.report_texts
-    texts = _texts(context, corpus) if shows_texts else {}
+    texts = evaluations.texts(context, corpus) if shows_texts else {}
     html = model_page.html(
         found,
         written_at=now(),
@@ -61,7 +69,52 @@ def model_report(version: str | None = None, output: Path | None = None) -> dict
         suspect_count=suspect_count,
         shows_texts=bool(texts),
     )
-    return {"model": version, "report": str(_write(context, output, f"model-{version}.html", html))}
+    written = None
+    if errors is not None:
+        if judged is None:
+            raise RegistryError(
+                f"the probabilities of the test rows of {version} are no longer in the artifact store, so its mistakes "
+                "are not known: leave --errors out"
+            )
+        written = str(_write(context, errors, "", evaluations.errors_csv(judged, names, texts)))
+    report = str(_write(context, output, f"model-{version}.html", html))
+    return {"model": version, "report": report, "errors": written}
+
+
+def compare_report(first: str, second: str, output: Path | None = None) -> dict[str, Any]:
+    """Writes the comparison of two models on the rows that are in the test splits of both, as ``model_report`` does.
+
+    Returns models, rows (compared) and report (the file). Raises ``RegistryError`` if there is no such model, if one
+    has no stored evaluation, or if no row is in both.
+    """
+    context = load_context()
+    found = [models.show(version) for version in (first, second)]
+    judged = [evaluations.stored(context, one) for one in found]
+    with context.reading() as connection:
+        names = registry.label_names(connection, first)
+        registry.check_labels(connection, second, names)
+    for one, of_model in zip(found, judged, strict=True):
+        if of_model is None:
+            raise RegistryError(
+                f"{one['version']} has no evaluation in the artifact store: expected one that the gate has read; "
+                "`senti report model` shows what is recorded about it"
+            )
+    from senti_tasks.reports import comparison
+
+    compared = comparison.figures(*(of_model for of_model in judged if of_model is not None))
+    if not compared["rows"]:
+        raise RegistryError(
+            f"no review is in the test splits of both {first} and {second}: there is nothing to compare"
+        )
+    html = comparison.html(found[0], found[1], compared, label_names=names, written_at=now())
+    report = _write(context, output, f"compare-{first}-{second}.html", html)
+    return {"models": [first, second], "rows": compared["rows"], "report": str(report)}
+
+
+def _figures(judged: Judged) -> dict[str, Any]:
+    from senti_tasks.reports import evaluation
+
+    return evaluation.figures(judged)
 
 
 def run_report(run_id: int | None = None, output: Path | None = None) -> dict[str, Any]:
@@ -84,6 +137,9 @@ def run_report(run_id: int | None = None, output: Path | None = None) -> dict[st
             products=run_figures.moved_products(connection, found),
             held=held_runs.waiting(connection),
             checks=sorted(path.stem for path in (SQL / "checks").rglob("*.sql")),
+            drift_parts=drift.of_run(connection, found["run_id"], limit=PARTS_SHOWN),
+            drift_before=drift.before(connection, found),
+            drift_config=context.drift_config,
             price_per_hour=context.settings.price_per_hour,
         )
     return {"run_id": found["run_id"], "report": str(_write(context, output, f"run-{found['run_id']}.html", html))}
@@ -104,87 +160,6 @@ def _write(context: JobContext, output: Path | None, name: str, html: str) -> Pa
             "user may write; name another one with --output"
         ) from error
     return path
-
-
-def _evaluation(context: JobContext, found: dict[str, Any], temperature: float) -> tuple[dict[str, Any], Any] | None:
-    """The figures of the evaluation that the gate read, and its rows; ``None`` if it is no longer stored.
-
-    Evaluations have no row in the warehouse. The one of the gate is that whose accuracy is the recorded one.
-    """
-    try:
-        from senti_tasks.reports import evaluation
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"a report on a model needs {error.name}, which is not installed here: write it where models run, for "
-            "example in the container of a worker"
-        ) from error
-
-    tested = {
-        row["metric"]: row["value"]
-        for row in found["metrics"]
-        if (row["subject"], row["split"]) == ("candidate", "test")
-    }
-    for name in reversed(context.store.names("evaluations")):
-        if name.rpartition("-")[0] != f"evaluations/{found['version']}":
-            continue
-        try:
-            folder = context.store.fetch_unchecked(name)
-            is_whole = artifacts.folder_digest(folder).startswith(name.rpartition("-")[2])
-        except (OSError, ArtifactError):
-            continue
-        if not is_whole:  # a killed attempt left it, or it was changed
-            continue
-        judged = _judged(folder / "test.parquet", temperature)
-        right = judged.probabilities["candidate"].argmax(axis=1) == judged.labels
-        if len(right) == tested.get("rows") and abs(float(right.mean()) - tested["accuracy"]) < 1e-9:
-            return evaluation.figures(judged), judged
-    return None
-
-
-def _judged(path: Path, temperature: float) -> Any:
-    """The table that ``jobs.judging.evaluate`` wrote."""
-    import numpy as np
-    import pyarrow.parquet as pq
-
-    from senti_tasks.reports.evaluation import Judged
-
-    table = pq.read_table(path)
-    subjects: dict[str, list[str]] = {}
-    for name in table.column_names:
-        subject, _, label = name.rpartition("_")
-        if label.isdigit():
-            subjects.setdefault(subject, []).append(name)
-    columns = {name: table.column(name).to_pylist() for name in ("review_id", "product")}
-    return Judged(
-        review_ids=columns["review_id"],
-        labels=table.column("label").to_numpy().astype(np.int64),
-        products=columns["product"],
-        characters=table.column("characters").to_numpy(),
-        probabilities={
-            subject: np.column_stack([table.column(name).to_numpy() for name in sorted(names, key=_label_of)]).astype(
-                float
-            )
-            for subject, names in subjects.items()
-        },
-        temperature=temperature,
-    )
-
-
-def _label_of(column: str) -> int:
-    return int(column.rpartition("_")[2])
-
-
-def _texts(context: JobContext, corpus: dict[str, Any]) -> dict[str, str]:
-    """The texts of the corpus by review_id as text; empty if the corpus was deleted by retention."""
-    import pyarrow.parquet as pq
-
-    if corpus["retired_at"] is not None:
-        return {}
-    found: dict[str, str] = {}
-    for path in sorted(context.fetch(corpus).glob("*.parquet")):
-        table = pq.read_table(path, columns=["review_id", "text"])
-        found |= zip(map(str, table.column("review_id").to_pylist()), table.column("text").to_pylist(), strict=True)
-    return found
 
 
 def _mistakes(

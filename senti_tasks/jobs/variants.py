@@ -62,7 +62,7 @@ def build_variants(model: str, config: dict[str, Any] | None = None) -> dict[str
 
 
 _MEASURED = ("agreement", "labels_differing", "disagreement_bound", "reviews_compared", "reviews_per_second")
-_REFUSED: dict[str, Any] = dict.fromkeys(("artifact", "digest", "retired_at", *_MEASURED))
+_REFUSED: dict[str, Any] = dict.fromkeys(("artifact", "digest", "retired_at", "score_bins", *_MEASURED))
 _REFUSED |= {"verdict": "refused", "serves": False}
 """The columns of ``model_variants`` for a variant that may not serve."""
 
@@ -157,9 +157,9 @@ def _build_variant(
 
 
 def _calibrate(context: JobContext, rows: list[dict[str, Any]], validation: Dataset) -> list[dict[str, Any]]:
-    """Sets the temperature of each row that may serve. Returns calibration metrics on the validation split, before and
-    after."""
-    from senti_tasks.judging import calibration
+    """Sets the temperature and the bins of the scores of each row that may serve. Returns calibration metrics on the
+    validation split, before and after."""
+    from senti_tasks.judging import calibration, score_bins
 
     texts, labels = list(validation["text"]), np.asarray(validation["label"])
     metrics: list[dict[str, Any]] = []
@@ -169,6 +169,7 @@ def _calibrate(context: JobContext, rows: list[dict[str, Any]], validation: Data
         before = load_variant(context, {**row, "temperature": 1.0}).predict(texts).complete
         row["temperature"] = calibration.fit_temperature(labels, before)
         after = calibration.scaled(before, row["temperature"])
+        row["score_bins"] = score_bins.score_bins(after)
         metrics += [
             {"subject": row["variant"], "split": "validation", "metric": f"{name}_{when}", "value": value}
             for when, probabilities in (("before", before), ("after", after))

@@ -15,6 +15,7 @@ Curve = list[tuple[float, float]]
 BINS = 10
 """Bins of the reliability diagram; fewer than those of the ECE, so that each has rows enough to be drawn."""
 CONFIDENCE = 0.95
+ALL_ROWS = "all test rows"
 _LENGTHS = (30, 100, 300)  # upper ends of the length bands, as those of the gate's slices
 PRODUCTS_SHOWN = 20
 LEAST_ROWS = 5
@@ -89,20 +90,8 @@ def accuracy_by_slice(judged: Judged) -> list[dict[str, Any]]:
     """kind (all, length or product), name, rows, accuracy, low and high (bounds of 95 % each, Wilson) of each slice
     that has rows; the ``PRODUCTS_SHOWN`` most frequent products with ``LEAST_ROWS`` rows or more."""
     right = judged.probabilities["candidate"].argmax(axis=1) == judged.labels
-    masks = [("all", "all test rows", np.ones(len(right), dtype=bool))]
-    first = 0
-    for last in _LENGTHS:
-        inside = (judged.characters >= first) & (judged.characters <= last)
-        masks.append(("length", f"{first} to {last} characters", inside))
-        first = last + 1
-    masks.append(("length", f"{first} characters and more", judged.characters >= first))
-    products = np.array([product or "" for product in judged.products], dtype=object)
-    names, counts = np.unique(products, return_counts=True)
-    shown = sorted(zip((-counts).tolist(), names.tolist(), strict=True))
-    shown = [(n, name) for n, name in shown if name and -n >= LEAST_ROWS][:PRODUCTS_SHOWN]
-    masks += [("product", name, products == name) for _, name in shown]
     found = []
-    for kind, name, mask in masks:
+    for kind, name, mask in masks(judged):
         if rows := int(mask.sum()):
             correct = int(right[mask].sum())
             low, high = intervals.accuracy_bounds(correct, rows, CONFIDENCE)
@@ -110,6 +99,22 @@ def accuracy_by_slice(judged: Judged) -> list[dict[str, Any]]:
                 {"kind": kind, "name": name, "rows": rows, "accuracy": correct / rows, "low": low, "high": high}
             )
     return found
+
+
+def masks(judged: Judged) -> list[tuple[str, str, npt.NDArray[np.bool_]]]:
+    """kind, name and mask (n,) of all rows, of each length band, and of the most frequent products."""
+    found = [("all", ALL_ROWS, np.ones(len(judged.labels), dtype=bool))]
+    first = 0
+    for last in _LENGTHS:
+        inside = (judged.characters >= first) & (judged.characters <= last)
+        found.append(("length", f"{first} to {last} characters", inside))
+        first = last + 1
+    found.append(("length", f"{first} characters and more", judged.characters >= first))
+    products = np.array([product or "" for product in judged.products], dtype=object)
+    names, counts = np.unique(products, return_counts=True)
+    shown = sorted(zip((-counts).tolist(), names.tolist(), strict=True))
+    shown = [(n, name) for n, name in shown if name and -n >= LEAST_ROWS][:PRODUCTS_SHOWN]
+    return found + [("product", name, products == name) for _, name in shown]
 
 
 def mistakes(labels: npt.NDArray[np.int64], probabilities: Probabilities) -> list[int]:

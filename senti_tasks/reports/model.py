@@ -214,6 +214,10 @@ def _lineage(model: Row) -> list[dict[str, Any]]:
         {"name": "its revision", "value": model["base_revision"]},
         {"name": "corpus", "value": model["corpus"]},
         {"name": "version of senti", "value": model["code_version"]},
+        *(
+            {"name": f"{name} of the training", "value": value}
+            for name, value in model["training"].get("environment", {}).items()
+        ),
         {"name": "version of the text normaliser", "value": model["normaliser_version"]},
         {"name": "library of the variant that serves", "value": serving.get("library")},
         {"name": "artifact", "value": model["artifact"]},

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from senti_tasks.reports import page, plots
+from senti_tasks.config import DriftConfig
+from senti_tasks.reports import drift, page, plots
 
 LEAST_RUNS = 7
 """Earlier runs without which nothing is compared, as in ``sql/checks/usual``."""
@@ -43,10 +44,14 @@ def html(
     products: Sequence[Row],
     held: Sequence[Row],
     checks: Sequence[str],
+    drift_parts: Sequence[Row],
+    drift_before: Sequence[Row],
+    drift_config: DriftConfig,
     price_per_hour: float | None = None,
 ) -> str:
     """The page on ``run``, a row of ``scoring_runs``. The other rows are those of ``warehouse.scoring.run_figures``;
-    ``held`` is that of ``held_runs.waiting`` and ``checks`` has the names of the checks of an audit."""
+    ``held`` is that of ``held_runs.waiting``, ``checks`` has the names of the checks of an audit. ``drift_parts`` are
+    rows of ``label_drift``, and ``drift_before`` those of the runs before it."""
     total = sum(row["labels"] for row in labels)
     compared = bands(labels, earlier, label_names)
     runs = len({row["run_id"] for row in earlier})
@@ -82,6 +87,8 @@ def html(
             }
             for row in products
         ],
+        drift=drift.table(drift_parts),
+        drift_plots=drift.drawn(drift_parts, drift_before, drift_config),
         failures=failures,
         held=held,
         audit=audit(run),

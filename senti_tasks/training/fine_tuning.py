@@ -15,9 +15,10 @@ from transformers import PreTrainedModel
 from senti_tasks.artifacts import weights_digest
 from senti_tasks.config import TrainConfig
 from senti_tasks.corpus import snapshot
+from senti_tasks.corpus.text_profile import TextProfile
 from senti_tasks.errors import ConfigError
 from senti_tasks.scoring.tokens import HEAD_TOKENS, TextTokenizer
-from senti_tasks.training import search
+from senti_tasks.training import environment, search
 from senti_tasks.training.base_models import load_classifier, load_tokenizer, revision_of
 from senti_tasks.training.loop.checkpoints import StopAtCheckpoint, folder_for, newest
 from senti_tasks.training.loop.interruptions import NO_PAUSE, Interruptions
@@ -55,8 +56,8 @@ def train(
 
     Returns base_model, base_revision, config (``config`` with the learning rate and the seed of the model), epochs_run,
     best_epoch, seconds (of this call), steps, processes (their number), validation (``measure`` of the best epoch),
-    history (one row per epoch), rates (one row per learning rate, see ``search.rate_rows``), retried_after_collapse and
-    weights_digest.
+    history (one row per epoch), rates (one row per learning rate, see ``search.rate_rows``), retried_after_collapse,
+    environment (see ``environment.describe``) and weights_digest.
 
     Raises ``BaseModelError``, ``CorpusError``, ``ConfigError``, and, after SIGTERM or when the pause begins,
     ``TrainingStoppedError`` once a checkpoint is saved. With several processes also ``TrainingProcessError``.
@@ -107,6 +108,9 @@ def train(
         )
     shutil.copytree(chosen.model, output, dirs_exist_ok=True)
     tokenizer.save_pretrained(output)
+    TextProfile.of(texts["train"], texts["validation"], tokenizer.backend_tokenizer, str(tokenizer.unk_token)).save(
+        output
+    )
     card = model_card(
         base_model, revision, chosen.config, corpus.name, summary, label_set, outcome.validation, outcome.history
     )
@@ -125,6 +129,7 @@ def train(
         "history": outcome.history,
         "rates": search.rate_rows(trials, finished),
         "retried_after_collapse": retried,
+        "environment": environment.describe(device),
         "weights_digest": weights_digest(output),
     }
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from senti_tasks.corpus import text_profile
 from senti_tasks.scoring.batches import padded
 from senti_tasks.scoring.engines import on_openvino
 from senti_tasks.scoring.engines.on_torch import square
@@ -22,6 +23,8 @@ from senti_tasks.scoring.predictions import Predictions
 from senti_tasks.scoring.tokens import TextTokenizer
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+_TEXT_FILES = (*_TOKENIZER_FILES, text_profile.FILE)
+"""What scoring reads of the texts; a model that was trained before there were profiles has none."""
 _VALIDATION_TOKENS = 1024  # tokens in a batch of the comparison in accuracy control
 
 CONTROL_TEXTS = 1_000
@@ -40,7 +43,7 @@ def library(variant: str) -> str:
 def build_bf16(model: Path, output: Path) -> None:
     """Writes the classifier in ``model`` into ``output`` with its weights rounded to bf16: half the bytes."""
     load_classifier(model).to(torch.bfloat16).save_pretrained(output)
-    _copy(model, output, _TOKENIZER_FILES)
+    _copy(model, output, _TEXT_FILES)
 
 
 def build_int8(model: Path, output: Path, calibration: Sequence[str], **control: Any) -> None:
@@ -65,7 +68,7 @@ def build_int8(model: Path, output: Path, calibration: Sequence[str], **control:
         )
     output.mkdir(parents=True, exist_ok=True)
     on_openvino.save(quantised, output)
-    _copy(model, output, (*_TOKENIZER_FILES, "config.json"))
+    _copy(model, output, (*_TEXT_FILES, "config.json"))
 
 
 def build_int8_controlled(
@@ -135,4 +138,5 @@ def _inputs(ids: npt.NDArray[np.int32], lengths: npt.NDArray[np.int32]) -> dict[
 
 def _copy(model: Path, output: Path, names: Sequence[str]) -> None:
     for name in names:
-        shutil.copyfile(model / name, output / name)
+        if name != text_profile.FILE or (model / name).is_file():
+            shutil.copyfile(model / name, output / name)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser import chromium
-from tests.sample_reports import model_html, run_html
+from tests.sample_reports import compare_html, model_html, run_html
 
 pytestmark = pytest.mark.skipif(chromium.PROGRAM is None, reason="no Chromium here: apt-get install chromium")
 
@@ -35,10 +35,10 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[chromium.Tab]:
 
 
 @pytest.mark.parametrize("width", [390, 1440])
-@pytest.mark.parametrize("name", ["model", "run"])
+@pytest.mark.parametrize("name", ["model", "run", "compare"])
 def test_a_report_loads_nothing_and_fits_the_screen(tab: chromium.Tab, tmp_path: Path, name: str, width: int) -> None:
     path = tmp_path / "report.html"
-    path.write_text({"model": model_html, "run": run_html}[name](), "utf-8")
+    path.write_text({"model": model_html, "run": run_html, "compare": compare_html}[name](), "utf-8")
     colours = set()
     for scheme in ("light", "dark"):
         tab.open(path, width, scheme=scheme)

@@ -251,4 +251,4 @@ def test_an_erasure_passes_over_corpora_that_were_deleted(
         erasure.erase(connection, [1], actor="somebody", reason="asked", now=NOW)
     assert erase_from_artifacts(load_context())["corpora"] == []
     assert "corpora/" not in "".join(name for name in stored(home) if "-corpus" in name)
-    assert not caplog.records
+    assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]

@@ -1,5 +1,6 @@
 """Reports from a warehouse: on a model that was evaluated and judged, and on runs like and unlike those before them."""
 
+import csv
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from senti_tasks.artifacts import ArtifactStore
 from senti_tasks.errors import ConfigError, HeldRunError, RegistryError, RunStateError
 from senti_tasks.jobs import corpora, judging, models, reports, scoring, suspects
 from senti_tasks.warehouse import database
+from senti_tasks.warehouse.database import fetch_all
+from senti_tasks.warehouse.schema import corpora as corpora_table
 from senti_tasks.warehouse.schema import review_labels, scoring_runs
 from tests.made_up_reviews import made_up_reviews
 from tests.situations import (
@@ -20,6 +23,7 @@ from tests.situations import (
     add_reviews,
     annotate,
     answer,
+    build_model,
     on_postgresql,
     on_sqlite,
     open_planned_run,
@@ -57,7 +61,7 @@ def test_a_judged_model_has_a_report_below_the_home_folder(
     judged: str, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = reports.model_report()
-    assert done == {"model": "m1", "report": f"{home}/var/reports/model-m1.html"}
+    assert done == {"model": "m1", "report": f"{home}/var/reports/model-m1.html", "errors": None}
     shown, found = page(done), models.show("m1")
     accuracy = next(
         row["value"] for row in found["metrics"] if (row["subject"], row["metric"]) == ("candidate", "accuracy")
@@ -71,6 +75,45 @@ def test_a_judged_model_has_a_report_below_the_home_folder(
     assert not [text for text in texts if text in shown], "texts are off by default"
     monkeypatch.setenv("SENTI_REPORT_TEXTS", "true")
     assert [text for text in texts if text in page(reports.model_report("m1", home / "elsewhere" / "m1.html"))]
+
+
+def test_the_mistakes_of_a_model_are_a_file(judged: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = reports.model_report("m1", errors=home / "errors.csv")
+    assert done["errors"] == f"{home}/errors.csv"
+    with (home / "errors.csv").open(encoding="utf-8", newline="") as file:
+        wrong = list(csv.DictReader(file))
+    confusion = [row for row in models.show("m1")["metrics"] if row["metric"] in ("confusion_0_1", "confusion_1_0")]
+    assert len(wrong) == sum(row["value"] for row in confusion if row["subject"] == "candidate") > 0
+    assert all(row["label"] != row["candidate_label"] and row["product"] == ATTACK for row in wrong)
+    confidences = [float(row["candidate_confidence"]) for row in wrong]
+    assert confidences == sorted(confidences, reverse=True)
+    assert {row["baseline_label"] for row in wrong} <= {"negative", "positive"}
+    assert {row["text"] for row in wrong} == {""}
+    monkeypatch.setenv("SENTI_REPORT_TEXTS", "true")
+    reports.model_report("m1", errors=home / "errors.csv")
+    with (home / "errors.csv").open(encoding="utf-8", newline="") as file:
+        assert all(row["text"] for row in csv.DictReader(file))
+
+
+def test_two_models_are_compared_on_the_rows_that_both_were_judged_on(
+    judged: str, home: Path, engine: Engine, tmp_path: Path
+) -> None:
+    store = ArtifactStore(str(home / "var/artifacts"), home / "var/work")
+    artifact, digest = store.put(build_model(tmp_path / "other", layers=2), "models", "other")
+    with database.writing(engine) as connection:
+        corpus = fetch_all(connection, sa.select(corpora_table).order_by(corpora_table.c.created_at))[-1]["corpus"]
+        add_model(connection, "m2", artifact=artifact, checksum=digest, verdict=None, corpus=corpus)
+    with pytest.raises(RegistryError, match="m2 has no evaluation in the artifact store"):
+        reports.compare_report("m1", "m2")
+    judging.judge(judging.evaluate("m2"), LENIENT)
+    done = reports.compare_report("m1", "m2")
+    test_rows = len(rows_of_corpus(home))
+    assert (done["models"], done["rows"]) == (["m1", "m2"], test_rows)
+    shown = page(done)
+    assert f"on {test_rows} reviews that neither was trained on" in shown
+    assert "only the second is" in shown
+    with pytest.raises(RegistryError, match="m9"):
+        reports.compare_report("m1", "m9")
 
 
 def rows_of_corpus(home: Path) -> list[dict[str, str]]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -97,6 +98,22 @@ def tell_promotion(version: str, actor: str, reason: str, *, serves: bool, seq: 
     todo = "nothing. To undo it: `senti models rollback --reason TEXT`."
     return tell(
         Alert(kind, f"promotion/{seq}", f"{version}, by {actor}: {reason}", means, todo, is_good=not is_rollback)
+    )
+
+
+def tell_drift(run: int, parts: int, first: Mapping[str, Any]) -> bool:
+    """Tells of a run in which ``parts`` parts (the run in all, or products) have drifted; ``first`` is the row of
+    ``label_drift`` that stands first."""
+    where = "the run in all" if first["part"] == "run" else "a product"
+    most = f", and {parts - 1} more" if parts > 1 else ""
+    return tell(
+        Alert(
+            Kind.DRIFT,
+            f"drift/{run}",
+            f"run {run}: in {where}{most}: {first['drift']}.",
+            "the reviews are not as they were, so the labels may be less accurate. They are published all the same.",
+            f"look at `senti report run {run}` and the view label_drift; label some of these reviews, and retrain.",
+        )
     )
 
 

@@ -14,6 +14,7 @@ from senti_tasks.text import NORMALISER_VERSION
 from senti_tasks.warehouse.models import registry
 
 if TYPE_CHECKING:
+    from senti_tasks.corpus.text_profile import TextProfile
     from senti_tasks.scoring.scorer import Scorer
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,13 @@ def scorer_of(context: JobContext, version: str, attempt: int = 1) -> Scorer:
             f"version {NORMALISER_VERSION}: retrain, or run senti_tasks {trained['code_version']}"
         )
     return load_variant(context, variant, attempt)
+
+
+def profile_of(context: JobContext, version: str) -> TextProfile | None:
+    """The profile of the training texts of ``version``, cached; ``None`` if it was trained before there were any."""
+    with context.reading() as connection:
+        variant = registry.serving_variant(connection, version)
+    return _load_profile(context.fetch(variant))
 
 
 def load_variant(context: JobContext, variant: dict[str, Any], attempt: int = 1) -> Scorer:
@@ -78,3 +86,10 @@ def _load(folder: Path, variant: str, device: str, temperature: float, work: Pat
     gc.collect()
     gc.freeze()
     return scorer
+
+
+@lru_cache(maxsize=2)
+def _load_profile(folder: Path) -> TextProfile | None:
+    from senti_tasks.corpus.text_profile import TextProfile
+
+    return TextProfile.load(folder)

@@ -9,8 +9,9 @@ from sqlalchemy import Connection
 from senti_tasks.config import PlanConfig
 from senti_tasks.errors import AuditError, ConfigError, FrozenError, HeldRunError, LockedError, NoChampionError
 from senti_tasks.jobs.context import load_context, now, parse_timestamp
+from senti_tasks.jobs.operations import alerts
 from senti_tasks.warehouse.models import promotions, registry, service
-from senti_tasks.warehouse.scoring import held_runs, publication, publication_lock, runs, series
+from senti_tasks.warehouse.scoring import drift, held_runs, publication, publication_lock, runs, series
 from senti_tasks.warehouse.scoring.shards import measured_speed
 
 log = logging.getLogger(__name__)
@@ -129,15 +130,21 @@ def audit(run: int, anyway: str | None = None, actor: str | None = None) -> dict
 
     ``anyway`` is the reason why ``actor`` overrules the checks that compare the run with earlier ones. Raises
     ``AuditError`` with the offenders, and ``HeldRunError`` if only those comparisons failed: from then on the run is
-    held, and its reviews belong to it.
+    held, and its reviews belong to it. Drift is recorded, people are told of it, and it holds nothing.
     """
-    with load_context().writing() as connection:
+    context, message = load_context(), None
+    with context.writing() as connection:
         audited = publication.audit(connection, run, anyway=anyway, actor=actor)
-        if (unusual := audited.pop("unusual")) is None:
-            return audited
-        held_runs.hold(connection, run, because=unusual, now=now())
-        message = held_runs.message(connection, runs.run(connection, run))
-    raise HeldRunError(message)  # after the transaction, so that the hold stays
+        drifted = drift.record(connection, run, context.drift_config)
+        if (unusual := audited.pop("unusual")) is not None:
+            held_runs.hold(connection, run, because=unusual, now=now())
+            message = held_runs.message(connection, runs.run(connection, run))
+        parts = drift.of_run(connection, run, limit=1) if drifted else []
+    if drifted:
+        alerts.tell_drift(run, drifted, parts[0])
+    if message is not None:
+        raise HeldRunError(message)  # after the transaction, so that the hold stays
+    return audited
 
 
 def publish(run: int) -> dict[str, Any]:

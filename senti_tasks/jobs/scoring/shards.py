@@ -1,5 +1,7 @@
 """Scores one shard of a run: reads it chunk by chunk and stages the labels."""
 
+from __future__ import annotations
+
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -7,7 +9,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from threading import Event, Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -16,7 +18,7 @@ from senti_tasks import text
 from senti_tasks.config import PlanConfig
 from senti_tasks.errors import TurnOverError
 from senti_tasks.jobs.context import JobContext, load_context, now
-from senti_tasks.jobs.scoring.loading import scorer_of
+from senti_tasks.jobs.scoring.loading import profile_of, scorer_of
 from senti_tasks.jobs.scoring.runs import finish, plan_next
 from senti_tasks.scoring.pipeline import ahead, behind
 from senti_tasks.scoring.predictions import Predictions
@@ -24,6 +26,9 @@ from senti_tasks.warehouse import database
 from senti_tasks.warehouse.scoring import runs, shards
 from senti_tasks.warehouse.scoring.shards import Claim, Item
 from senti_tasks.warehouse.scoring.staging import Answers
+
+if TYPE_CHECKING:
+    from senti_tasks.corpus.text_profile import TextFigures, TextProfile
 
 log = logging.getLogger(__name__)
 
@@ -74,9 +79,10 @@ def _score(
 
     if claim.planned:
         scorer = scorer_of(context, opened["model_version"], attempt)
+        profile = profile_of(context, opened["model_version"])
         # Close the generators here. If garbage collection closed one, that could happen in the thread that it joins,
         # and deadlock.
-        with closing(ahead(_chunks(context, opened, claim, scorer.chunk_rows))) as chunks:
+        with closing(ahead(_chunks(context, opened, claim, scorer.chunk_rows, profile))) as chunks:
             texts = ((chunk, chunk.unknown) for chunk in chunks)
             with closing(scorer.stream(texts, claim.planned)) as answers, behind(stage) as put:
                 for scored in answers:
@@ -212,6 +218,8 @@ class _Chunk:
     """The text hash of each of ``present``."""
     known: dict[str, dict[str, Any]]
     """Labels of the same model and variant from earlier runs, by text hash."""
+    figures: TextFigures | None
+    """Of the texts of ``present``; ``None`` if the model has no profile."""
 
     @property
     def unknown(self) -> list[str | None]:
@@ -220,7 +228,9 @@ class _Chunk:
         return [item.text for item, key in pairs if key not in self.known]
 
 
-def _chunks(context: JobContext, opened: dict[str, Any], claim: Claim, rows: int) -> Iterator[_Chunk]:
+def _chunks(
+    context: JobContext, opened: dict[str, Any], claim: Claim, rows: int, profile: TextProfile | None
+) -> Iterator[_Chunk]:
     """The chunks of a shard after the cursor, in key order. Runs of scope ``all`` use no known labels."""
     cursor = claim.cursor
     while True:
@@ -233,7 +243,8 @@ def _chunks(context: JobContext, opened: dict[str, Any], claim: Claim, rows: int
         if not chunk:
             return
         cursor = chunk[-1].review_id
-        yield _Chunk(len(chunk), cursor, present, hashes, known)
+        figures = None if profile is None else profile.measure([item.text for item in present])
+        yield _Chunk(len(chunk), cursor, present, hashes, known, figures)
 
 
 def _answers(chunk: _Chunk, predictions: Predictions, zone: ZoneInfo) -> Answers:
@@ -266,4 +277,5 @@ def _answers(chunk: _Chunk, predictions: Predictions, zone: ZoneInfo) -> Answers
         [item.product for item in chunk.present],
         scored_at,
         {int(positions[position]): reason for position, reason in predictions.reasons.items()},
+        *((figures.characters, figures.unknown, figures.unlike) if (figures := chunk.figures) else ()),
     )

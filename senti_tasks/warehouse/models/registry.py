@@ -89,6 +89,14 @@ def serving_variant(connection: Connection, version: str) -> dict[str, Any]:
     return found
 
 
+def score_bins(connection: Connection, version: str, variant: str) -> dict[str, Any] | None:
+    """The bins of ``judging.score_bins`` of a variant; ``None`` if it has none."""
+    found: dict[str, Any] | None = connection.scalar(
+        sa.select(model_variants.c.score_bins).filter_by(model_version=version, variant=variant)
+    )
+    return found
+
+
 def record_variants(connection: Connection, version: str, rows: Iterable[Mapping[str, Any]]) -> str:
     """Stores the variants of ``version``, given by column name; returns the name of the one that serves. Nothing is
     stored when the model has its verdict: the variant that was judged must be the one that serves."""

@@ -123,6 +123,9 @@ model_variants = Table(  # fp32, bf16 and int8, each in a folder: those that can
     Column("reviews_compared", Counter),
     Column("reviews_per_second", sa.Double),  # measured in that comparison, on the machine that built it
     Column("temperature", sa.Double, nullable=False),
+    Column(
+        "score_bins", sa.JSON(none_as_null=True)
+    ),  # edges and shares of ten bins of the validation scores, for label_drift
     Column("serves", sa.Boolean, nullable=False),
     Column("retired_at", UTCDateTime),  # fp32: the model's own artifact is the same folder
     CheckConstraint("(verdict = 'proven') = (digest IS NOT NULL)", name="kept"),

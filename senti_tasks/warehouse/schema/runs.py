@@ -60,6 +60,29 @@ run_summaries = Table(  # label counts of a published run: audits of later runs 
     Column("confidence_squares", sa.Double, nullable=False),
 )
 
+BINS = 10
+"""Bins of the score in ``run_drift``."""
+
+run_drift = Table(  # what a run's reviews looked like, in all and by product: later runs are compared with it
+    "run_drift",
+    metadata,
+    Column("run_id", Counter, ForeignKey("scoring_runs.run_id"), primary_key=True),
+    Column("part", sa.Text, primary_key=True),
+    Column("product_id", sa.Integer, primary_key=True),  # 0 for the part run
+    Column("reviews", Counter, nullable=False),  # with a label
+    Column("negative", Counter, nullable=False),
+    Column("confidence_sum", sa.Double, nullable=False),
+    Column("confidence_squares", sa.Double, nullable=False),
+    Column("characters", Counter),
+    Column("unknown_characters", Counter),
+    Column("unlike", Counter),
+    *(Column(f"bin_{number}", Counter) for number in range(1, BINS + 1)),  # reviews by score; NULL: no bins are known
+    Column("psi", sa.Double),  # against the earlier runs
+    Column("psi_training", sa.Double),  # against the validation split
+    Column("drift", sa.Text),  # which bounds are exceeded; NULL: none
+    CheckConstraint("part IN ('run', 'product')", name="part"),
+)
+
 run_items = Table(  # the plan: which version of which review is in which shard, a contiguous range of keys
     "run_items",
     metadata,
@@ -101,6 +124,9 @@ staged_labels = Table(  # append-only, and without an index, so that inserts are
     Column("product", sa.Text),
     Column("scored_at", UTCDateTime, nullable=False),
     Column("reason", sa.Text),  # why the review could not be scored
+    Column("characters", sa.Integer),  # NULL: the model has no profile of its training texts
+    Column("unknown_characters", sa.Integer),  # characters for which the model has no token
+    Column("unlike", sa.Boolean),  # the text is unlike those of the training
     CheckConstraint("(label IS NULL) = (reason IS NOT NULL)", name="answer"),
     postgresql_partition_by="LIST (run_id)",
 )

@@ -35,6 +35,12 @@ class Answers:
     scored_at: datetime
     reasons: Mapping[int, str]
     """Why reviews could not be scored, by their position."""
+    characters: npt.NDArray[np.int64] | None = None
+    """(n,): characters of the texts. This and the next two are ``None`` if the model has no profile of its texts."""
+    unknown_characters: npt.NDArray[np.int64] | None = None
+    """(n,): characters for which the model has no token."""
+    unlike: npt.NDArray[np.bool_] | None = None
+    """(n,): whether the text is unlike those of the training."""
 
     def __len__(self) -> int:
         return len(self.review_ids)
@@ -63,6 +69,9 @@ def append(connection: Connection, run_id: int, shard: int, attempt: int, answer
         "product": answers.products,
         "scored_at": repeat(answers.scored_at),
         "reason": map(answers.reasons.get, range(len(answers))),
+        "characters": _optional(answers.characters),
+        "unknown_characters": _optional(answers.unknown_characters),
+        "unlike": _optional(answers.unlike),
     }
     if connection.dialect.name == "postgresql":
         _copy(connection, run_id, columns, KEY_TYPES[type(answers.review_ids[0])])
@@ -70,6 +79,10 @@ def append(connection: Connection, run_id: int, shard: int, attempt: int, answer
         columns["local_day"] = map(date.isoformat, answers.local_days)
         columns["scored_at"] = repeat(answers.scored_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f"))
         _insert(connection, columns)
+
+
+def _optional(column: npt.NDArray[Any] | None) -> Iterable[Any]:
+    return repeat(None) if column is None else column.tolist()
 
 
 KEY_TYPES = {int: "int8", str: "text", uuid.UUID: "uuid"}

@@ -2,14 +2,15 @@
 
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import pytest
 
-from senti_tasks.reports import model, run
+from senti_tasks.reports import comparison, model, run
 from tests import sample_reports
-from tests.sample_reports import ATTACK, LONG, a_model, a_run, model_html, run_html
+from tests.sample_reports import ATTACK, LONG, a_model, a_run, compare_html, model_html, run_html
 
-PAGES = {"model": model_html(), "run": run_html()}
+PAGES = {"model": model_html(), "run": run_html(), "compare": compare_html()}
 
 
 @pytest.mark.parametrize("page", PAGES.values(), ids=PAGES)
@@ -127,3 +128,25 @@ def test_the_first_sentence_says_what_became_of_a_run(changes: dict[str, object]
     found = run.verdict(a_run(**changes), 1_000)
     assert found["state"] == state
     assert words in found["sentence"]
+
+
+def test_the_comparison_says_first_whether_a_difference_is_shown() -> None:
+    names = ["a", "b"]
+    overall = {"name": "all test rows", "rows": 900, "difference": 0.02, "low": 0.004, "high": 0.036}
+    found = comparison.verdict(names, {"slices": [overall]})
+    assert found["sentence"].startswith("b is more accurate than a: +2.0 points (95 % bounds +0.4 and +3.6) on 900")
+    assert comparison.verdict(names, {"slices": [overall | {"low": -0.01}]})["sentence"].startswith("No difference")
+    assert comparison.verdict(names, {"slices": [overall | {"high": -0.01, "low": -0.1}]})["state"] == "bad"
+
+
+def test_two_equal_models_are_never_the_only_one_who_is_right() -> None:
+    one = sample_reports.judged()
+    counts = comparison.figures(one, one)["counts"]
+    assert counts["only the first is"] == counts["only the second is"] == 0
+    assert sum(counts.values()) == 400
+
+
+def test_models_without_a_common_row_are_not_compared() -> None:
+    one = sample_reports.judged(40)
+    other = replace(one, review_ids=range(1_000, 1_040))
+    assert comparison.figures(one, other) == {"rows": 0}

@@ -125,6 +125,7 @@ def _create_models() -> None:
         sa.Column("reviews_compared", Counter),
         sa.Column("reviews_per_second", sa.Double()),
         sa.Column("temperature", sa.Double(), nullable=False),
+        sa.Column("score_bins", sa.JSON()),
         sa.Column("serves", sa.Boolean(), nullable=False),
         sa.Column("retired_at", UTCDateTime()),
         sa.CheckConstraint("verdict IN ('proven', 'refused')", name="verdict"),

@@ -66,6 +66,19 @@ def _create_runs(review_id: Any) -> None:
         sa.Column("confidence_squares", sa.Double(), nullable=False),
     )
     op.create_table(
+        "run_drift",
+        sa.Column("run_id", Counter, sa.ForeignKey("scoring_runs.run_id"), primary_key=True),
+        sa.Column("part", sa.Text(), primary_key=True),
+        sa.Column("product_id", sa.Integer(), primary_key=True),
+        *(sa.Column(name, Counter, nullable=False) for name in ("reviews", "negative")),
+        *(sa.Column(name, sa.Double(), nullable=False) for name in ("confidence_sum", "confidence_squares")),
+        *(sa.Column(name, Counter) for name in ("characters", "unknown_characters", "unlike")),
+        *(sa.Column(f"bin_{number}", Counter) for number in range(1, 11)),
+        *(sa.Column(name, sa.Double()) for name in ("psi", "psi_training")),
+        sa.Column("drift", sa.Text()),
+        sa.CheckConstraint("part IN ('run', 'product')", name="part"),
+    )
+    op.create_table(
         "run_items",
         sa.Column("run_id", Counter, primary_key=True),
         sa.Column("shard", sa.SmallInteger(), primary_key=True),
@@ -101,6 +114,9 @@ def _create_runs(review_id: Any) -> None:
         sa.Column("product", sa.Text()),
         sa.Column("scored_at", UTCDateTime(), nullable=False),
         sa.Column("reason", sa.Text()),
+        sa.Column("characters", sa.Integer()),
+        sa.Column("unknown_characters", sa.Integer()),
+        sa.Column("unlike", sa.Boolean()),
         sa.CheckConstraint("(label IS NULL) = (reason IS NOT NULL)", name="answer"),
         postgresql_partition_by="LIST (run_id)",
     )
