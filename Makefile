@@ -70,8 +70,8 @@ secrets: ## write .env with new secrets, for docker-compose.yml and `make stack`
 stack: .venv/test secrets ## the services of docker-compose.yml without Docker, in the foreground
 	@$(BIN)/python -m local.stack
 
-faults: .venv/test ## kill and starve each service of that stack; takes about 40 minutes
-	SENTI_FAULTS=1 $(BIN)/pytest tests/faults/stack
+faults: .venv/test ## kill and starve each service of that stack, and run whole benchmarks; takes about 45 minutes
+	SENTI_FAULTS=1 $(BIN)/pytest tests/faults/stack tests/unit/test_benchmarks.py
 
 test: check ## all checks and tests, in several processes (`.venv/bin/pytest` runs all tests in one)
 	$(BIN)/pytest --numprocesses=$(TEST_PROCESSES) --dist=loadfile --no-loadscope-reorder # the slow ones, of Airflow, come first

@@ -21,6 +21,9 @@ from benchmarks.workers import Worker, WorkerError, run_in_process
 from benchmarks.workload import Shape
 
 _ROOT = Path(__file__).parents[2]
+whole = pytest.mark.skipif(
+    "SENTI_FAULTS" not in os.environ, reason="takes a minute each: `make faults`, or SENTI_FAULTS=1"
+)
 _TINY = ("--json", "--layers", "1", "--hidden", "32", "--rounds", "1", "--device", "cpu")
 
 
@@ -46,6 +49,7 @@ def run(module: str, *arguments: str, data: Path | None = None) -> dict[str, Any
 # Output
 
 
+@whole
 def test_scoring_reports_every_contender_on_the_same_reviews() -> None:
     results = run(
         "benchmarks.scoring",
@@ -79,6 +83,7 @@ def test_scoring_reports_every_contender_on_the_same_reviews() -> None:
     assert bf16["skipped"] in (None, "no bf16 instructions found on this cpu")
 
 
+@whole
 def test_training_reports_every_contender_on_the_same_reviews() -> None:
     long = run("benchmarks.training", "--rows", "48")["training"]["mixes"]["long"]
     assert (long["steps"], long["rows"]) == (3, 48)
@@ -90,6 +95,7 @@ def test_training_reports_every_contender_on_the_same_reviews() -> None:
         assert one["reviews_per_second"]["median"] > 0
 
 
+@whole
 def test_quality_compares_a_pretrained_model_with_tf_idf_on_the_same_rows(tmp_path: Path) -> None:
     texts = synthetic("short", 900)
     labelled = [f"{number % 2}\t{'差好'[number % 2]}{text}" for number, text in enumerate(texts[:400])]
@@ -237,6 +243,7 @@ def load_int() -> type[int]:
 # Warehouse
 
 
+@whole
 def test_the_warehouse_reports_planning_staging_publishing_and_whole_runs() -> None:
     labelled = ("--behind", "300", "--behind-sqlite", "300")
     completed = subprocess.run(

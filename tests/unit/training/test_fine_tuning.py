@@ -45,6 +45,7 @@ def test_a_trained_model_is_a_folder_that_any_tool_opens(
         "config.json",
         "history.json",
         "model.safetensors",
+        "text_profile.safetensors",
         "tokenizer.json",
         "tokenizer_config.json",
     ]
