@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from local.demo import SAMPLE
+from local import sample
 from senti_tasks.scoring import loading
 from senti_tasks.warehouse import database, schema
 from tests import inbox
 from tests.inbox import Inbox
-from tests.situations import build_model
+from tests.situations import SAMPLE_ROWS, build_model
 from tests.stacks import Shop, opened_stack, sleep_until
 
 pytestmark = pytest.mark.skipif(not os.environ.get("SENTI_FAULTS"), reason="SENTI_FAULTS=1 (make faults): 40 minutes")
@@ -164,7 +164,8 @@ def test_a_queue_has_no_worker_and_people_are_told(shop: Shop, alerts: Inbox, ni
 
 def test_a_worker_is_killed_in_training_and_the_weights_are_those_of_an_undisturbed_one(shop: Shop) -> None:
     stack = shop.stack
-    done = stack.container("importer").run("senti", "import", str(SAMPLE), "--json")
+    file = sample.write(stack.folder / "sample.csv", SAMPLE_ROWS)
+    done = stack.container("importer").run("senti", "import", str(file), "--json")
     assert done.returncode == 0, done.stderr
     digests = []
     for kills in (True, False):
