@@ -70,7 +70,7 @@ def _run_demo(options: argparse.Namespace, home: Path) -> None:
             _heading("rescore_reviews, for the incoming model")
             _run(airflow, "rescore_reviews")
     _scorecard()
-    for query in ("weeks_that_stood_out", "newest_labelled_reviews"):
+    for query in ("products_that_got_worse", "weeks_that_stood_out", "newest_labelled_reviews"):
         _query(query)
 
 
@@ -137,11 +137,11 @@ def _gate(options: argparse.Namespace) -> dict[str, float]:
     """What differs from the defaults of the gate: the margin, for the sample. Says so."""
     if options.reviews is not None:
         return {}
-    usual, here = GateConfig(), GateConfig.from_json(SAMPLE_GATE)
-    _print(
-        f"The gate's margin is {here.margin:.0%} for the sample, for which {here.rows_needed()} test rows are enough. "
-        f"Usually it is {usual.margin:.0%}, which takes {usual.rows_needed()}. All other rules are the usual ones."
-    )
+    for name, gate in (("for the sample", GateConfig.from_json(SAMPLE_GATE)), ("usually", GateConfig())):
+        _print(
+            f"The gate's margin is {100 * gate.margin:.0f} points {name}: {gate.rows_needed()} test rows are enough."
+        )
+    _print("All other rules of the gate are the usual ones.")
     return SAMPLE_GATE
 
 

@@ -22,7 +22,7 @@ FIRST_DAY = datetime(2026, 9, 21, tzinfo=timezone(timedelta(hours=8)))  # a Mond
 DAYS, LATE_DAY, MENDED_DAY = 63, 49, 28
 """Days of reviews; the days from which the delivery of one product is late, and another product is mended."""
 LABELLED_DAYS = LATE_DAY
-"""The reviews of later days have no label: the model is to find the late deliveries by itself."""
+"""The reviews of later days have no label. So people have labelled none of the late deliveries of that product."""
 _NOT_LABELLED, _MISTAKEN = 0.02, 0.015  # shares of the reviews of the labelled days
 _KINDS = {"plain": 45, "long": 12, "turn": 22, "aside": 8, "irony": 5, "terse": 8}  # per cent
 _STARS: dict[str, dict[Sense, list[int]]] = {
