@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from local import sample
 from senti_tasks.text import defect, normalise
 
 SEED = 2026
@@ -22,7 +23,6 @@ _COLUMNS = ("text_a", "review", "text")
 # Log-normal lengths in characters: median, sigma and maximum. Long is fitted to ChnSentiCorp (mean 113, 95 % below 275,
 # up to 1,500), short to waimai_10k (mean 25).
 _LENGTHS = {"long": (90, 0.68, 1_500), "short": (20, 0.67, 460)}
-_CHARACTERS_FROM = Path(__file__).parents[1] / "local" / "reviews.csv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +74,8 @@ def unlabelled(rows: int) -> Corpus:
 
 
 def synthetic(mix: str, rows: int, seed: int = SEED) -> list[str]:
-    """``rows`` different strings of random characters from local/reviews.csv, with the lengths of ``mix``."""
-    with _CHARACTERS_FROM.open(encoding="utf-8", newline="") as file:
-        characters = np.array(list("".join(row["review"] for row in csv.DictReader(file))))
+    """``rows`` different strings of random characters from local/sample.py, with the lengths of ``mix``."""
+    characters = np.array(list("".join(one.review for one in sample.reviews(600))))
     median, sigma, longest = _LENGTHS[mix]
     random = np.random.default_rng([seed, MIXES.index(mix)])
 

@@ -1,10 +1,10 @@
 """Searches files for secrets and for texts of reviews that were planted, or that are in the sample."""
 
 import base64
-import csv
 from pathlib import Path
 
-from local.demo import SAMPLE
+from local import sample
+from tests.situations import SAMPLE_ROWS
 
 SENTENCE = "青铜座钟敲了十三下，隔壁的鹦鹉背起了账单"
 PASSWORD, KEY_PASSWORD, TOKEN = "geheim-Kz7Qv2", "geheim-Xw4Lm9", "hf_geheimRt5Yb8"
@@ -26,9 +26,8 @@ def spellings(words: str) -> set[bytes]:
 
 def leaks(folder: Path) -> dict[str, set[str]]:
     """By file below ``folder``: which of the planted words and of the texts of the sample are in it."""
-    with SAMPLE.open(encoding="utf-8", newline="") as rows_of_sample:
-        sample = {row["review"] for row in csv.DictReader(rows_of_sample) if len(row["review"]) >= WINDOW}
-    words = [*windows(SENTENCE), PASSWORD, KEY_PASSWORD, TOKEN, *sample]
+    texts = {one.review for one in sample.reviews(SAMPLE_ROWS) if len(one.review) >= WINDOW}
+    words = [*windows(SENTENCE), PASSWORD, KEY_PASSWORD, TOKEN, *texts]
     wanted = {spelling: word for word in words for spelling in spellings(word)}
     found: dict[str, set[str]] = {}
     for file in (path for path in folder.rglob("*") if path.is_file()):

@@ -29,6 +29,8 @@ SHANGHAI = ZoneInfo("Asia/Shanghai")
 MODEL_LENGTH = 64
 """Tokens that the tiny classifier reads."""
 
+SAMPLE_ROWS = 600
+"""Reviews of the sample that a test imports: enough to train on, and few enough not to wait for."""
 LENIENT = {"margin": 0.99, "calibration_margin": 0.99, "loss_margin": 100.0}
 """A gate that lets a model pass which learnt next to nothing."""
 

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
+from local import sample
 from local.airflow import LocalAirflow
-from local.demo import SAMPLE
 from senti_tasks.jobs import imports, models
 from senti_tasks.jobs.operations import upkeep
 from senti_tasks.warehouse import database
 from tests.leaks import KEY_PASSWORD, PASSWORD, SENTENCE, TOKEN, WINDOW, leaks
-from tests.situations import add_reviews, annotate, on_postgresql
+from tests.situations import SAMPLE_ROWS, add_reviews, annotate, on_postgresql
 
 ROOT = Path(__file__).resolve().parents[2]
 COLUMNS = dict.fromkeys(("text", "label", "product", "id", "created_at"))
@@ -39,7 +39,7 @@ def airflow(home: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iter
     with_secrets = engine.url.set(password=PASSWORD).update_query_dict({"sslpassword": KEY_PASSWORD})
     monkeypatch.setenv("SENTI_DATABASE_URL", with_secrets.render_as_string(hide_password=False))
     (home / ".env").write_text(f"HF_TOKEN={TOKEN}\n", "utf-8")
-    imports.import_reviews(SAMPLE, COLUMNS)
+    imports.import_reviews(sample.write(home / "sample.csv", SAMPLE_ROWS), COLUMNS)
     with database.writing(engine) as connection:
         texts = {PLANTED + number: f"{SENTENCE}，第{number}回" for number in range(20)}
         add_reviews(connection, texts, product=SENTENCE[:3])

@@ -1,4 +1,4 @@
-"""The three DAGs, run by a real Airflow on the reviews that the project ships: a week in the life, with one murder."""
+"""The three DAGs, run by a real Airflow on a part of the sample: a week in the life, with one murder."""
 
 import os
 import signal
@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
+from local import sample
 from local.airflow import LocalAirflow
 from local.client import TaskState
-from local.demo import SAMPLE
 from senti_tasks.jobs import imports, models
 from senti_tasks.jobs.operations import upkeep
 from tests.leaks import TOKEN, leaks
-from tests.situations import LENIENT
+from tests.situations import LENIENT, SAMPLE_ROWS
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = {"base_model": "scratch:tiny", "config": {"epochs": 1}}
@@ -46,7 +46,7 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
         patch.setenv("SENTI_HOME", str(home))
         upkeep.migrate()
         (home / ".env").write_text(f"HF_TOKEN={TOKEN}\n")
-        imports.import_reviews(SAMPLE, COLUMNS)
+        imports.import_reviews(sample.write(home / "sample.csv", SAMPLE_ROWS), COLUMNS)
         with LocalAirflow(home / "airflow", ROOT / "dags", environment) as running:
             yield running
 
@@ -81,7 +81,7 @@ def test_a_person_overrules_the_gate_and_a_run_labels_every_review(airflow: Loca
     assert models.promote(card["model_version"], "to have one to test with", actor="a test")["kind"] == "overruling"
     assert run(airflow, "score_reviews")["publish_series"] == "success"
     status = upkeep.status()
-    assert (status["reviews"], status["pending"]) == (604, 0)
+    assert (status["reviews"], status["pending"]) == (SAMPLE_ROWS, 0)
     assert status["in_service"] == card["model_version"]
 
 

@@ -121,6 +121,19 @@ def test_a_product_that_got_worse_is_found_and_one_that_did_not_is_not(shop: Eng
     assert float(worse["z"]) == pytest.approx(2.81, abs=0.01)  # (0.5 - 0.05) / sqrt(7/32 * 25/32 * (1/10 + 1/20))
 
 
+def test_a_week_stands_out_if_its_share_is_far_from_that_of_the_other_weeks_of_its_product(shop: Engine) -> None:
+    with database.writing(shop) as connection:
+        for product, first_key in (("酒店", 100), ("面馆", 200)):
+            for weeks, keys in ((3, range(first_key, first_key + 20)), (4, range(first_key + 20, first_key + 40))):
+                texts = {key: "太差" if key == keys[0] else "很好" for key in keys}
+                long_ago = MONDAY - timedelta(weeks=weeks)
+                add_reviews(connection, texts, product=product, now=WEDNESDAY, created_at=long_ago)
+    scoring_run(shop, "next")
+    (week,) = ask(shop, "weeks_that_stood_out")  # z = (0.5 - 0.05) / sqrt(8/52 * 44/52 * (1/10 + 1/40)) = 3.5
+    names = ("product", "week_start", "reviews", "negative_percent", "at_least", "at_most", "otherwise_percent")
+    assert shown(week, *names) == ("酒店", "2026-11-02", "10", "50", "23.7", "76.3", "5")
+
+
 def test_the_certain_negatives_are_of_the_newest_day(shop: Engine) -> None:
     assert ask(shop, "certain_negatives_of_the_newest_day") == []
     with database.writing(shop) as connection:

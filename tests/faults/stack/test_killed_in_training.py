@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import pytest
 import sqlalchemy as sa
 
-from local.demo import SAMPLE
+from local import sample
 from senti_tasks.warehouse import database, schema
+from tests.situations import SAMPLE_ROWS
 from tests.stacks import Shop, opened_stack, sleep_until
 
 pytestmark = pytest.mark.skipif(not os.environ.get("SENTI_FAULTS"), reason="SENTI_FAULTS=1 (make faults): 15 minutes")
@@ -29,7 +30,8 @@ def shop() -> Iterator[Shop]:
 
 def test_a_worker_is_killed_in_training_and_the_weights_are_those_of_an_undisturbed_one(shop: Shop) -> None:
     stack = shop.stack
-    done = stack.container("importer").run("senti", "import", str(SAMPLE), "--json")
+    file = sample.write(stack.folder / "sample.csv", SAMPLE_ROWS)
+    done = stack.container("importer").run("senti", "import", str(file), "--json")
     assert done.returncode == 0, done.stderr
     digests = []
     for kills in (True, False):

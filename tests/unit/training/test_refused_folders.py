@@ -11,11 +11,12 @@ from typing import Any, TextIO
 import pytest
 from transformers import PreTrainedTokenizerFast
 
+from local import sample
 from senti_tasks.config import TrainConfig
 from senti_tasks.errors import ArtifactError, BaseModelError
 from senti_tasks.scoring import loading
 from senti_tasks.training import base_models
-from tests.situations import build_model
+from tests.situations import SAMPLE_ROWS, build_model
 
 CODE = """
 from pathlib import Path
@@ -131,7 +132,7 @@ def test_yes_on_the_command_line_runs_nothing(folder: Path, mark: Path, bare_hom
     change(folder / "config.json", auto_map=MODEL)
     change(folder / "tokenizer_config.json", auto_map=TOKENIZER)
     senti = f"{sys.executable} -m senti_tasks"
-    reviews = Path(__file__).parents[3] / "local" / "reviews.csv"
+    reviews = sample.write(bare_home / "sample.csv", SAMPLE_ROWS)
     script = f"{senti} migrate && {senti} import {reviews} && yes | {senti} retrain --base-model {folder}"
     found = subprocess.run(["bash", "-c", script], capture_output=True, text=True, cwd=bare_home)
     assert found.returncode == 1
