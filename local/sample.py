@@ -24,10 +24,11 @@ DAYS, LATE_DAY, MENDED_DAY = 63, 49, 28
 LABELLED_DAYS = LATE_DAY
 """The reviews of later days have no label. So people have labelled none of the late deliveries of that product."""
 _NOT_LABELLED, _MISTAKEN = 0.02, 0.015  # shares of the reviews of the labelled days
-_KINDS = {"plain": 45, "long": 12, "turn": 22, "aside": 8, "irony": 5, "terse": 8}  # per cent
+_KINDS = {"plain": 47, "long": 12, "turn": 18, "aside": 8, "lukewarm": 4, "irony": 4, "terse": 7}  # per cent
 _STARS: dict[str, dict[Sense, list[int]]] = {
     "plain": {"good": [5, 5, 5, 4], "bad": [1, 1, 1, 2]},
     "mixed": {"good": [5, 4, 4, 3], "bad": [1, 2, 2, 3]},
+    "lukewarm": {"good": [3, 3, 4], "bad": [3, 3, 2]},
     "irony": {"good": [5, 5, 4, 4], "bad": [1, 1, 2, 5]},
 }
 _TYPO, _EMOJI, _UNPUNCTUATED = 0.08, 0.1, 0.12  # shares of the reviews
@@ -82,7 +83,7 @@ def _review(words: Words, random: Random, texts: "_Grammar") -> Review:
         product, shop, sense, stars = _named(words, praise["product"]), praise["shop"], "good", 5
         text = texts.praise()
     elif product["name"] == late["product"] and day >= LATE_DAY and luck < late["share"]:
-        sense, text = "bad", texts.about(product, "bad", late["clauses"])
+        sense, text = "bad", texts.about(product, "bad", words["common"][late["aspect"]]["bad"])
     elif product["name"] == mended["product"] and day < MENDED_DAY and luck < mended["share_before"]:
         sense, text = "bad", texts.about(product, "bad", product["aspects"][mended["aspect"]]["bad"])
     elif product["name"] == mended["product"] and day >= MENDED_DAY and luck < mended["share_after"]:
@@ -90,14 +91,14 @@ def _review(words: Words, random: Random, texts: "_Grammar") -> Review:
     else:
         (kind,) = random.choices(list(_KINDS), list(_KINDS.values()))
         text = texts.text(kind, product, sense)
-    kind = {"turn": "mixed", "aside": "mixed", "irony": "irony"}.get(kind, "plain")
+    kind = {"turn": "mixed", "aside": "mixed"}.get(kind, kind)
     moment = FIRST_DAY + timedelta(days=day, hours=random.triangular(6, 24, 21) % 24, seconds=random.randrange(60))
     return Review(
         review=text,
         label=_label(random, day, sense),
         product=product["name"],
         created_at=moment.isoformat(timespec="seconds"),
-        stars=stars or random.choice(_STARS[kind][sense]),
+        stars=stars or random.choice(_STARS.get(kind, _STARS["plain"])[sense]),
         shop=shop,
         city=random.choice(words["cities"]),
     )
@@ -168,6 +169,9 @@ class _Grammar:
         *aspects, last = self._aspects(product, 3)
         clauses = "，".join(self._pick(aspect[sense]) for aspect in aspects)
         return self._opening() + clauses + self._aside_about(last, sense)
+
+    def _lukewarm(self, product: Words, sense: Sense) -> str:
+        return "".join(self._pick(self._words["lukewarm"][part]) for part in ("begin", "middle", "end"))
 
     def _irony(self, product: Words, sense: Sense) -> str:
         return self._pick(self._words["irony"][sense])

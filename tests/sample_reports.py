@@ -59,6 +59,9 @@ def a_model(**changes: Any) -> dict[str, Any]:
     ]
     variant = {"variant": "int8", "serves": True, "verdict": "proven", "reason": "few differ", "library": "openvino 1"}
     compared = {"labels_differing": 7, "reviews_compared": 5_000, "disagreement_bound": 0.0026, "agreement": 0.9986}
+    fp32 = {"variant": "fp32", "serves": False, "reviews_compared": 5_000}  # what the others are compared with
+    fp32 |= dict.fromkeys(("labels_differing", "disagreement_bound"))
+    fp32["agreement"] = 1.0
     speed = {"disagreement_limit": 0.005, "reviews_per_second": 321.5, "temperature": 1.7}
     promotion = {"at": AT, "kind": "overruling", "actor": "小李", "reason": ATTACK, "compared_with": None}
     lineage = {"version": "2026-11-23-abcdef", "corpus": "2026-11-23-12345678", "idempotency_key": "a key"}
@@ -74,7 +77,7 @@ def a_model(**changes: Any) -> dict[str, Any]:
         "trained_at": AT,
         "verdict": "refuse",
         "corpus_summary": {**summary, "dropped": {"duplicate": 17}},
-        "variants": [{**variant, **compared, **speed}],
+        "variants": [{**variant, **compared, **speed}, {**variant, **fp32, **speed}],
         "metrics": metrics,
         "gate": rules(),
         "checks": [],

@@ -247,7 +247,7 @@ def _variants(variants: Sequence[Row]) -> list[dict[str, Any]]:
     rows = []
     for one in variants:
         compared = one["reviews_compared"]
-        differing = f"{one['labels_differing']:,} of {compared:,}" if compared else None
+        differing = None if one["labels_differing"] is None else f"{one['labels_differing']:,} of {compared:,}"
         bound = None
         if one["disagreement_bound"] is not None:
             bound = f"{100 * one['disagreement_bound']:.2f} % (allowed {100 * one['disagreement_limit']:.2f} %)"
