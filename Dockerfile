@@ -32,9 +32,10 @@ CMD ["airflow", "version"]
 FROM base AS worker
 
 ARG TORCH_INDEX=
-COPY requirements.txt .
-RUN pip install --no-deps ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} "$(grep '^torch==' requirements.txt)" \
- && pip install --requirement requirements.txt
+COPY requirements.txt requirements-worker.txt ./
+# TORCH_INDEX decides which build of torch comes, and which CUDA libraries with it: these alone are installed without hashes.
+RUN pip install --no-deps --require-hashes --requirement requirements-worker.txt \
+ && pip install ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} "$(grep '^torch==' requirements.txt)"
 COPY pyproject.toml README.md ./
 COPY sql sql
 COPY senti_tasks senti_tasks

@@ -44,11 +44,14 @@ help: ## print this list
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --requirement requirements-dev.txt
 	@touch $@
 
-lock: .venv/uv ## compile the three files of locked requirements from pyproject.toml
+lock: .venv/uv ## compile the four files of locked requirements from pyproject.toml
 	$(COMPILE) --upgrade-package torch --extra worker pyproject.toml --output-file requirements.txt
 	# "torch==2.13.0+cpu" would exclude the CUDA build on a machine with a GPU
 	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements.txt
 	$(COMPILE) --generate-hashes --constraint requirements.txt pyproject.toml --output-file requirements-control.txt
+	# torch is not in it: its hashes depend on the index (TORCH_INDEX)
+	$(COMPILE) --generate-hashes --no-emit-package torch --constraint requirements.txt --extra worker pyproject.toml \
+	    --output-file requirements-worker.txt
 	$(COMPILE) --group dev --constraint requirements.txt --output-file requirements-dev.txt
 
 sbom: .venv/uv ## write the packages of both images as CycloneDX (var/sbom-control.json, var/sbom-worker.json)

@@ -13,6 +13,7 @@ from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dotenv import dotenv_values
@@ -59,6 +60,13 @@ def _address(name: str) -> str:
 def _hours(name: str) -> str:
     hours.parse(name)
     return name
+
+
+def _http(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("expected http://HOST:PORT or https://HOST, the address of an OpenLineage server")
+    return url
 
 
 class Settings(BaseSettings):
@@ -147,6 +155,9 @@ class Settings(BaseSettings):
     metrics_address: Annotated[str, AfterValidator(_address)] | None = None
     """``HOST:PORT`` at which ``senti watch`` answers Prometheus; ``PORT`` alone listens on this machine only. Default:
     nowhere."""
+    lineage_url: Annotated[str, AfterValidator(_http)] | None = None
+    """An OpenLineage server, ``http://HOST:PORT``. It is told which tables and models each job read and made. Default:
+    none."""
     report_texts: bool = False
     """Whether reports on models show the texts of mistakes and suspect labels. Such a file holds texts of reviews,
     which ``senti erase`` does not find."""

@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -29,19 +29,31 @@ class Databases:
         self._folder = folder
         self._admin = sa.create_engine(server, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool) if server else None
         self._made = 0
-        self._template: str | None = None
+        self._templates: dict[str, str] = {}
 
     def empty(self) -> str:
         return self._create(None)
 
     def migrated(self) -> str:
-        if self._template is None:
-            url = self._create(None)
-            engine = database.connect(url)
+        def migrate(engine: Engine) -> None:
             migrations.migrate(engine, review_id_type="bigint", reviews_table="reviews")
+
+        return self._copy_of("migrated", None, migrate)
+
+    def prepared(self, name: str, prepare: Callable[[Engine], None]) -> str:
+        """A migrated warehouse after ``prepare``, which is called once for each ``name``: later ones are copies."""
+        if name not in self._templates:
+            self.migrated()
+        return self._copy_of(name, self._templates["migrated"], prepare)
+
+    def _copy_of(self, name: str, source: str | None, prepare: Callable[[Engine], None]) -> str:
+        if name not in self._templates:
+            url = self._create(source)
+            engine = database.connect(url)
+            prepare(engine)
             engine.dispose()  # a database that somebody is connected to is no template
-            self._template = url
-        return self._create(self._template)
+            self._templates[name] = url
+        return self._create(self._templates[name])
 
     def copy(self, url: str) -> str:
         """A copy of a database that nobody is connected to."""

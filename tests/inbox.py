@@ -14,6 +14,7 @@ class Inbox:
     def __init__(self, port: int) -> None:
         self.url = f"json://127.0.0.1:{port}/alerts"
         """For SENTI_ALERT_URL."""
+        self.address = f"http://127.0.0.1:{port}"
         self.received: list[dict[str, Any]] = []
         self.status = 200
         """What the webhook answers."""

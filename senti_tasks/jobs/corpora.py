@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from senti_tasks.config import GateConfig, TrainConfig
 from senti_tasks.jobs.base_models import starting_point
 from senti_tasks.jobs.context import JobContext, load_context, now, parse_timestamp
+from senti_tasks.jobs.operations import lineage
 from senti_tasks.jobs.operations.erasure import erase_from_artifacts
 from senti_tasks.warehouse import erasure, migrations
 from senti_tasks.warehouse.models import corpora
@@ -58,6 +59,7 @@ def snapshot_corpus(
         erased_before = erasure.count_erased(connection)
         reviews = (snapshot.LabelledReview(**row) for row in corpora.labelled_reviews(connection, due=due_at))
         examples, dropped = snapshot.clean(reviews)
+    log.info("%d labelled reviews are usable; now each text gets its split", len(examples))
     if (parted := _split(context, examples, due_at, erased_before)) is None:
         log.info("reviews were erased while a snapshot was made; it is made again without them")
         return snapshot_corpus(due, idempotency_key, base_model, config, gate)
@@ -93,6 +95,13 @@ def snapshot_corpus(
         log.info("reviews were erased while the snapshot %s was made; it is made again without them", artifact)
         erase_from_artifacts(context)
         return snapshot_corpus(due, idempotency_key, base_model, config, gate)
+    lineage.tell(
+        context,
+        "snapshot_corpus",
+        idempotency_key,
+        inputs=[lineage.table(context, name) for name in ("reviews", "review_annotations")],
+        outputs=[lineage.artifact(context, artifact, digest=digest, rows=sum(summary["rows"].values()))],
+    )
     return _corpus_answer(recorded)
 
 
@@ -104,6 +113,9 @@ def corpus_folder(context: JobContext, name: str) -> Path:
 
 
 def _corpus_answer(row: dict[str, Any]) -> dict[str, Any]:
+    log.info(
+        "corpus %s: %s", row["corpus"], ", ".join(f"{rows} {split}" for split, rows in row["summary"]["rows"].items())
+    )
     return {"corpus": row["corpus"], "due": row["due"].isoformat(), "rows": row["summary"]["rows"]}
 
 

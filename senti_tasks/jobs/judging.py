@@ -8,9 +8,9 @@ import numpy as np
 
 from senti_tasks.config import GateConfig
 from senti_tasks.errors import RunStateError
-from senti_tasks.jobs.context import load_context, now
+from senti_tasks.jobs.context import JobContext, load_context, now
 from senti_tasks.jobs.corpora import corpus_folder
-from senti_tasks.jobs.operations import alerts
+from senti_tasks.jobs.operations import alerts, lineage
 from senti_tasks.jobs.scoring.loading import scorer_of
 from senti_tasks.warehouse.models import corpora, promotions, registry
 
@@ -51,10 +51,14 @@ def evaluate(model: str) -> dict[str, Any]:
             registry.check_labels(connection, version, label_set.names)
     texts, truth = list(data["test"]["text"]), np.asarray(data["test"]["label"])
     train_texts = list(data["train"]["text"])
+    log.info("searching %d test rows for near-duplicates of the %d train rows", len(texts), len(train_texts))
     leaked = len(leak_check.leaking_rows(train_texts, texts))
     tfidf = baseline.Baseline(len(label_set.names))
     tfidf.fit(train_texts, list(data["train"]["label"]))
-    subjects = {name: scorer_of(context, version).predict(texts).complete for name, version in compared.items()}
+    subjects = {}
+    for name, version in compared.items():
+        log.info("scoring %d test rows with %s, the %s", len(texts), version, name)
+        subjects[name] = scorer_of(context, version).predict(texts).complete
     subjects["baseline"] = tfidf.predict(texts)
     metrics = [
         {"subject": subject, "split": "test", "metric": name, "value": value}
@@ -126,6 +130,16 @@ def judge(evaluation: dict[str, Any], config: dict[str, Any] | None = None) -> d
     ]
     with context.writing() as connection:
         recorded = registry.record_judgement(connection, model, promote=verdict.promote, rules=rules, test_keys=keys)
+    lineage.tell(
+        context,
+        "judge",
+        model,
+        inputs=[
+            _model_data(context, model),
+            lineage.artifact(context, evaluation["evaluation"], digest=evaluation["digest"]),
+        ],
+        outputs=[lineage.table(context, "gate_results", rows=len(rules), version=model)],
+    )
     return {"model": model, **recorded}
 
 
@@ -167,7 +181,8 @@ def promote(judgement: dict[str, Any], actor: str, kind: str = "gate") -> dict[s
     since the comparison.
     """
     model, reason, row = judgement["model"], "; ".join(judgement["reasons"]), None
-    with load_context().writing() as connection:
+    context = load_context()
+    with context.writing() as connection:
         if not promotions.was_promoted(connection, model, kind=kind):
             row = promotions.promote(
                 connection,
@@ -182,7 +197,20 @@ def promote(judgement: dict[str, Any], actor: str, kind: str = "gate") -> dict[s
         serves = promotions.in_service(connection) == model
     if row is not None:
         alerts.tell_promotion(model, actor, reason, serves=serves, seq=row["seq"])
+        lineage.tell(
+            context,
+            "promote",
+            str(row["seq"]),
+            inputs=[_model_data(context, model), lineage.table(context, "gate_results", version=model)],
+            outputs=[lineage.table(context, "promotions", rows=1, version=model)],
+        )
     return {"model": model, "serves": serves}
+
+
+def _model_data(context: JobContext, version: str) -> lineage.Data:
+    with context.reading() as connection:
+        model = registry.model(connection, version)
+    return lineage.artifact(context, model["artifact"], digest=model["digest"])
 
 
 def promote_approved(judgement: dict[str, Any], approval: dict[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ def rank_suspects(corpus: str) -> dict[str, Any]:
 
     data = load(corpus_folder(context, corpus))
     rows = [row for split in data.values() for row in split.select_columns(["review_id", "text", "label"])]
+    log.info("comparing %d labels with the labels of the other reviews", len(rows))
     found = suspects.find([row["text"] for row in rows], [row["label"] for row in rows])
     values = [{"review_id": rows[row]["review_id"], **asdict(suspect)} for row, suspect in found.items()]
     with context.writing() as connection:

@@ -9,6 +9,7 @@ from senti_tasks import __version__
 from senti_tasks.config import TrainConfig
 from senti_tasks.jobs.base_models import starting_point
 from senti_tasks.jobs.context import load_context, now, version_of
+from senti_tasks.jobs.operations import lineage
 from senti_tasks.text import NORMALISER_VERSION
 from senti_tasks.warehouse.models import corpora, registry
 
@@ -80,4 +81,14 @@ def train(
         with context.writing() as connection:
             version = registry.register(connection, model, label_names=names, variant=variant)
         shutil.rmtree(folder)
+    lineage.tell(
+        context,
+        "train",
+        idempotency_key,
+        inputs=[
+            lineage.artifact(context, recorded["artifact"], digest=recorded["digest"]),
+            lineage.base_model(model["base_model"], model["base_revision"]),
+        ],
+        outputs=[lineage.artifact(context, artifact, digest=digest)],
+    )
     return {"model": version}

@@ -96,6 +96,7 @@ def _build(
             )
         return [*rows, {**fp32, "serves": True}]
     scorer = load_variant(context, fp32)
+    log.info("scoring %d reviews with fp32, to compare the other variants with it", len(texts))
     reference, speed = _timed(scorer, texts)
     builders = variants.builders(
         context.fetch(fp32),
@@ -138,7 +139,9 @@ def _build_variant(
     row: dict[str, Any] = {"reviews_compared": rows}
     for build in builders:
         with context.scratch() as output:
+            log.info("building %s of %s", variant, version)
             build(output)
+            log.info("comparing its labels with those of fp32 on %d reviews", rows)
             found, speed = _timed(loading.load(output, variant, device_for(context, variant)), texts)
             differing = variants.count_differing(reference, found)
             bound = intervals.share_upper_bound(differing, rows, limits.confidence)

@@ -1,6 +1,7 @@
 """The reviews of a held run: no other run plans them, until a person decides or their text changes."""
 
 import re
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from senti_tasks.jobs.operations import upkeep
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.models import promotions, retention
 from senti_tasks.warehouse.schema import review_labels, run_items, scoring_runs
-from senti_tasks.warehouse.scoring import held_runs, pending, runs, series, shards, watermarks
+from senti_tasks.warehouse.scoring import held_runs, pending, publication, runs, series, shards, watermarks
+from tests.conftest import Databases
 from tests.situations import MONDAY, add_model, add_reviews, answer, edit, judged, on_postgresql, promote, rows
 
 NIGHT = timedelta(days=1)
@@ -26,15 +28,28 @@ def after(nights: int) -> datetime:
     return MONDAY + nights * NIGHT
 
 
-@pytest.fixture
-def shop(engine: Engine, home: Path) -> Engine:
-    """Eight nights without a negative review."""
+def eight_nights(engine: Engine) -> None:
+    """Without a negative review."""
     with database.writing(engine) as connection:
         add_model(connection, MODEL)
         promote(connection, MODEL)
     for number in range(8):
         write(engine, range(100 * number, 100 * number + 50), "很好", number)
-        publish(scored(engine, number))
+        run = scored(engine, number)
+        with database.writing(engine) as connection:
+            publication.audit(connection, run)
+            publication.publish(connection, run, now=after(number) + timedelta(hours=1))
+
+
+@pytest.fixture
+def warehouse_url(databases: Databases) -> Iterator[str]:
+    url = databases.prepared("eight nights", eight_nights)
+    yield url
+    databases.drop(url)
+
+
+@pytest.fixture
+def shop(engine: Engine, home: Path) -> Engine:
     return engine
 
 

@@ -1,5 +1,6 @@
 """What keeps a run from analysts: a freeze, and a run unlike those before it; and who may overrule what."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from senti_tasks.warehouse import database, overview
 from senti_tasks.warehouse.migrations import SQL
 from senti_tasks.warehouse.schema import review_labels, run_shards, run_summaries, scoring_runs, staged_labels
 from senti_tasks.warehouse.scoring import publication, publication_lock, runs, staging
+from tests.conftest import Databases
 from tests.situations import (
     WEDNESDAY,
     add_model,
@@ -29,12 +31,16 @@ from tests.situations import (
 RUNS = 8
 
 
-@pytest.fixture
-def shop(engine: Engine, home: Path) -> Engine:
+def two_reviews(engine: Engine) -> None:
     with database.writing(engine) as connection:
         add_model(connection, "m1")
         promote(connection, "m1")
         add_reviews(connection, {1: "很好", 2: "太差"})
+
+
+@pytest.fixture
+def shop(engine: Engine, home: Path) -> Engine:
+    two_reviews(engine)
     return engine
 
 
@@ -72,14 +78,23 @@ def publish(engine: Engine, run: int) -> None:
         publication.publish(connection, run, now=WEDNESDAY)
 
 
-@pytest.fixture
-def usual(shop: Engine) -> Engine:
-    """Eight runs of 40 reviews, half of them negative."""
-    scoring_run(shop, "first")
+def eight_runs(engine: Engine) -> None:
+    two_reviews(engine)
+    scoring_run(engine, "first")
     for number in range(RUNS - 1):
-        add_run(shop, number, negative=20)
-        scoring_run(shop, f"run {number}")
-    return shop
+        add_run(engine, number, negative=20)
+        scoring_run(engine, f"run {number}")
+
+
+@pytest.fixture
+def usual(bare_home: Path, databases: Databases, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    """Eight runs of 40 reviews, half of them negative."""
+    url = databases.prepared("eight runs", eight_runs)
+    monkeypatch.setenv("SENTI_DATABASE_URL", url)
+    opened = database.connect(url)
+    yield opened
+    opened.dispose()
+    databases.drop(url)
 
 
 def add_run(engine: Engine, number: int, *, negative: int, size: int = 40) -> None:

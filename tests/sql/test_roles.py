@@ -198,7 +198,15 @@ OF_PIPELINE = (
     ),
     *("model_labels", "model_metrics", "model_variants", "models", "product_rollups", "products", "promotions"),
     "publication_lock",
-    *("review_label_history", "review_labels", "run_items", "run_shards", "run_summaries", "scoring_errors"),
+    *(
+        "review_label_history",
+        "review_labels",
+        "run_items",
+        "run_drift",
+        "run_shards",
+        "run_summaries",
+        "scoring_errors",
+    ),
     *(
         "scoring_runs",
         "scoring_watermarks",

@@ -31,6 +31,9 @@ def answers(review_ids: list[Any], labels: list[int]) -> staging.Answers:
         products=["面馆", None, ""],
         scored_at=TUESDAY,
         reasons={place: f"没有标签 {place}" for place, label in enumerate(labels) if label < 0},
+        characters=np.array([3, 0, 12]),
+        unknown_characters=np.array([0, 0, 2]),
+        unlike=np.array([False, False, True]),
     )
 
 
@@ -66,6 +69,9 @@ def test_what_is_staged_comes_back(empty_url: str, id_type: str, labels: list[in
             "product": staged.products[place],
             "scored_at": TUESDAY,
             "reason": None if known else f"没有标签 {place}",
+            "characters": (3, 0, 12)[place],
+            "unknown_characters": (0, 0, 2)[place],
+            "unlike": place == 2,
         }
     engine.dispose()
 

@@ -8,8 +8,8 @@ from sqlalchemy import Connection
 
 from senti_tasks.config import PlanConfig
 from senti_tasks.errors import AuditError, ConfigError, FrozenError, HeldRunError, LockedError, NoChampionError
-from senti_tasks.jobs.context import load_context, now, parse_timestamp
-from senti_tasks.jobs.operations import alerts
+from senti_tasks.jobs.context import JobContext, load_context, now, parse_timestamp
+from senti_tasks.jobs.operations import alerts, lineage
 from senti_tasks.warehouse.models import promotions, registry, service
 from senti_tasks.warehouse.scoring import drift, held_runs, publication, publication_lock, runs, series
 from senti_tasks.warehouse.scoring.shards import measured_speed
@@ -163,8 +163,30 @@ def publish(run: int) -> dict[str, Any]:
             publication.sweep(connection)
     except LockedError as error:  # somebody reads staged rows
         log.info("staged rows stay until the next publication deletes them: %s", error)
+    _tell_lineage(context, published)
     names = ("run_id", "model_version", "publish_seq", "planned", "labelled", "failed", "superseded", "truncated")
     return {name: published[name] for name in names}
+
+
+def _tell_lineage(context: JobContext, published: dict[str, Any]) -> None:
+    if context.settings.lineage_url is None:
+        return
+    version = published["model_version"]
+    with context.reading() as connection:
+        serving = registry.serving_variant(connection, version)
+    lineage.tell(
+        context,
+        "publish",
+        str(published["run_id"]),
+        inputs=[
+            lineage.table(context, "reviews"),
+            lineage.artifact(context, serving["artifact"], digest=serving["digest"]),
+        ],
+        outputs=[
+            lineage.table(context, "review_labels", rows=published["labelled"], version=str(published["publish_seq"])),
+            lineage.table(context, "review_sentiment", version=str(published["publish_seq"])),
+        ],
+    )
 
 
 def finish(run: int) -> None:

@@ -57,10 +57,10 @@ def reviews() -> int:
 
 
 @pytest.fixture
-def night(shop: Shop, model: Path, reviews: int) -> Iterator[Callable[[], str]]:
+def night(shop: Shop, model: Path, reviews: int, alerts: Inbox) -> Iterator[Callable[[], str]]:
     """Adds reviews and starts the night's run, which then is under way. At the end, every review has the label that an
     undisturbed run gives it, and once."""
-    first = shop.labelled()
+    first, told = shop.labelled(), len(alerts.received)
 
     def begin() -> str:
         shop.add(first, reviews)
@@ -70,6 +70,7 @@ def night(shop: Shop, model: Path, reviews: int) -> Iterator[Callable[[], str]]:
         return run
 
     yield begin
+    log.info("people were told: %s", ", ".join(alerts.titles[told:]) or "nothing")
     with database.reading(shop.engine) as connection:
         texts, labels = schema.reviews, schema.review_labels
         found = connection.execute(
