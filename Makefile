@@ -45,7 +45,7 @@ help: ## print this list
 	@touch $@
 
 .venv-bi/done: .venv/uv requirements-bi.txt
-	@echo "Superset comes into an environment of its own, .venv-bi: a download of about 260 MB, 700 MB on disk."
+	@echo "Superset comes into an environment of its own, .venv-bi: a download of about 250 MB, 800 MB on disk."
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-bi
 	$(BIN)/uv pip install --quiet --python .venv-bi/bin/python --require-hashes --requirement requirements-bi.txt
 	@touch $@

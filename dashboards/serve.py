@@ -37,7 +37,7 @@ def contents(url: str) -> dict[str, str]:
                     config["extra"]["engine_params"] = {"connect_args": {"options": READ_ONLY}}
             elif kind == "datasets" and (query := QUERIES / f"{config['table_name']}.sql").exists():
                 config["sql"] = query.read_text("utf-8").strip()
-            found[file.relative_to(FOLDER).as_posix()] = yaml.safe_dump(config, allow_unicode=True)
+            found[file.relative_to(FOLDER).as_posix()] = yaml.safe_dump(config, allow_unicode=True, sort_keys=False)
     return found
 
 
