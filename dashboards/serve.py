@@ -19,6 +19,9 @@ import yaml
 FOLDER = Path(__file__).resolve().parent
 QUERIES = FOLDER.parent / "sql" / "queries"
 KINDS = ("databases", "datasets", "charts", "dashboards")
+DATABASE = "Senti warehouse"
+READERS = "Sentiment"
+"""The role of Superset that may read all data of this database. People need one of Superset's own roles beside it."""
 READ_ONLY = "-c default_transaction_read_only=on -c statement_timeout=60s"
 
 
@@ -58,8 +61,9 @@ def provide(password: str, url: str) -> None:
     from superset.app import create_app
 
     with create_app().app_context():
-        from superset import appbuilder, security_manager
+        from superset import appbuilder, db, security_manager
         from superset.commands.importers.v1.assets import ImportAssetsCommand
+        from superset.models.core import Database
         from superset.utils.core import override_user
 
         upgrade(directory=str(Path(superset.__file__).parent / "migrations"))
@@ -73,6 +77,10 @@ def provide(password: str, url: str) -> None:
             security_manager.reset_password(admin.id, password)
         with override_user(security_manager.find_user("admin")):
             ImportAssetsCommand(contents(url)).run()
+        readers = security_manager.add_role(READERS)
+        for database in db.session.query(Database).filter_by(database_name=DATABASE):
+            permission = security_manager.add_permission_view_menu("database_access", database.perm)
+            security_manager.add_permission_role(readers, permission)
 
 
 def main() -> None:

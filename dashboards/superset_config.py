@@ -15,6 +15,8 @@ SQLALCHEMY_DATABASE_URI = f"sqlite:///{_home / 'superset.db'}?check_same_thread=
 # Superset refuses SQLite as a source of data, since whoever may add databases could then open any file. The embedded
 # warehouse is a SQLite file of the person who started Superset.
 PREVENT_UNSAFE_DB_CONNECTIONS = os.environ.get("SUPERSET_READS_A_FILE") != "yes"
+# In memory, because erased texts must not stay on a disk. Labels change once a night.
+DATA_CACHE_CONFIG = {"CACHE_TYPE": "SimpleCache", "CACHE_DEFAULT_TIMEOUT": 300, "CACHE_THRESHOLD": 500}
 # The browser gets everything from this server: no fonts or maps of others, and not the picture by which Superset counts
 # its users.
 TALISMAN_CONFIG = {

@@ -32,12 +32,12 @@ ANALYST = "an_analyst"
 class Visitor:
     """Somebody who has logged in to Superset."""
 
-    def __init__(self, superset: LocalSuperset) -> None:
+    def __init__(self, superset: LocalSuperset, user: str = "", password: str = "") -> None:
         self.client = httpx.Client(base_url=superset.url, trust_env=False, timeout=60)
         form = self.client.get("/login/").text
         token = re.search(r'csrf_token[^>]*value="([^"]+)"', form) or re.search(r"csrf_token&#34;: &#34;([^&]+)&", form)
         assert token
-        login = {"username": superset.user, "password": superset.password, "csrf_token": token[1]}
+        login = {"username": user or superset.user, "password": password or superset.password, "csrf_token": token[1]}
         assert self.client.post("/login/", data=login).headers["location"] == "/"
         self.client.headers["X-CSRFToken"] = self.get("/api/v1/security/csrf_token/")
         self.client.headers["Referer"] = superset.url
@@ -107,7 +107,7 @@ def test_every_chart_has_rows(visitor: Visitor) -> None:
     assert {row["review_text"] for row in rows["Newest certain negatives"]} == {"太差，再也不来了"}
 
 
-def test_nobody_writes_the_warehouse_through_superset(visitor: Visitor) -> None:
+def test_nobody_writes_the_warehouse_through_superset(visitor: Visitor, dialect: str) -> None:
     (warehouse,) = visitor.get("/api/v1/database/")
 
     def answer(statement: str) -> httpx.Response:
@@ -115,6 +115,9 @@ def test_nobody_writes_the_warehouse_through_superset(visitor: Visitor) -> None:
         return visitor.client.post("/api/v1/sqllab/execute/", json=asked)
 
     assert answer("SELECT COUNT(*) AS reviews FROM review_sentiment").json()["data"] == [{"reviews": 448}]
+    if dialect == "postgresql":
+        assert answer("SHOW default_transaction_read_only").json()["data"] == [{"default_transaction_read_only": "on"}]
+        assert answer("SHOW statement_timeout").json()["data"] == [{"statement_timeout": "1min"}]
     for statement in ("DELETE FROM review_sentiment", "CREATE TABLE notes (note TEXT)"):
         refused = answer(statement)
         assert not refused.is_success
@@ -136,6 +139,18 @@ def test_the_dashboard_shows_rows_in_each_chart_and_loads_nothing_from_elsewhere
         assert [url for url in loaded if not url.startswith((superset.url, "data:", "blob:"))] == []
         assert tab.value("document.querySelectorAll('.ant-alert-error, [data-test=alert-danger]').length") == 0
         assert "酒店" in tab.value("document.body.innerText")
+
+
+def test_a_colleague_with_two_roles_sees_the_charts_and_not_the_settings(superset: LocalSuperset, visitor: Visitor) -> None:
+    roles = [role["id"] for role in visitor.get("/api/v1/security/roles/") if role["name"] in {"Gamma", "Sentiment"}]
+    name = {"username": "li", "first_name": "李", "last_name": "小李", "email": "li@localhost"}
+    added = {**name, "password": "a-password", "active": True, "roles": roles}
+    visitor.client.post("/api/v1/security/users/", json=added).raise_for_status()
+    colleague = Visitor(superset, "li", "a-password")
+    charts = colleague.charts()
+    assert set(charts) == set(visitor.charts())
+    assert colleague.rows(charts["Newest certain negatives"])
+    assert colleague.client.get("/api/v1/security/users/").status_code == 403
 
 
 def test_a_later_start_brings_back_what_the_files_say_and_keeps_what_people_made(

@@ -121,6 +121,7 @@ def test_no_address_or_password_is_in_a_file() -> None:
         assert not re.search(r"://|password", file.read_text("utf-8")), file
     assert DATABASE["sqlalchemy_uri"] == "postgresql+psycopg2://li@host/senti"
     assert DATABASE["allow_dml"] is False
+    assert DATABASE["database_name"] == serve.DATABASE
 
 
 @pytest.mark.parametrize(
