@@ -69,12 +69,11 @@ def provide(password: str, url: str) -> None:
         upgrade(directory=str(Path(superset.__file__).parent / "migrations"))
         appbuilder.add_permissions(update_perms=True)
         security_manager.sync_role_definitions()
-        admin = security_manager.find_user("admin")
-        if admin is None:
-            role = security_manager.find_role("Admin")
-            admin = security_manager.add_user("admin", "Senti", "Admin", "admin@localhost", role, password)
-        else:
+        if admin := security_manager.find_user("admin"):
             security_manager.reset_password(admin.id, password)
+        else:
+            role = security_manager.find_role("Admin")
+            security_manager.add_user("admin", "Senti", "Admin", "admin@localhost", role, password)
         with override_user(security_manager.find_user("admin")):
             ImportAssetsCommand(contents(url)).run()
         readers = security_manager.add_role(READERS)
