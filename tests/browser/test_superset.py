@@ -141,7 +141,9 @@ def test_the_dashboard_shows_rows_in_each_chart_and_loads_nothing_from_elsewhere
         assert "酒店" in tab.value("document.body.innerText")
 
 
-def test_a_colleague_with_two_roles_sees_the_charts_and_not_the_settings(superset: LocalSuperset, visitor: Visitor) -> None:
+def test_a_colleague_with_two_roles_sees_the_charts_and_not_the_settings(
+    superset: LocalSuperset, visitor: Visitor
+) -> None:
     roles = [role["id"] for role in visitor.get("/api/v1/security/roles/") if role["name"] in {"Gamma", "Sentiment"}]
     name = {"username": "li", "first_name": "李", "last_name": "小李", "email": "li@localhost"}
     added = {**name, "password": "a-password", "active": True, "roles": roles}
