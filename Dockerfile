@@ -1,4 +1,4 @@
-# Two images. `control` has no torch: the scheduler, the API server and the others that run no model. `worker` has all.
+# Three images. `bi` is Superset with the dashboards, and nothing of the pipeline. `control` has no torch: the scheduler, the API server and the others that run no model. `worker` has all.
 # Without a GPU, TORCH_INDEX=https://download.pytorch.org/whl/cpu leaves 3 GB of CUDA libraries out of `worker`.
 # EXTRAS=s3, gcs or s3,gcs adds the libraries for such an artifact store.
 FROM python:3.11-slim-bookworm AS base
@@ -11,6 +11,22 @@ ENV AIRFLOW_HOME=/opt/airflow \
 RUN useradd --uid 50000 --create-home airflow \
  && install --directory --owner airflow /opt/airflow /opt/airflow/logs /opt/senti /var/lib/senti
 WORKDIR /opt/senti
+
+
+FROM python:3.11-slim-bookworm AS bi
+
+ENV SUPERSET_HOME=/var/lib/superset \
+    PIP_NO_CACHE_DIR=1 \
+    PYTHONUNBUFFERED=1
+RUN useradd --uid 50000 --create-home superset \
+ && install --directory --owner superset /opt/senti /var/lib/superset
+WORKDIR /opt/senti
+COPY requirements-bi.txt .
+RUN pip install --no-deps --require-hashes --requirement requirements-bi.txt
+COPY sql sql
+COPY dashboards dashboards
+USER superset
+CMD ["superset", "version"]
 
 
 FROM base AS control

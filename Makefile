@@ -17,14 +17,14 @@ ifdef PIP_FIND_LINKS
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 endif
 ifndef UV_INDEX_URL
-.venv/run .venv/test lock: export UV_DEFAULT_INDEX ?= \
+.venv/run .venv/test .venv-bi/done lock: export UV_DEFAULT_INDEX ?= \
     $(or $(PIP_INDEX_URL),$(shell $(BIN)/pip config get global.index-url 2>/dev/null))
 endif
 
 COMPILE := $(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11
 SBOM    := PYTHONWARNINGS=ignore $(BIN)/uv tool run --quiet --from cyclonedx-bom==7.5.0 cyclonedx-py requirements --pyproject pyproject.toml
 
-.PHONY: help run up secrets stack faults test check bench lock sbom reset
+.PHONY: help run up bi secrets stack faults test check bench lock sbom reset
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -44,7 +44,13 @@ help: ## print this list
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --requirement requirements-dev.txt
 	@touch $@
 
-lock: .venv/uv ## compile the four files of locked requirements from pyproject.toml
+.venv-bi/done: .venv/uv requirements-bi.txt
+	@echo "Superset comes into an environment of its own, .venv-bi: a download of about 250 MB, 800 MB on disk."
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-bi
+	$(BIN)/uv pip install --quiet --python .venv-bi/bin/python --require-hashes --requirement requirements-bi.txt
+	@touch $@
+
+lock: .venv/uv ## compile the five files of locked requirements from pyproject.toml
 	$(COMPILE) --upgrade-package torch --extra worker pyproject.toml --output-file requirements.txt
 	# "torch==2.13.0+cpu" would exclude the CUDA build on a machine with a GPU
 	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements.txt
@@ -52,6 +58,7 @@ lock: .venv/uv ## compile the four files of locked requirements from pyproject.t
 	# torch is not in it: its hashes depend on the index (TORCH_INDEX)
 	$(COMPILE) --generate-hashes --no-emit-package torch --constraint requirements.txt --extra worker pyproject.toml \
 	    --output-file requirements-worker.txt
+	$(COMPILE) --generate-hashes --group bi --output-file requirements-bi.txt
 	$(COMPILE) --group dev --constraint requirements.txt --output-file requirements-dev.txt
 
 sbom: .venv/uv ## write the packages of both images as CycloneDX (var/sbom-control.json, var/sbom-worker.json)
@@ -66,6 +73,10 @@ run: .venv/run ## from nothing to labels in SQL, through Airflow (REVIEWS=file T
 up: .venv/run ## Airflow with its UI, on the same warehouse
 	@SENTI_HOME="$(CURDIR)" $(BIN)/senti migrate
 	@$(BIN)/python -m local.up
+
+bi: .venv/run .venv-bi/done ## a dashboard for analysts in Superset, on the same warehouse
+	@SENTI_HOME="$(CURDIR)" $(BIN)/senti migrate
+	@$(BIN)/python -m local.bi
 
 secrets: ## write .env with new secrets, for docker-compose.yml and `make stack`; what is set stays
 	@$(PYTHON) local/make_secrets.py

@@ -33,8 +33,8 @@ from local.containers import ROOT, Container, Place
 from senti_tasks import console
 from senti_tasks.errors import SentiError
 
-NOT_HERE = frozenset({"tls", "prometheus", "statsd-exporter", "grafana"})
-"""Services whose programs no wheel has."""
+NOT_HERE = frozenset({"tls", "prometheus", "statsd-exporter", "grafana", "superset"})
+"""Services whose programs no wheel has, and Superset, whose wheels need an environment of their own (`make bi`)."""
 BY_HAND = "manual"
 """Profile of the services that only `docker compose run` starts."""
 QUICK = {

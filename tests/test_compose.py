@@ -109,6 +109,16 @@ def test_a_machine_without_a_gpu_serves_both_queues_with_one_worker() -> None:
     assert SERVICES["gpu-worker"]["profiles"] == ["gpu"]
 
 
+def test_superset_can_be_reached_from_this_machine_only_and_reads_as_the_analyst() -> None:
+    superset = SERVICES["superset"]
+    assert superset["profiles"] == ["bi"]
+    assert superset["ports"] == ["${SUPERSET_BIND:-127.0.0.1}:${SUPERSET_PORT:-8088}:8088"]
+    assert {config["source"] for config in superset["configs"]} == {"analyst", "superset-key", "superset-password"}
+    assert {(config["uid"], config["mode"]) for config in superset["configs"]} == {("50000", 0o400)}
+    assert "//senti_analyst:${ANALYST_PASSWORD" in COMPOSE["configs"]["analyst"]["content"]
+    assert {"mem_limit", "logging", "healthcheck"} <= set(superset)
+
+
 def test_every_airflow_setting_in_the_file_is_one_that_this_airflow_knows() -> None:
     known = (
         _settings("airflow", "config_templates/config.yml")

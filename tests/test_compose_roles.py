@@ -129,6 +129,18 @@ def test_a_service_has_the_secrets_of_its_own_role_only_in_files_that_only_its_u
         assert not any(key.startswith("AIRFLOW__") for key in stack.container(service).service.environment), service
 
 
+def test_superset_reads_the_views_and_nothing_else(stack: Stack) -> None:
+    command(stack, "init", "migrate")
+    given = load(ROOT / "docker-compose.yml", SECRETS)["superset"].configs["/run/secrets/warehouse-url"]
+    url = stack.place.translate(given, "superset")
+    with sa.create_engine(url, poolclass=sa.NullPool).connect() as connection:
+        assert connection.exec_driver_sql("SELECT COUNT(*) FROM review_sentiment").scalar() is not None
+        with pytest.raises(sa.exc.ProgrammingError, match="permission denied for table reviews"):
+            connection.exec_driver_sql("SELECT review_text FROM reviews")
+    for other in ("airflow", "postgres", "template1"):
+        refused(sa.make_url(url).set(database=other).render_as_string(hide_password=False))
+
+
 @pytest.mark.parametrize("seed", range(int(os.environ.get("SENTI_SECRETS", "10"))))
 def test_secrets_of_every_kind_let_their_role_in(seed: int, stack: Stack, tmp_path: Path) -> None:
     """They begin and end with a hyphen, an underscore, a digit. ``SENTI_SECRETS=200`` tries that many."""

@@ -22,18 +22,18 @@ def written(folder: Path) -> "subprocess.CompletedProcess[str]":
 
 
 def test_every_line_that_needs_a_secret_gets_one_and_only_the_owner_reads_the_file(tmp_path: Path) -> None:
-    assert "12 new secrets" in written(tmp_path).stdout
+    assert "15 new secrets" in written(tmp_path).stdout
     file = tmp_path / ".env"
     assert file.stat().st_mode & 0o777 == 0o600
     assert make_secrets.EMPTY.findall(file.read_text("utf-8")) == []
-    assert len(set(make_secrets._stated(file.read_text("utf-8")).values())) == 12, "all different"
+    assert len(set(make_secrets._stated(file.read_text("utf-8")).values())) == 15, "all different"
 
 
 def test_what_is_set_stays_and_what_is_new_is_added(tmp_path: Path) -> None:
     file = tmp_path / ".env"
     file.write_text("# mine\nOWNER_PASSWORD=my-own\nSENTI_LABELS=bad,good\nREDIS_PASSWORD=\n", "utf-8")
     file.chmod(0o644)
-    assert "11 new secrets" in written(tmp_path).stdout
+    assert "14 new secrets" in written(tmp_path).stdout
     content = file.read_text("utf-8")
     assert content.startswith("# mine\nOWNER_PASSWORD=my-own\nSENTI_LABELS=bad,good\nREDIS_PASSWORD=")
     assert file.stat().st_mode & 0o777 == 0o600

@@ -19,7 +19,7 @@ from tests.situations import LENIENT, MONDAY, WEDNESDAY, add_model, add_reviews,
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Inbox]:
+def server(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Inbox]:
     with inbox.opened() as opened:
         monkeypatch.setenv("SENTI_LINEAGE_URL", opened.address)
         yield opened

@@ -199,3 +199,22 @@ def test_a_label_of_an_edited_text_is_listed_until_the_next_run(shop: Engine) ->
     assert [row["review_id"] for row in ask(shop, "stale_labels")] == [1]
     scoring_run(shop, "next")
     assert ask(shop, "stale_labels") == []
+
+
+def test_each_review_is_labelled_pending_held_or_failed(shop: Engine) -> None:
+    with database.writing(shop) as connection:
+        add_reviews(connection, {40: " "}, now=WEDNESDAY)
+    scoring_run(shop, "next")
+    with database.writing(shop) as connection:
+        add_reviews(connection, {50: "还没有", 51: "也没有"}, now=WEDNESDAY)
+        edit(connection, 1, "改了", now=WEDNESDAY)
+    assert ask(shop, "how_many_reviews_wait") == [
+        {"reviews": 23, "labelled": 19, "pending": 3, "held": 0, "failed": 1},
+    ]
+    with database.writing(shop) as connection:
+        run = open_planned_run(connection, "third")
+        held = "UPDATE scoring_runs SET state = 'held', held_at = opened_at, held_because = '[]' WHERE run_id = :run"
+        connection.execute(sa.text(held), {"run": run})
+    assert ask(shop, "how_many_reviews_wait") == [
+        {"reviews": 23, "labelled": 19, "pending": 0, "held": 3, "failed": 1},
+    ]
