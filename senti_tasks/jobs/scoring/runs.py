@@ -155,6 +155,7 @@ def publish(run: int) -> dict[str, Any]:
     """
     context = load_context()
     with context.writing() as connection:
+        was_published = runs.run(connection, run)["state"] == "published"
         published = publication.publish(connection, run, now=now())
         if published["scope"] == "rescore" and not series.others_left(connection, published):
             service.start_if_covered(connection, now=now())
@@ -163,7 +164,8 @@ def publish(run: int) -> dict[str, Any]:
             publication.sweep(connection)
     except LockedError as error:  # somebody reads staged rows
         log.info("staged rows stay until the next publication deletes them: %s", error)
-    _tell_lineage(context, published)
+    if not was_published:
+        _tell_lineage(context, published)
     names = ("run_id", "model_version", "publish_seq", "planned", "labelled", "failed", "superseded", "truncated")
     return {name: published[name] for name in names}
 
