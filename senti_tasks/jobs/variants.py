@@ -159,7 +159,7 @@ def _build_variant(
 def _calibrate(context: JobContext, rows: list[dict[str, Any]], validation: Dataset) -> list[dict[str, Any]]:
     """Sets the temperature of each row that may serve. Returns calibration metrics on the validation split, before and
     after."""
-    from senti_tasks.judging import calibration
+    from senti_tasks.judging import calibration, temperature
 
     texts, labels = list(validation["text"]), np.asarray(validation["label"])
     metrics: list[dict[str, Any]] = []
@@ -168,7 +168,7 @@ def _calibrate(context: JobContext, rows: list[dict[str, Any]], validation: Data
             continue
         before = load_variant(context, {**row, "temperature": 1.0}).predict(texts).complete
         row["temperature"] = calibration.fit_temperature(labels, before)
-        after = calibration.scaled(before, row["temperature"])
+        after = temperature.scaled(before, row["temperature"])
         metrics += [
             {"subject": row["variant"], "split": "validation", "metric": f"{name}_{when}", "value": value}
             for when, probabilities in (("before", before), ("after", after))
