@@ -25,6 +25,7 @@ ARG EXTRAS=
 RUN sed 's/ *\\$//; /--hash/d' requirements-control.txt > constraints.txt \
  && pip install --constraint constraints.txt --editable ".${EXTRAS:+[$EXTRAS]}"
 COPY dags dags
+COPY plugins plugins
 USER airflow
 CMD ["airflow", "version"]
 
@@ -41,5 +42,6 @@ COPY senti_tasks senti_tasks
 ARG EXTRAS=
 RUN pip install --constraint requirements.txt --editable ".[worker${EXTRAS:+,$EXTRAS}]"
 COPY dags dags
+COPY plugins plugins
 USER airflow
 CMD ["airflow", "version"]

@@ -22,7 +22,7 @@ def model_report(version: str | None = None, output: Path | None = None) -> dict
     """Writes the report on a model (default: the newest) to ``output``, or to ``var/reports`` below SENTI_HOME.
 
     Returns model and report (the file). Raises ``RegistryError`` if there is no such model, and ``ConfigError`` if the
-    file cannot be written or the libraries of a worker are missing.
+    file cannot be written.
     """
     context = load_context()
     if version is None:
@@ -31,6 +31,12 @@ def model_report(version: str | None = None, output: Path | None = None) -> dict
         if not newest:
             raise RegistryError("no model was trained yet, so there is nothing to report: `senti retrain` trains one")
         version = str(newest[0]["model_version"])
+    return {"model": version, "report": str(_write(context, output, f"model-{version}.html", model_html(version)))}
+
+
+def model_html(version: str, home: str | None = None) -> str:
+    """The report on a model. ``home``: the address of the page to which it links back."""
+    context = load_context()
     found = models.show(version)
     with context.reading() as connection:
         names = registry.label_names(connection, version)
@@ -40,9 +46,8 @@ def model_report(version: str | None = None, output: Path | None = None) -> dict
         corpus = corpora.corpus(connection, found["corpus"])
     temperature = next(row["temperature"] for row in found["variants"] if row["serves"])
     evaluated = _evaluation(context, found, temperature)
-    shows_texts = context.settings.report_texts
-    texts = _texts(context, corpus) if shows_texts else {}
-    html = model_page.html(
+    texts = _texts(context, corpus) if context.settings.report_texts else {}
+    return model_page.html(
         found,
         written_at=now(),
         label_names=names,
@@ -60,8 +65,8 @@ def model_report(version: str | None = None, output: Path | None = None) -> dict
         ],
         suspect_count=suspect_count,
         shows_texts=bool(texts),
+        home=home,
     )
-    return {"model": version, "report": str(_write(context, output, f"model-{version}.html", html))}
 
 
 def run_report(run_id: int | None = None, output: Path | None = None) -> dict[str, Any]:
@@ -70,9 +75,18 @@ def run_report(run_id: int | None = None, output: Path | None = None) -> dict[st
     Returns run_id and report (the file). Raises ``RunStateError`` if there is no such run.
     """
     context = load_context()
+    if run_id is None:
+        with context.reading() as connection:
+            run_id = run_figures.newest(connection)
+    return {"run_id": run_id, "report": str(_write(context, output, f"run-{run_id}.html", run_html(run_id)))}
+
+
+def run_html(run_id: int, home: str | None = None) -> str:
+    """The report on a scoring run. ``home`` is that of ``model_html``."""
+    context = load_context()
     with context.reading() as connection:
-        found = runs.run(connection, run_figures.newest(connection) if run_id is None else run_id)
-        html = run_page.html(
+        found = runs.run(connection, run_id)
+        return run_page.html(
             found,
             written_at=now(),
             label_names=registry.label_names(connection, found["model_version"]),
@@ -85,8 +99,8 @@ def run_report(run_id: int | None = None, output: Path | None = None) -> dict[st
             held=held_runs.waiting(connection),
             checks=sorted(path.stem for path in (SQL / "checks").rglob("*.sql")),
             price_per_hour=context.settings.price_per_hour,
+            home=home,
         )
-    return {"run_id": found["run_id"], "report": str(_write(context, output, f"run-{found['run_id']}.html", html))}
 
 
 def _write(context: JobContext, output: Path | None, name: str, html: str) -> Path:
@@ -111,13 +125,7 @@ def _evaluation(context: JobContext, found: dict[str, Any], temperature: float) 
 
     Evaluations have no row in the warehouse. The one of the gate is that whose accuracy is the recorded one.
     """
-    try:
-        from senti_tasks.reports import evaluation
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"a report on a model needs {error.name}, which is not installed here: write it where models run, for "
-            "example in the container of a worker"
-        ) from error
+    from senti_tasks.reports import evaluation
 
     tested = {
         row["metric"]: row["value"]
