@@ -31,18 +31,22 @@ def _in_airflow(text: str, href: str) -> dict[str, Any]:
     return {"text": text, "href": href, "is_airflow": True}
 
 
+def _report(kind: str, key: object, place: Place) -> dict[str, Any]:
+    return {"text": f"report on {kind} {key}", "href": place.report(kind, key), "is_airflow": False}
+
+
 def all_of(found: Row, place: Place, may: Collection[str]) -> list[dict[str, Any]]:
     """What waits for a person, the most urgent first."""
     cards = []
     for run in found["held"]:
         since = f"{run['held_at']:%Y-%m-%d %H:%M} UTC"
-        report = {"text": f"report on run {run['run_id']}", "href": place.report("run", run["run_id"])}
+        report = _report("run", run["run_id"], place)
         cards.append(
             _wait(
                 f"Run {run['run_id']} is held",
                 f"Its {run['reviews']:,} reviews wait since {since}, because they differ unusually from those of "
                 "earlier runs. No other run labels them; the next runs label all others.",
-                f"Found: {run['held_because']}",
+                f"The audit found: {run['held_because']}",
                 links=[report],
                 decide=buttons(place, may, "publish", "give-up", subject=run["run_id"]),
             )
@@ -66,12 +70,12 @@ def all_of(found: Row, place: Place, may: Collection[str]) -> list[dict[str, Any
         line = "It passed the gate, and SENTI_PROMOTION=approval asks a person. Answer in Airflow, within five days."
         cards.append(_wait(f"The model {model} wants approval", line, links=links))
     if found["alarm"]:
-        report = {"text": f"report on {found['champion']}", "href": place.report("model", found["champion"])}
+        report = _report("model", found["champion"], place)
         cards.append(
             _wait(
-                "The model in service has become less accurate",
+                "The champion has become less accurate",
                 found["alarm"],
-                "Look at the newest labels. It stays in service until a better one is promoted.",
+                "Look at the newest labels. It stays champion until a better model is promoted.",
                 links=[report],
             )
         )

@@ -38,7 +38,6 @@ def test_before_the_migration_it_says_what_to_type(server: Server, empty_url: st
     assert "Type `senti migrate`" in text(server)
 
 
-@on_sqlite
 def test_without_a_warehouse_it_says_what_to_type(server: Server, tmp_path: Path) -> None:
     server.use(f"sqlite:///{tmp_path / 'none.db'}")
     assert "Type `senti migrate`" in text(server)
@@ -90,7 +89,7 @@ def test_the_page_shows_what_waits_and_the_history_without_markup_of_names(serve
         connection.execute(sa.update(scoring_runs).where(scoring_runs.c.run_id == 2).values(held_because=ATTACK))
     shown = text(server)
     assert ATTACK not in shown
-    assert "Found: &lt;script&gt;" in shown
+    assert "The audit found: &lt;script&gt;" in shown
     for words in ("Run 2 is held", "passed", "refused", "One thing waits for a person", "<svg", "演示"):
         assert words in shown, words
     assert ATTACK not in text(server, f"?done=publish&subject={ATTACK}")
