@@ -25,7 +25,7 @@ from senti_tasks.warehouse.scoring import runs as scoring_runs
 READING_S = 3
 """Seconds that a reader of the page waits for the warehouse to be reached; a statement may take longer
 (``health.PATIENCE_S``)."""
-DECIDING_S = 10
+DECIDING_S = 5
 """Seconds that a decision waits for the warehouse, or for a lock: a run may be publishing."""
 SERIES_SHOWN, MODELS_SHOWN, DECISIONS_SHOWN = 25, 12, 12
 APPROVAL_DAYS = 5

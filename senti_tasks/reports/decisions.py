@@ -113,14 +113,5 @@ def notice(
 
 
 def rows(recorded: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of the table of decisions."""
-    return [
-        {
-            "at (UTC)": row["at"],
-            "who": row["actor"],
-            "did": RECORDED.get(row["kind"], row["kind"]),
-            "run or model": row["subject"],
-            "reason": row["reason"],
-        }
-        for row in recorded
-    ]
+    """The rows of the table of decisions: at, actor, did, subject and reason."""
+    return [{**row, "did": RECORDED.get(row["kind"], row["kind"])} for row in recorded]

@@ -161,7 +161,9 @@ def _frame(x: Axis, y: Axis, *, ticks_x: bool = True) -> Markup:
 
 
 def _short(value: float) -> str:
-    """A tick as text that fits beside its axis: 0.00075 as 7.5e-4."""
+    """A tick as text that fits beside its axis: 0.00075 as 7.5e-4, 250,000 as 250k, 2,500,000 as 2.5M."""
+    if abs(value) >= 10_000:
+        return f"{value / 1e6:g}M" if abs(value) >= 1_000_000 else f"{value / 1e3:g}k"
     text = f"{value:g}"
     return text if len(text) <= 6 else f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e")
 

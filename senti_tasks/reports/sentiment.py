@@ -166,15 +166,16 @@ def duration(seconds: float | None) -> str:
 
 
 def _plots(series: Sequence[Row]) -> list[Any]:
-    """Volume and duration of the last published series, the oldest first."""
-    drawn = [row for row in series if row["published_at"] is not None and row["labelled"]][:RUNS_DRAWN][::-1]
+    """Volume and duration of the last published runs on new reviews, the oldest first: a re-scoring is far larger."""
+    published = (row for row in series if row["scope"] == "new" and row["published_at"] is not None)
+    drawn = [row for row in published if row["labelled"]][:RUNS_DRAWN][::-1]
     if not drawn:
         return []
     volumes = [(f"run {row['run_id']}: {row['labelled']:,} labels", float(row["labelled"])) for row in drawn]
     seconds = [_seconds(row) or 0.0 for row in drawn]
     unit, size = ("minutes", 60.0) if max(seconds) >= 120 else ("seconds", 1.0)
     times = [(f"run {row['run_id']}: {duration(one)}", one / size) for row, one in zip(drawn, seconds, strict=True)]
-    x = "published runs, the newest at the right"
+    x = "runs on new reviews, the newest at the right"
     return [
         plots.bars("Labels of each run", volumes, plots.axis_over("", [one for _, one in volumes], zero=True), x),
         plots.bars(

@@ -27,7 +27,7 @@ from tests.situations import (
 HELD_BECAUSE = "shares_are_as_usual: {'figure': 'share of negative', 'found': 0.91}"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with running("simple", tmp_path_factory.mktemp("simple"), free_port()) as opened:
         yield opened
