@@ -41,6 +41,7 @@ ARG EXTRAS=
 RUN sed 's/ *\\$//; /--hash/d' requirements-control.txt > constraints.txt \
  && pip install --constraint constraints.txt --editable ".${EXTRAS:+[$EXTRAS]}"
 COPY dags dags
+COPY plugins plugins
 USER airflow
 CMD ["airflow", "version"]
 
@@ -58,6 +59,7 @@ COPY senti_tasks senti_tasks
 ARG EXTRAS=
 RUN pip install --constraint requirements.txt --editable ".[worker${EXTRAS:+,$EXTRAS}]"
 COPY dags dags
+COPY plugins plugins
 # docker compose build --build-arg SENTI_COMMIT=$(git rev-parse HEAD): it is recorded with every training.
 ARG SENTI_COMMIT=
 ENV SENTI_COMMIT=$SENTI_COMMIT

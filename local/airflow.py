@@ -37,7 +37,8 @@ class LocalAirflow(AirflowClient):
     An Airflow that runs between ``__enter__`` and ``__exit__``.
 
     ``environment`` is added to the environment of the components and tasks. ``AIRFLOW__…`` variables in it override the
-    settings made here; those of the calling process are dropped. ``port`` defaults to a free one. ``home`` can be used
+    settings made here; those of the calling process are dropped. Plugins are those of the folder ``plugins`` beside
+    ``dags``. ``port`` defaults to a free one. ``home`` can be used
     again: runs, secrets and the password are kept. ``__enter__`` kills processes that a killed predecessor has left. It
     raises ``LocalAirflowError`` if another Airflow runs in ``home``, or if this one is not healthy after 240 s.
     """

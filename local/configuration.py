@@ -36,7 +36,7 @@ def _settings(home: Path, dags: Path, url: str, port: int, user: str) -> dict[st
     return {
         "core": {
             "dags_folder": str(dags),
-            "plugins_folder": str(home / "plugins"),
+            "plugins_folder": str(dags.parent / "plugins"),
             "executor": "LocalExecutor",
             "parallelism": "2",
             "load_examples": "False",

@@ -41,7 +41,7 @@ def score(
     Several processes at the same time, on one machine or several, share the work.
     """
     if run is not None and restart:
-        scoring.abandon(run)
+        scoring.abandon(run, user_name(), "senti score --restart")
         run = None
     published = []
     for run_ids in _series(scope, restart) if run is None else [[run]]:

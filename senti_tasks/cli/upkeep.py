@@ -129,7 +129,7 @@ def freeze(reason: Annotated[str, typer.Option(help="The reason, for the record.
 
 def unfreeze(as_json: Json = False) -> None:
     """End the freeze. To publish a waiting run, call `senti score --run N` or clear its task in Airflow."""
-    found = upkeep.unfreeze()
+    found = upkeep.unfreeze(user_name())
     waiting = ", ".join(str(run) for run in found["waiting"]) or "none"
     was = "Publishing is possible again" if found["was_frozen"] else "Publishing was not frozen"
     console.show(found, as_json, f"{was}. Audited runs that wait: {waiting}.")

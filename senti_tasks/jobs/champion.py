@@ -32,7 +32,7 @@ def check_champion(corpus: str, config: dict[str, Any] | None = None) -> dict[st
     than at promotion, by more than the margin of ``GateConfig`` (``config`` overrides its fields).
     """
     from senti_tasks.corpus.snapshot import load
-    from senti_tasks.judging import evaluation, intervals
+    from senti_tasks.judging import evaluation, intervals, shares
 
     context = load_context()
     gate = GateConfig.from_json(config or {})
@@ -51,7 +51,7 @@ def check_champion(corpus: str, config: dict[str, Any] | None = None) -> dict[st
     if texts:
         metrics = evaluation.measure(np.asarray(labels), scorer_of(context, champion).predict(texts).complete)
         correct = round(metrics["accuracy"] * n)
-        low, high = intervals.accuracy_bounds(correct, n, gate.confidence)
+        low, high = shares.accuracy_bounds(correct, n, gate.confidence)
         row |= {"accuracy": metrics["accuracy"], "macro_f1": metrics["macro_f1"]}
         row |= {"lower_bound": low, "upper_bound": high}
         if at_promotion is not None and test_rows:

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -140,6 +141,20 @@ class JobContext:
             yield folder
 
 
+_PATIENCE: ContextVar[int | None] = ContextVar("patience", default=None)
+
+
+@contextmanager
+def patience(seconds: int) -> Iterator[None]:
+    """Within the block, the contexts that this thread loads wait at most ``seconds`` for the warehouse to be reached
+    and for a lock of it: somebody is looking at a page. See ``database.connect``."""
+    token = _PATIENCE.set(seconds)
+    try:
+        yield
+    finally:
+        _PATIENCE.reset(token)
+
+
 def load_context(*, migrated: bool = True) -> JobContext:
     """The context that the ``SENTI_*`` settings describe. Raises ``WarehouseError`` unless the warehouse is migrated,
     with SENTI_TIMEZONE as it is now; ``migrated=False`` skips this check.
@@ -148,7 +163,7 @@ def load_context(*, migrated: bool = True) -> JobContext:
     reads them when it is imported, so a job calls this function before it imports a module that loads that client.
     """
     found = settings.load()
-    engine = database.connect(found.database_url, home=found.home)
+    engine = database.connect(found.database_url, home=found.home, patience_s=_PATIENCE.get())
     if migrated:
         with database.reading(engine) as connection:
             migrations.check_migrated(connection)

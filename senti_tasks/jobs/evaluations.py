@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from senti_tasks import artifacts
-from senti_tasks.errors import ArtifactError, ConfigError
+from senti_tasks.errors import ArtifactError
 from senti_tasks.jobs.context import JobContext
 
 if TYPE_CHECKING:
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 def stored(context: JobContext, found: Mapping[str, Any]) -> Judged | None:
     """The evaluation of the model ``found`` (as ``jobs.models.show`` returns it); ``None`` if it is not stored now.
 
-    Evaluations have no row in the warehouse. The one of the gate is that whose accuracy is the recorded one. Raises
-    ``ConfigError`` if the libraries of a worker are missing.
+    Evaluations have no row in the warehouse. The one of the gate is that whose accuracy is the recorded one.
     """
     temperature = next(row["temperature"] for row in found["variants"] if row["serves"])
     tested = {
@@ -84,15 +83,10 @@ def errors_csv(judged: Judged, names: Mapping[int, str], known: Mapping[str, str
 
 def _judged(path: Path, temperature: float) -> Judged:
     """The table that ``jobs.judging.evaluate`` wrote."""
-    try:
-        from senti_tasks.reports.evaluation import Judged
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"a report on a model needs {error.name}, which is not installed here: write it where models run, for "
-            "example in the container of a worker"
-        ) from error
     import numpy as np
     import pyarrow.parquet as pq
+
+    from senti_tasks.reports.evaluation import Judged
 
     table = pq.read_table(path)
     subjects: dict[str, list[str]] = {}

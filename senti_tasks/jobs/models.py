@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from senti_tasks.errors import RegistryError
 from senti_tasks.jobs.context import load_context, now
 from senti_tasks.jobs.operations import alerts
 from senti_tasks.warehouse import overview
@@ -30,14 +31,17 @@ def show(version: str) -> dict[str, Any]:
         }
 
 
-def promote(version: str, reason: str, actor: str) -> dict[str, Any]:
+def promote(version: str, reason: str, actor: str, instead_of: str | None = None) -> dict[str, Any]:
     """Promotes a model in the name of a person, and records the reason.
+
+    ``instead_of``: the champion that the person saw. Raises ``RegistryError`` if it is another one by now.
 
     Its kind is ``person`` if the model passed the gate in a comparison with the present champion; otherwise it is
     ``overruling``. Returns model, verdict (of the gate), seq, kind and serves.
     """
     with load_context().writing() as connection:
         verdict, champion = registry.model(connection, version)["verdict"], promotions.champion(connection)
+        _require_champion(champion, instead_of)
         agreed = verdict == "promote" and registry.compared_with(connection, version) == champion
         row = promotions.promote(
             connection,
@@ -54,18 +58,28 @@ def promote(version: str, reason: str, actor: str) -> dict[str, Any]:
     return {"model": version, "verdict": verdict, **answer}
 
 
-def rollback(reason: str, actor: str) -> dict[str, Any]:
-    """Promotes the previous champion again. It serves at once, unless its labels were dropped.
+def rollback(reason: str, actor: str, instead_of: str | None = None) -> dict[str, Any]:
+    """Promotes the previous champion again. It serves at once, unless its labels were dropped. ``instead_of`` is that
+    of ``promote``.
 
     Returns model, instead_of (the former champion), seq, kind, serves and carried_over (reviews that it has not
     labelled yet, and that show the label they had). Raises ``RegistryError`` if nothing served before.
     """
     with load_context().writing() as connection:
+        _require_champion(promotions.champion(connection), instead_of)
         row = service.roll_back(connection, actor=actor, reason=reason, now=now())
     answer = {"model": row["model_version"], "instead_of": row["compared_with"], **_answer(row)}
     done = {"serves": answer["serves"], "seq": answer["seq"]}
     alerts.tell_promotion(answer["model"], actor, reason, **done, is_rollback=True)
     return {**answer, "carried_over": row["carried_over"]}
+
+
+def _require_champion(champion: str | None, seen: str | None) -> None:
+    if seen is not None and champion != seen:
+        raise RegistryError(
+            f"{champion or 'no model'} is the champion by now, and {seen} was when this was decided: look again, then "
+            "decide anew"
+        )
 
 
 def _answer(row: dict[str, Any]) -> dict[str, Any]:

@@ -39,6 +39,29 @@ def model_report(version: str | None = None, output: Path | None = None, errors:
         if not newest:
             raise RegistryError("no model was trained yet, so there is nothing to report: `senti retrain` trains one")
         version = str(newest[0]["model_version"])
+    html, judged, names, texts = _model_page(context, version)
+    written = None
+    if errors is not None:
+        if judged is None:
+            raise RegistryError(
+                f"the probabilities of the test rows of {version} are no longer in the artifact store, so its mistakes "
+                "are not known: leave --errors out"
+            )
+        written = str(_write(context, errors, "", evaluations.errors_csv(judged, names, texts)))
+    report = str(_write(context, output, f"model-{version}.html", html))
+    return {"model": version, "report": report, "errors": written}
+
+
+def model_html(version: str, home: str | None = None) -> str:
+    """The report on a model. ``home``: the address of the page to which it links back."""
+    return _model_page(load_context(), version, home)[0]
+
+
+def _model_page(
+    context: JobContext, version: str, home: str | None = None
+) -> tuple[str, Judged | None, dict[int, str], dict[str, str]]:
+    """The page on a model, its evaluation if that is stored, the names of its labels, and the texts that it may show by
+    review_id."""
     found = models.show(version)
     with context.reading() as connection:
         names = registry.label_names(connection, version)
@@ -48,8 +71,7 @@ def model_report(version: str | None = None, output: Path | None = None, errors:
         corpus = corpora.corpus(connection, found["corpus"])
     judged = evaluations.stored(context, found)
     evaluated = None if judged is None else (_figures(judged), judged)
-    shows_texts = context.settings.report_texts
-    texts = evaluations.texts(context, corpus) if shows_texts else {}
+    texts = evaluations.texts(context, corpus) if context.settings.report_texts else {}
     html = model_page.html(
         found,
         written_at=now(),
@@ -68,17 +90,9 @@ def model_report(version: str | None = None, output: Path | None = None, errors:
         ],
         suspect_count=suspect_count,
         shows_texts=bool(texts),
+        home=home,
     )
-    written = None
-    if errors is not None:
-        if judged is None:
-            raise RegistryError(
-                f"the probabilities of the test rows of {version} are no longer in the artifact store, so its mistakes "
-                "are not known: leave --errors out"
-            )
-        written = str(_write(context, errors, "", evaluations.errors_csv(judged, names, texts)))
-    report = str(_write(context, output, f"model-{version}.html", html))
-    return {"model": version, "report": report, "errors": written}
+    return html, judged, names, texts
 
 
 def compare_report(first: str, second: str, output: Path | None = None) -> dict[str, Any]:
@@ -123,9 +137,18 @@ def run_report(run_id: int | None = None, output: Path | None = None) -> dict[st
     Returns run_id and report (the file). Raises ``RunStateError`` if there is no such run.
     """
     context = load_context()
+    if run_id is None:
+        with context.reading() as connection:
+            run_id = run_figures.newest(connection)
+    return {"run_id": run_id, "report": str(_write(context, output, f"run-{run_id}.html", run_html(run_id)))}
+
+
+def run_html(run_id: int, home: str | None = None) -> str:
+    """The report on a scoring run. ``home`` is that of ``model_html``."""
+    context = load_context()
     with context.reading() as connection:
-        found = runs.run(connection, run_figures.newest(connection) if run_id is None else run_id)
-        html = run_page.html(
+        found = runs.run(connection, run_id)
+        return run_page.html(
             found,
             written_at=now(),
             label_names=registry.label_names(connection, found["model_version"]),
@@ -141,8 +164,8 @@ def run_report(run_id: int | None = None, output: Path | None = None) -> dict[st
             drift_before=drift.before(connection, found),
             drift_config=context.drift_config,
             price_per_hour=context.settings.price_per_hour,
+            home=home,
         )
-    return {"run_id": found["run_id"], "report": str(_write(context, output, f"run-{found['run_id']}.html", html))}
 
 
 def _write(context: JobContext, output: Path | None, name: str, html: str) -> Path:

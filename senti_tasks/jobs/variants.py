@@ -162,7 +162,7 @@ def _build_variant(
 def _calibrate(context: JobContext, rows: list[dict[str, Any]], validation: Dataset) -> list[dict[str, Any]]:
     """Sets the temperature and the bins of the scores of each row that may serve. Returns calibration metrics on the
     validation split, before and after."""
-    from senti_tasks.judging import calibration, score_bins
+    from senti_tasks.judging import calibration, score_bins, temperature
 
     texts, labels = list(validation["text"]), np.asarray(validation["label"])
     metrics: list[dict[str, Any]] = []
@@ -171,7 +171,7 @@ def _calibrate(context: JobContext, rows: list[dict[str, Any]], validation: Data
             continue
         before = load_variant(context, {**row, "temperature": 1.0}).predict(texts).complete
         row["temperature"] = calibration.fit_temperature(labels, before)
-        after = calibration.scaled(before, row["temperature"])
+        after = temperature.scaled(before, row["temperature"])
         row["score_bins"] = score_bins.score_bins(after)
         metrics += [
             {"subject": row["variant"], "split": "validation", "metric": f"{name}_{when}", "value": value}

@@ -3,9 +3,9 @@
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
+from scipy.special import log_softmax
 
-Probabilities = npt.NDArray[np.float32] | npt.NDArray[np.float64]
+from senti_tasks.judging.temperature import Probabilities, logits
 
 BINS = 15
 """Bins of equal width, over the confidence, for the calibration error."""
@@ -22,18 +22,12 @@ def fit_temperature(labels: npt.NDArray[np.int64], probabilities: Probabilities)
     """
     if len(labels) == 0:
         return 1.0
-    logits, rows = _logits(probabilities), np.arange(len(labels))
+    given, rows = logits(probabilities), np.arange(len(labels))
 
     def loss(temperature: float) -> float:
-        return -float(log_softmax(logits / temperature, axis=1)[rows, labels].mean())
+        return -float(log_softmax(given / temperature, axis=1)[rows, labels].mean())
 
     return float(minimize_scalar(loss, bounds=_BOUNDS, method="bounded").x)
-
-
-def scaled(probabilities: Probabilities, temperature: float) -> npt.NDArray[np.float64]:
-    """``probabilities`` (n, n_labels) with their logits divided by ``temperature``."""
-    found: npt.NDArray[np.float64] = softmax(_logits(probabilities) / temperature, axis=1)
-    return found
 
 
 def measure(labels: npt.NDArray[np.int64], probabilities: Probabilities) -> dict[str, float]:
@@ -55,7 +49,7 @@ def measure(labels: npt.NDArray[np.int64], probabilities: Probabilities) -> dict
 
 def log_losses(labels: npt.NDArray[np.int64], probabilities: Probabilities) -> npt.NDArray[np.float64]:
     """The negative natural logarithm of the probability of each row's label: (n,)."""
-    return -_logits(probabilities[np.arange(len(labels)), labels])
+    return -logits(probabilities[np.arange(len(labels)), labels])
 
 
 def brier_scores(labels: npt.NDArray[np.int64], probabilities: Probabilities) -> npt.NDArray[np.float64]:
@@ -63,9 +57,3 @@ def brier_scores(labels: npt.NDArray[np.int64], probabilities: Probabilities) ->
     truth = np.eye(probabilities.shape[1])[labels]
     scores: npt.NDArray[np.float64] = ((probabilities.astype(np.float64) - truth) ** 2).sum(axis=1)
     return scores
-
-
-def _logits(probabilities: Probabilities) -> npt.NDArray[np.float64]:
-    """The logarithms of ``probabilities``, at least 1e-12: the logits, up to a constant per row."""
-    logits: npt.NDArray[np.float64] = np.log(np.clip(probabilities.astype(np.float64), 1e-12, 1))
-    return logits

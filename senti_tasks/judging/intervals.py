@@ -7,6 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize, stats
 
+from senti_tasks.judging.shares import accuracy_bounds
+
 Labels = npt.NDArray[np.int64]
 
 _DRAWS = 2_000
@@ -88,15 +90,6 @@ def mean_lower_bound(differences: npt.NDArray[np.float64], confidence: float) ->
     if n == 1:
         return -math.inf
     return float(differences.mean() - stats.t.ppf(confidence, n - 1) * differences.std(ddof=1) / math.sqrt(n))
-
-
-def accuracy_bounds(right: int, rows: int, confidence: float) -> tuple[float, float]:
-    """Lower and upper confidence bound of an accuracy, from a sample with ``right`` of ``rows`` (1 or more) correct.
-
-    Each bound is one-sided: Wilson's score interval.
-    """
-    found = stats.binomtest(right, rows).proportion_ci(confidence_level=2 * confidence - 1, method="wilson")
-    return float(found.low), float(found.high)
 
 
 def share_upper_bound(found: int, rows: int, confidence: float) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from senti_tasks.judging import calibration, intervals
+from senti_tasks.judging import shares, temperature
 
 Probabilities = npt.NDArray[np.float64]
 Curve = list[tuple[float, float]]
@@ -44,7 +44,7 @@ def figures(judged: Judged) -> dict[str, Any]:
     candidate = judged.probabilities["candidate"]
     two = candidate.shape[1] == 2 and len(np.unique(judged.labels)) == 2
     scores = {name: given[:, 1] for name, given in judged.probabilities.items()} if two else {}
-    before = calibration.scaled(candidate, 1 / judged.temperature)
+    before = temperature.scaled(candidate, 1 / judged.temperature)
     return {
         "roc": {name: roc(judged.labels, given) for name, given in scores.items()},
         "precision_recall": {name: precision_recall(judged.labels, given) for name, given in scores.items()},
@@ -94,7 +94,7 @@ def accuracy_by_slice(judged: Judged) -> list[dict[str, Any]]:
     for kind, name, mask in masks(judged):
         if rows := int(mask.sum()):
             correct = int(right[mask].sum())
-            low, high = intervals.accuracy_bounds(correct, rows, CONFIDENCE)
+            low, high = shares.accuracy_bounds(correct, rows, CONFIDENCE)
             found.append(
                 {"kind": kind, "name": name, "rows": rows, "accuracy": correct / rows, "low": low, "high": high}
             )

@@ -29,12 +29,13 @@ def html(
     suspects: Sequence[Row] = (),
     suspect_count: int = 0,
     shows_texts: bool = False,
+    home: str | None = None,
 ) -> str:
     """The page on ``model``, which is what ``jobs.models.show`` returns.
 
     ``evaluation``: what ``reports.evaluation.figures`` returns, or ``None`` if the probabilities are no longer stored.
     ``mistakes`` (label, predicted, confidence, product, text) and ``suspects`` (label, suggested, label_probability,
-    text) are shown with ``shows_texts`` only; their numbers are always shown.
+    text) are shown with ``shows_texts`` only; their numbers are always shown. ``home``: where it links back to.
     """
     tested = {(row["subject"], row["metric"]): row["value"] for row in model["metrics"] if row["split"] == "test"}
     subjects = [name for name in _SUBJECTS if (name, "rows") in tested]
@@ -46,6 +47,7 @@ def html(
         "model",
         heading=f"Model {model['version']}",
         written_at=written_at,
+        home=home,
         verdict=verdict(model, in_service=in_service),
         facts=_facts(model, tested),
         rules=rules,

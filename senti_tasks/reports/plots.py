@@ -63,6 +63,18 @@ def bands(title: str, before: Sequence[float], now: float, low: float, high: flo
     return _figure(title, drawn, ["this run", "earlier runs"])
 
 
+def bars(title: str, values: Sequence[tuple[str, float]], y: Axis, x_name: str) -> Markup:
+    """One bar for each of ``values``: what it stands for, shown when a pointer rests on it, and its height."""
+    x = Axis(x_name, -0.5, max(len(values), 1) - 0.5)
+    width = 0.7 * (WIDTH - _LEFT - _RIGHT) / max(len(values), 5)
+    bar = Markup('<rect class="bar" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"><title>{}</title></rect>')
+    drawn = []
+    for place, (name, value) in enumerate(values):
+        top, bottom = y.place(value, *_ends_y()), HEIGHT - _BOTTOM
+        drawn.append(bar.format(_x(place, x) - width / 2, top, width, max(bottom - top, 0.5), name))
+    return _figure(title, [*drawn, _frame(x, y, ticks_x=False)], [])
+
+
 def strip(
     figure: float,
     axis: Axis,
@@ -149,7 +161,9 @@ def _frame(x: Axis, y: Axis, *, ticks_x: bool = True) -> Markup:
 
 
 def _short(value: float) -> str:
-    """A tick as text that fits beside its axis: 0.00075 as 7.5e-4."""
+    """A tick as text that fits beside its axis: 0.00075 as 7.5e-4, 250,000 as 250k, 2,500,000 as 2.5M."""
+    if abs(value) >= 10_000:
+        return f"{value / 1e6:g}M" if abs(value) >= 1_000_000 else f"{value / 1e3:g}k"
     text = f"{value:g}"
     return text if len(text) <= 6 else f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e")
 

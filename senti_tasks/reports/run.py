@@ -48,10 +48,12 @@ def html(
     drift_before: Sequence[Row],
     drift_config: DriftConfig,
     price_per_hour: float | None = None,
+    home: str | None = None,
 ) -> str:
     """The page on ``run``, a row of ``scoring_runs``. The other rows are those of ``warehouse.scoring.run_figures``;
     ``held`` is that of ``held_runs.waiting``, ``checks`` has the names of the checks of an audit. ``drift_parts`` are
-    rows of ``label_drift``, and ``drift_before`` those of the runs before it."""
+    rows of ``label_drift``, and ``drift_before`` those of the runs before it. ``home`` is where the page links back
+    to."""
     total = sum(row["labels"] for row in labels)
     compared = bands(labels, earlier, label_names)
     runs = len({row["run_id"] for row in earlier})
@@ -59,6 +61,7 @@ def html(
         "run",
         heading=f"Run {run['run_id']} ({run['scope']}) of model {run['model_version']}",
         written_at=written_at,
+        home=home,
         verdict=verdict(run, total),
         facts=_facts(run, total, distinct_texts),
         stages=_stages(run, progress),

@@ -22,10 +22,11 @@ _NO_URL = (
 )
 
 
-def connect(url: str | sa.URL, *, home: Path = Path()) -> Engine:
+def connect(url: str | sa.URL, *, home: Path = Path(), patience_s: int | None = None) -> Engine:
     """Returns an engine for the warehouse at ``url`` and opens no connection. Raises ``WarehouseError`` on a bad URL.
 
-    The path of a SQLite file is taken relative to ``home``.
+    The path of a SQLite file is taken relative to ``home``. ``patience_s`` is how long a connection, an answer of the
+    network and a lock may take, 2 or more; by default, a job waits for minutes.
 
     Connections are not pooled: each is closed with its transaction, so that a job holds none while a model computes.
     On PostgreSQL, PgBouncer can pool them.
@@ -37,14 +38,15 @@ def connect(url: str | sa.URL, *, home: Path = Path()) -> Engine:
     backend = parsed.get_backend_name()
     if backend in ("postgresql", "postgres"):  # hosting services write postgres://
         # Row locks and the publication lock rely on READ COMMITTED. It is sent with each BEGIN.
-        options: dict[str, Any] = {"connect_args": sessions.POSTGRESQL_OPTIONS, "isolation_level": "READ COMMITTED"}
+        arguments = {**sessions.POSTGRESQL_OPTIONS, **sessions.network_limits(patience_s)}
+        options: dict[str, Any] = {"connect_args": arguments, "isolation_level": "READ COMMITTED"}
         engine = _create_engine(parsed.set(drivername="postgresql+psycopg"), **options)
         event.listen(engine, "handle_error", _remove_values)
     elif backend == "sqlite":
         engine = _create_engine(_placed(parsed, home))
     else:
         raise WarehouseError(f"the warehouse runs on SQLite and PostgreSQL, found {backend!r}")
-    sessions.prepare(engine)
+    sessions.prepare(engine, patience_s)
     return engine
 
 

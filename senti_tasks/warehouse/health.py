@@ -17,6 +17,7 @@ from senti_tasks.warehouse.schema import (
     label_rollups,
     models,
     review_labels,
+    reviews,
     run_shards,
     run_summaries,
     scoring_errors,
@@ -27,6 +28,8 @@ from senti_tasks.warehouse.scoring import held_runs, pending, publication_lock, 
 
 PATIENCE_S = 10
 """How long PostgreSQL may take for one statement, in seconds."""
+MOST_REVIEWS = 1_000_000
+"""Reviews are counted up to this number on PostgreSQL, which then estimates how many there are."""
 MOST_PENDING = 100_000
 """Pending reviews are counted up to this number, so that the count takes about as long however many there are."""
 
@@ -38,13 +41,30 @@ def read(connection: Connection, *, overlap: timedelta) -> dict[str, Any]:
     is a mapping of roles (in_service, incoming) to (version, variant). ``overlap`` is that of ``pending.scan_start``.
     Raises ``sqlalchemy.exc.OperationalError`` when a statement on PostgreSQL takes longer than ``PATIENCE_S``.
     """
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(f"SET LOCAL statement_timeout = '{PATIENCE_S}s'")
+    limit_statements(connection)
     figures = {**_held(connection), **_published(connection), **_last_training(connection)}
     figures["publishing_frozen"] = publication_lock.current_freeze(connection) is not None
     if promotions.champion(connection) is not None:
         figures |= _models(connection) | _reviews(connection, promotions.in_service(connection), overlap)
     return {name: value for name, value in figures.items() if value is not None}
+
+
+def count_reviews(connection: Connection) -> tuple[int, bool]:
+    """How many reviews there are, and whether that is exact. On PostgreSQL, more than ``MOST_REVIEWS`` are estimated by
+    its planner, also those of a view: to count 100 million takes a minute."""
+    if connection.dialect.name != "postgresql":
+        return count_rows(connection, reviews), True
+    limited = sa.select(reviews.c.review_id).limit(MOST_REVIEWS)
+    if (found := count_rows(connection, limited.subquery())) < MOST_REVIEWS:
+        return found, True
+    (plan,) = connection.exec_driver_sql("EXPLAIN (FORMAT JSON) SELECT 1 FROM reviews").scalar_one()
+    return max(int(plan["Plan"]["Plan Rows"]), MOST_REVIEWS), False
+
+
+def limit_statements(connection: Connection) -> None:
+    """Has PostgreSQL give up a statement of this transaction after ``PATIENCE_S``."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SET LOCAL statement_timeout = '{PATIENCE_S}s'")
 
 
 def _held(connection: Connection) -> dict[str, Any]:

@@ -6,6 +6,7 @@ each transaction another connection. So the settings hold for one transaction, w
 
 import hashlib
 import sqlite3
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,17 +36,40 @@ _SET_FOR_TRANSACTION = (
 )
 
 
-def prepare(engine: Engine) -> None:
-    """Has ``engine`` prepare every connection and transaction that it opens."""
+def network_limits(patience_s: int | None) -> dict[str, int]:
+    """Arguments of a connection to PostgreSQL by which it gives up after ``patience_s`` seconds; empty for ``None``.
+
+    A server that vanishes while it works at a statement is noticed by its missing answers to probes (keepalives).
+    """
+    if patience_s is None:
+        return {}
+    probes = {"keepalives_idle": patience_s, "keepalives_interval": 1, "keepalives_count": patience_s}
+    return {"connect_timeout": patience_s, "tcp_user_timeout": 1000 * patience_s, **probes}
+
+
+def prepare(engine: Engine, patience_s: int | None = None) -> None:
+    """Has ``engine`` prepare every connection and transaction that it opens. ``patience_s`` is that of ``connect``."""
     if engine.dialect.name == "sqlite":
         _require_sqlite(sqlite3.sqlite_version_info)
         event.listen(engine, "do_connect", _open_existing)
         event.listen(engine, "connect", _configure_sqlite)
+        if patience_s is not None:
+            event.listen(engine, "connect", partial(_limit_sqlite, patience_s))
         event.listen(engine, "begin", _begin_sqlite)
     else:
         event.listen(engine, "connect", _check_server)
         event.listen(engine, "connect", _read_any_timestamp)
         event.listen(engine, "begin", _set_for_transaction)
+        if patience_s is not None:
+            event.listen(engine, "begin", partial(_limit_locks, patience_s))
+
+
+def _limit_sqlite(patience_s: int, connection: Any, _record: object) -> None:
+    connection.execute(f"PRAGMA busy_timeout = {1000 * patience_s}")
+
+
+def _limit_locks(patience_s: int, connection: Connection) -> None:
+    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{patience_s}s'")
 
 
 def _check_server(connection: Any, _record: object) -> None:

@@ -137,7 +137,7 @@ def test_airflow_reads_the_paths_of_a_folder_with_any_name(tmp_path: Path) -> No
     home = tmp_path / "a b 100%?#%(x)s"
     home.mkdir()
     for _ in range(2):  # a second start keeps the secrets that the first one wrote
-        configuration.write(home, tmp_path, "http://127.0.0.1:1", 1, "me")
+        configuration.write(home, home / "dags", "http://127.0.0.1:1", 1, "me")
     read = [sys.executable, "-c", READ_SETTINGS]
     answer = subprocess.run(read, env={**os.environ, "AIRFLOW_HOME": str(home)}, capture_output=True, check=True)
     url, plugins = json.loads(answer.stdout.splitlines()[-1])

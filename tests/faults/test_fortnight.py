@@ -145,7 +145,7 @@ class Shop:
         """A person publishes each held run anyway, or gives it up."""
         for run in self.held():
             if self.draw.random() < 0.5:
-                scoring.abandon(run)
+                scoring.abandon(run, "小李")
                 self.happened["given up"] += 1
             else:
                 with suppress(FrozenError):
@@ -232,7 +232,7 @@ def play(shop: Shop) -> None:
             run()
             shop.check("a run")
         if shop.day > plan.frozen and shop.draw.random() < 0.6:
-            upkeep.unfreeze()
+            upkeep.unfreeze("小李")
         if shop.draw.random() < 0.2:
             maintenance.retain()
             maintenance.tidy()
@@ -277,7 +277,7 @@ def runs_of_the_day(shop: Shop, plan: Plan) -> list[Callable[[], None]]:
 
 def settle(shop: Shop) -> None:
     """After a quiet day nothing is left to do, and every review has a label of the model in service."""
-    upkeep.unfreeze()
+    upkeep.unfreeze("小李")
     while shop.held():
         shop.decide()
         shop.check("the last decisions")

@@ -74,7 +74,7 @@ def test_every_row_is_the_same_and_the_next_night_goes_on(shop: Engine, backup: 
     assert manifest["warehouse"]["tables"]["review_labels"] == len(PHRASES) + 1
     assert list(manifest["missing"]) == ["corpora/none"], "and it is said: the fixtures have no corpus"
     assert contents(elsewhere) == contents(shop)
-    assert upkeep.unfreeze()["waiting"]
+    assert upkeep.unfreeze("小李")["waiting"]
     with database.writing(elsewhere) as connection:
         add_reviews(connection, {200: "恢复以后来的"}, now=MONDAY + timedelta(days=3))
     labelled(4)

@@ -62,7 +62,7 @@ def test_what_was_scored_during_a_freeze_is_published_after_it_and_scored_once(s
     assert [row["planned"] for row in ranges(shop)] == [REVIEWS, 1]
     assert count(shop, staged_labels) == REVIEWS + 1
     assert (count(shop, review_labels), in_service(shop) == INCOMING) == (REVIEWS, False)
-    upkeep.unfreeze()
+    upkeep.unfreeze("小李")
     dag_run(3)
     assert sum(row["planned"] for row in ranges(shop)) == REVIEWS + 1
     assert {row["state"] for row in ranges(shop)} == {"published"}
@@ -76,7 +76,7 @@ def test_ranges_of_a_model_that_is_no_longer_incoming_are_abandoned_by_the_next_
     (waiting,) = dag_run(1)
     with database.writing(shop) as connection:
         promote(connection, champion, kind="rollback", now=WEDNESDAY)
-    upkeep.unfreeze()
+    upkeep.unfreeze("小李")
     maintenance.tidy()
     assert [(row["run_id"], row["state"]) for row in ranges(shop)] == [(waiting, "abandoned")]
     assert count(shop, staged_labels) == count(shop, run_items) == 0

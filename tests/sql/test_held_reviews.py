@@ -162,7 +162,7 @@ def test_reviews_of_a_run_that_is_given_up_are_planned_by_the_next_night(shop: E
     for night in range(9, 13):
         write(shop, range(1_000 * night + 10_000, 1_000 * night + 10_050), "很好", night)
         publish(scored(shop, night))
-    scoring.abandon(held)
+    scoring.abandon(held, "小李")
     assert upkeep.status()["pending"] == HELD, "although they are older than the watermark and the overlap"
     assert plan_of(shop, planned(shop, 13)) == HELD_KEYS
 
@@ -175,7 +175,7 @@ def test_a_run_planned_before_another_was_given_up_does_not_move_the_watermark_p
         publish(scored(shop, night))
     write(shop, range(30_000, 30_050), "很好", 13)
     under_way = scored(shop, 13)
-    scoring.abandon(held)
+    scoring.abandon(held, "小李")
     assert publish(under_way) == 50
     assert plan_of(shop, planned(shop, 14)) == HELD_KEYS
 
@@ -281,7 +281,7 @@ def test_a_person_may_publish_a_held_run_during_a_freeze_and_it_keeps_its_review
     assert plan_of(shop, planned(shop, 9)) == []
     with database.writing(shop) as connection:
         assert runs.abandon_overtaken(connection, before=after(1_000)) == []
-    assert upkeep.unfreeze()["waiting"] == [held]
+    assert upkeep.unfreeze("小李")["waiting"] == [held]
     assert publish(held) == HELD
 
 
@@ -315,6 +315,6 @@ def test_the_labels_of_a_model_with_a_held_run_are_kept(shop: Engine, held: int)
             if waiting := promotions.awaiting_service(connection):
                 promotions.start_service(connection, waiting["seq"], now=after(9))
         assert retention.unneeded_versions(connection, keep=1) == []
-    scoring.abandon(held)
+    scoring.abandon(held, "小李")
     with database.reading(shop) as connection:
         assert retention.unneeded_versions(connection, keep=1) == [MODEL]

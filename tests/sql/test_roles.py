@@ -191,6 +191,7 @@ OF_PIPELINE = (
         "annotation_suspects",
         "champion_checks",
         "corpora",
+        "decisions",
         "encoders",
         "erased_reviews",
         "gate_results",

@@ -252,7 +252,7 @@ def test_what_a_freeze_keeps_back_is_published_by_the_next_run_and_scored_once(l
         with pytest.raises(FrozenError, match="frozen by 小李"):
             scoring.publish_series(run_ids)
     assert planned(live) == [5, 5, 2, 0]
-    upkeep.unfreeze()
+    upkeep.unfreeze("小李")
     scoring.open_series("night 2", WEDNESDAY.isoformat())
     assert count(live, review_labels) == len(PHRASES)
 

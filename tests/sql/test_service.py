@@ -314,5 +314,5 @@ def test_during_a_freeze_nothing_new_is_caught_up(rolled_back: Engine) -> None:
         promote(connection, NEW)
     assert scoring.scope_to_catch_up() is None
     assert not scoring.catch_up("frozen", WEDNESDAY.isoformat())
-    upkeep.unfreeze()
+    upkeep.unfreeze("小李")
     assert scoring.scope_to_catch_up() == "rescore"

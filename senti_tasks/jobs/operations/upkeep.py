@@ -6,7 +6,7 @@ from typing import Any
 
 from senti_tasks.jobs.context import load_context, now
 from senti_tasks.warehouse import days, migrations, overview
-from senti_tasks.warehouse.scoring import publication_lock, runs
+from senti_tasks.warehouse.scoring import decisions, publication_lock, runs
 
 log = logging.getLogger(__name__)
 
@@ -44,12 +44,19 @@ def status() -> dict[str, Any]:
 
 
 def freeze(reason: str, actor: str) -> dict[str, Any]:
-    """Freezes publishing. Returns when, by whom and why it was frozen; an existing freeze is not changed."""
+    """Freezes publishing, on record. Returns when, by whom and why it was frozen; an existing freeze is not changed."""
     with load_context().writing() as connection:
-        return publication_lock.freeze(connection, by=actor, reason=reason, now=now())
+        publication_lock.take(connection)
+        if (frozen := publication_lock.current_freeze(connection)) is not None:
+            return frozen
+        at = now()
+        decisions.record(connection, "freeze", actor=actor, reason=reason, now=at)
+        return publication_lock.freeze(connection, by=actor, reason=reason, now=at)
 
 
-def unfreeze() -> dict[str, Any]:
-    """Ends the freeze. Returns was_frozen, and waiting: the audited runs that are not published."""
+def unfreeze(actor: str, reason: str | None = None) -> dict[str, Any]:
+    """Ends the freeze, on record. Returns was_frozen, and waiting: the audited runs that are not published."""
     with load_context().writing() as connection:
-        return {"was_frozen": publication_lock.unfreeze(connection), "waiting": runs.audited_runs(connection)}
+        if was_frozen := publication_lock.unfreeze(connection):
+            decisions.record(connection, "unfreeze", actor=actor, reason=reason, now=now())
+        return {"was_frozen": was_frozen, "waiting": runs.audited_runs(connection)}

@@ -11,7 +11,15 @@ from senti_tasks.errors import AuditError, ConfigError, FrozenError, HeldRunErro
 from senti_tasks.jobs.context import JobContext, load_context, now, parse_timestamp
 from senti_tasks.jobs.operations import alerts, lineage
 from senti_tasks.warehouse.models import promotions, registry, service
-from senti_tasks.warehouse.scoring import drift, held_runs, publication, publication_lock, runs, series
+from senti_tasks.warehouse.scoring import (
+    decisions,
+    drift,
+    held_runs,
+    publication,
+    publication_lock,
+    runs,
+    series,
+)
 from senti_tasks.warehouse.scoring.shards import measured_speed
 
 log = logging.getLogger(__name__)
@@ -247,9 +255,12 @@ def unfinished_series(scope: str, key_prefix: str, restart: bool = False) -> lis
     return []
 
 
-def abandon(run: int) -> None:
-    """Abandons a run unless it is published, whoever opened it. The next run plans the reviews of a held run. Raises
-    ``RunStateError`` if there is no such run."""
+def abandon(run: int, actor: str, reason: str | None = None) -> None:
+    """Abandons a run, whoever opened it, and records who did so; does nothing if it is published or abandoned already.
+    The next run plans the reviews of a held run. Raises ``RunStateError`` if there is no such run."""
     with load_context().writing() as connection:
-        runs.run(connection, run)
+        publication_lock.take(connection)  # so that the state cannot change before the record is written
+        if runs.run(connection, run)["state"] in ("published", "abandoned"):
+            return
         runs.abandon(connection, run)
+        decisions.record(connection, "give_up", run_id=run, actor=actor, reason=reason, now=now())

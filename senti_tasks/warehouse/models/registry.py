@@ -213,3 +213,15 @@ def trained_on(connection: Connection, names: Sequence[str]) -> list[str]:
     )
     found = sa.select(models.c.version).where(models.c.corpus.in_(names), exists).order_by("version")
     return list(connection.execute(found).scalars())
+
+
+def failed_rules(connection: Connection, versions: Sequence[str]) -> dict[str, list[str]]:
+    """By model: the reasons of the rules of the gate that failed, without those about single slices, in order."""
+    rule = gate_results.c
+    failed = sa.select(rule.model_version, rule.reason).where(
+        rule.model_version.in_(versions), rule.passed.is_(sa.false()), rule.slice.is_(None)
+    )
+    reasons: dict[str, list[str]] = {}
+    for row in connection.execute(failed.order_by(rule.model_version, rule.position)):
+        reasons.setdefault(row.model_version, []).append(row.reason)
+    return reasons

@@ -141,6 +141,19 @@ publication_lock = Table(  # one row; its row lock makes publications run one af
     Column("frozen_reason", sa.Text),
 )
 
+decisions = Table(  # append-only: what people decided that no other table records
+    "decisions",
+    metadata,
+    Column("decision", Counter, primary_key=True),
+    Column("kind", sa.Text, nullable=False),
+    Column("run_id", Counter, ForeignKey("scoring_runs.run_id")),  # of a run that was given up
+    Column("actor", sa.Text, nullable=False),
+    Column("reason", sa.Text),
+    Column("at", UTCDateTime, nullable=False),
+    CheckConstraint("kind IN ('freeze', 'unfreeze', 'give_up')", name="kind"),
+    CheckConstraint("(kind = 'give_up') = (run_id IS NOT NULL)", name="subject"),
+)
+
 told_events = Table(  # events that people got an alert about
     "told_events",
     metadata,

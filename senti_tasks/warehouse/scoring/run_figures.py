@@ -39,6 +39,42 @@ def newest(connection: Connection) -> int:
     return found
 
 
+def newest_series(connection: Connection, limit: int) -> list[dict[str, Any]]:
+    """The ``limit`` series that were opened last, the newest first: a re-scoring has hundreds of runs, and is one.
+
+    Each has series, scope, model_version, opened_at, published_at (of its last run), runs (how many), run_id (of its
+    last run), planned, labelled, failed, the numbers of its runs in each state (open, planned, audited, held,
+    published, abandoned), and shards and finished_shards of its runs.
+    """
+    run, shard = scoring_runs.c, run_shards.c
+    states = ("open", "planned", "audited", "held", "published", "abandoned")
+    sums = (sa.func.sum(sa.func.coalesce(run[name], 0)).label(name) for name in ("planned", "labelled", "failed"))
+    in_state = (sa.func.sum(sa.case((run.state == state, 1), else_=0)).label(f"{state}_runs") for state in states)
+    grouped = (
+        sa.select(
+            run.series,
+            sa.func.min(run.scope).label("scope"),
+            sa.func.min(run.model_version).label("model_version"),
+            sa.func.min(run.opened_at).label("opened_at"),
+            sa.func.max(run.published_at).label("published_at"),
+            sa.func.count().label("runs"),
+            sa.func.max(run.run_id).label("run_id"),
+            *sums,
+            *in_state,
+        )
+        .group_by(run.series)
+        .order_by(sa.func.max(run.run_id).desc())
+        .limit(limit)
+    )
+    found = fetch_all(connection, grouped)
+    finished = sa.func.sum(sa.case((shard.accepted_attempt.is_not(None), 1), else_=0)).label("finished_shards")
+    counted = sa.select(run.series, sa.func.count().label("shards"), finished)
+    counted = counted.join_from(run_shards, scoring_runs, run.run_id == shard.run_id)
+    counted = counted.where(run.series.in_([row["series"] for row in found])).group_by(run.series)
+    shards = {row["series"]: row for row in fetch_all(connection, counted)}
+    return [{**row, **shards.get(row["series"], {"shards": 0, "finished_shards": 0})} for row in found]
+
+
 def progress(connection: Connection, run_id: int) -> dict[str, Any]:
     """shards, attempts (more than the shards if some were repeated), claimed_at (of the first) and accepted_at (of the
     last); the times are ``None`` before the shards were scored."""

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from senti_tasks.judging.calibration import fit_temperature, measure, scaled
+from senti_tasks.judging.calibration import fit_temperature, measure
+from senti_tasks.judging.temperature import scaled
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

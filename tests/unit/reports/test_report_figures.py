@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import auc, average_precision_score, roc_auc_score
 
-from senti_tasks.judging import calibration
+from senti_tasks.judging import temperature
 from senti_tasks.reports import evaluation
 from tests.sample_reports import judged
 
@@ -29,7 +29,7 @@ def test_precision_by_recall_is_that_of_scikit_learn() -> None:
 def test_before_calibration_are_the_probabilities_without_the_temperature() -> None:
     rows = judged()
     raw = np.array([[0.2, 0.8], [0.97, 0.03]])
-    assert np.allclose(calibration.scaled(calibration.scaled(raw, 1.7), 1 / 1.7), raw)
+    assert np.allclose(temperature.scaled(temperature.scaled(raw, 1.7), 1 / 1.7), raw)
     found = evaluation.figures(rows)["reliability"]
     assert found["before calibration"] != found["after calibration"]
 

@@ -14,11 +14,26 @@ def create_tables(review_id: Any) -> None:
     """``review_id`` is the type of the reviews' keys."""
     _create_runs(review_id)
     _create_labels(review_id)
+    _create_decisions()
     op.create_table(
         "told_events",
         sa.Column("event", sa.Text(), primary_key=True),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("told_at", UTCDateTime(), nullable=False),
+    )
+
+
+def _create_decisions() -> None:
+    op.create_table(
+        "decisions",
+        sa.Column("decision", Counter, primary_key=True),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("run_id", Counter, sa.ForeignKey("scoring_runs.run_id")),
+        sa.Column("actor", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text()),
+        sa.Column("at", UTCDateTime(), nullable=False),
+        sa.CheckConstraint("kind IN ('freeze', 'unfreeze', 'give_up')", name="kind"),
+        sa.CheckConstraint("(kind = 'give_up') = (run_id IS NOT NULL)", name="subject"),
     )
 
 
