@@ -1,4 +1,4 @@
-"""The page with every state of a warehouse, and each of its buttons, with the effect and the name of the user on record."""
+"""The page with every state of a warehouse, and each of its buttons with its effect and the name on record."""
 
 import gc
 import re
