@@ -124,7 +124,10 @@ OwnForm = Annotated[None, Depends(_sent_by_this_page)]
 async def show(
     request: Request, reader: Reader, may: Decisions, done: str | None = None, subject: str | None = None
 ) -> Response:
-    said = None if done is None else (done, subject)
+    is_ours = (
+        request.headers.get("sec-fetch-site", "same-origin") == "same-origin"
+    )  # a link elsewhere could say anything
+    said = (done, subject) if done is not None and is_ours else None
     return await _read(partial(page.show, may, _airflow(request), _page(request), said))
 
 

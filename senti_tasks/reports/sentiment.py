@@ -173,7 +173,8 @@ def _plots(series: Sequence[Row]) -> list[Any]:
         return []
     volumes = [(f"run {row['run_id']}: {row['labelled']:,} labels", float(row["labelled"])) for row in drawn]
     seconds = [_seconds(row) or 0.0 for row in drawn]
-    unit, size = ("minutes", 60.0) if max(seconds) >= 120 else ("seconds", 1.0)
+    units = (("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0))
+    unit, size = next((one for one in units if max(seconds) >= 2 * one[1]), units[-1])
     times = [(f"run {row['run_id']}: {duration(one)}", one / size) for row, one in zip(drawn, seconds, strict=True)]
     x = "runs on new reviews, the newest at the right"
     return [

@@ -1,4 +1,4 @@
-"""The page with every state of a warehouse, and each of its buttons: the effect, and the name of the user on record."""
+"""The page with every state of a warehouse, and each of its buttons with its effect and the name on record."""
 
 import gc
 import re
@@ -100,6 +100,9 @@ def test_the_page_shows_what_waits_and_the_history_without_markup_of_names(serve
     for words in ("Run 2 is held", "passed", "refused", "One thing waits for a person", "<svg", "演示"):
         assert words in shown, words
     assert ATTACK not in text(server, f"?done=publish&subject={ATTACK}")
+    elsewhere = {"Sec-Fetch-Site": "cross-site"}
+    followed = server.browser("viewer").get("/sentiment/?done=publish&subject=7", headers=elsewhere)
+    assert "Run 7 is published" not in followed.text
 
 
 @on_sqlite
