@@ -5,7 +5,7 @@ from typing import Any
 
 from senti_tasks.reports import decisions, sentiment
 from senti_tasks.reports.place import Place
-from tests.sample_reports import AT, ATTACK
+from tests.sample_reports import AT, ATTACK, drift_row
 
 PLACE = Place("/airflow", "/airflow/sentiment")
 STATES = ("open", "planned", "audited", "held", "published", "abandoned")
@@ -67,6 +67,7 @@ def found(**changes: Any) -> dict[str, Any]:
         "serving_since": AT,
         "incoming": "2026-11-30-123456",
         "incoming_labelled": 37_000_000,
+        "drift": [drift_row("product", ATTACK, run_id=99, drift="the scores are distributed otherwise (PSI 0.41)")],
         "previous": "2026-11-23-abcdef",
         "held": [{**held, "held_because": because}],
         "frozen": {"frozen_at": AT, "frozen_by": "小李", "frozen_reason": f"盘点 {ATTACK}"},

@@ -19,7 +19,7 @@ from senti_tasks.reports import sentiment
 from senti_tasks.reports.place import Place
 from senti_tasks.warehouse import health, overview
 from senti_tasks.warehouse.models import promotions, registry
-from senti_tasks.warehouse.scoring import decisions, held_runs, publication_lock, run_figures
+from senti_tasks.warehouse.scoring import decisions, drift, held_runs, publication_lock, run_figures
 from senti_tasks.warehouse.scoring import runs as scoring_runs
 
 READING_S = 3
@@ -27,7 +27,7 @@ READING_S = 3
 (``health.PATIENCE_S``)."""
 DECIDING_S = 5
 """Seconds that a decision waits for the warehouse, or for a lock: a run may be publishing."""
-SERIES_SHOWN, MODELS_SHOWN, DECISIONS_SHOWN = 25, 12, 12
+SERIES_SHOWN, MODELS_SHOWN, DECISIONS_SHOWN, PARTS_SHOWN = 25, 12, 12, 5
 APPROVAL_DAYS = 5
 """How long Airflow waits for an approval (``ask`` in dags/conventions.py)."""
 
@@ -79,6 +79,7 @@ def figures(context: JobContext) -> dict[str, Any]:
             "decisions": decisions.newest(connection, DECISIONS_SHOWN),
             "alarm": _alarm(registry.champion_checks_of(connection, champion)) if champion else None,
             "wants_approval": None,
+            "drift": drift.newest(connection, limit=PARTS_SHOWN),
         }
         if context.settings.promotion == "approval" and cards:
             ever_promoted = {row["model_version"] for row in promotions.history(connection)}

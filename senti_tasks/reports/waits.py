@@ -79,4 +79,18 @@ def all_of(found: Row, place: Place, may: Collection[str]) -> list[dict[str, Any
                 links=[report],
             )
         )
+    if parts := found["drift"]:
+        run = parts[0]["run_id"]
+        cards.append(
+            _wait(
+                f"The reviews of run {run} are not as they were",
+                *(f"{_part(row)}: {row['drift']}." for row in parts),
+                "Labels may be less accurate there. Have some of these reviews labelled, and train again.",
+                links=[_report("run", run, place)],
+            )
+        )
     return cards
+
+
+def _part(row: Row) -> str:
+    return "In all" if row["part"] == "run" else str(row["product"] or "(no product)")

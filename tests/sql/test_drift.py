@@ -1,5 +1,6 @@
 """Rows of drift: ordinary runs raise no alarm, and a product whose reviews become those of another domain does."""
 
+import html
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from sqlalchemy import Engine
 
 from senti_tasks import settings
 from senti_tasks.errors import HeldRunError
-from senti_tasks.jobs import scoring
+from senti_tasks.jobs import page, reports, scoring
 from senti_tasks.jobs.operations import alerts
 from senti_tasks.judging.score_bins import score_bins
 from senti_tasks.warehouse import database
@@ -109,6 +110,10 @@ def test_thirty_ordinary_runs_raise_no_alarm_and_another_domain_does_within_one_
     assert found["耳机"]["drift"] is None
     assert found["酒店"]["unknown_share"] > found["耳机"]["unknown_share"] == 0  # type: ignore[operator]
     assert [row["kind"] for row in rows(shop.engine, told_events)] == [], "SENTI_ALERT_URL is not set"
+    shown = page.show(frozenset(), "", "/sentiment")
+    assert f"The reviews of run {run + 1} are not as they were" in shown
+    assert f"酒店: {changed}" in html.unescape(shown)
+    assert changed in html.unescape(reports.run_html(run + 1))
 
 
 def test_the_first_runs_are_compared_with_the_training_alone(shop: Shop) -> None:

@@ -194,6 +194,14 @@ def _exceeded(row: dict[str, Any], bins: Mapping[str, Any] | None, config: Drift
     return found
 
 
+def newest(connection: Connection, *, limit: int) -> list[dict[str, Any]]:
+    """The rows of ``label_drift`` with drift of the run that was audited last, as ``of_run`` orders them; at most
+    ``limit``."""
+    last = connection.scalar(sa.select(sa.func.max(run_drift.c.run_id)))
+    rows = [] if last is None else of_run(connection, last, limit=limit)
+    return [row for row in rows if row["drift"] is not None]
+
+
 def before(connection: Connection, found: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The rows of ``label_drift`` for all of each of the runs with which the run ``found`` was compared, the oldest
     first."""
