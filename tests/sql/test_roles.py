@@ -7,13 +7,13 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from senti_tasks.errors import WarehouseError
-from senti_tasks.jobs import imports, scoring
+from senti_tasks.jobs import imports, page, scoring
 from senti_tasks.jobs.operations import erasure, maintenance
 from senti_tasks.warehouse import database, migrations, partitions
 from senti_tasks.warehouse.migrations import SQL, view_statements
 from senti_tasks.warehouse.roles import ROLES
 from senti_tasks.warehouse.schema import review_labels
-from senti_tasks.warehouse.scoring import publication
+from senti_tasks.warehouse.scoring import held_runs, publication
 from tests.situations import (
     WEDNESDAY,
     add_model,
@@ -52,6 +52,23 @@ def connected(roles: dict[str, str], name: str, monkeypatch: pytest.MonkeyPatch)
 def refused(engine: Engine, statement: str) -> None:
     with pytest.raises(WarehouseError, match="may not do this"), database.writing(engine) as connection:
         connection.exec_driver_sql(statement)
+
+
+def test_the_page_in_airflow_reads_and_decides_as_the_pipeline(
+    roles: dict[str, str], engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with database.writing(engine) as connection:
+        add_model(connection, "next")
+        run = open_planned_run(connection)
+        answer(connection, run)
+        held_runs.hold(connection, run, because="shares_are_as_usual", now=WEDNESDAY)
+    connected(roles, "pipeline", monkeypatch)
+    assert "Run 1 is held" in page.show(("publish", "give-up"), "", "/sentiment")
+    page.decide("freeze", None, "盘点", "小李")
+    page.decide("unfreeze", None, "", "小李")
+    page.decide("publish", str(run), "大促销", "小李")
+    page.decide("promote", "next", "更准", "小李")
+    assert "froze publishing" in page.show((), "", "/sentiment")
 
 
 def test_the_pipeline_scores_publishes_promotes_and_maintains_and_cannot_change_reviews(
