@@ -12,11 +12,13 @@ SELECT
     drift.part,
     products.product,
     drift.reviews,
-    1.0 * drift.negative / drift.reviews AS negative_share,
+    CAST(drift.negative AS DOUBLE PRECISION) / drift.reviews AS negative_share,
     drift.confidence_sum / drift.reviews AS expected_accuracy,
-    1.0 * drift.characters / drift.reviews AS mean_characters,
-    CASE WHEN drift.characters > 0 THEN 1.0 * drift.unknown_characters / drift.characters END AS unknown_share,
-    1.0 * drift.unlike / drift.reviews AS unlike_share,
+    CAST(drift.characters AS DOUBLE PRECISION) / drift.reviews AS mean_characters,
+    CASE
+        WHEN drift.characters > 0 THEN CAST(drift.unknown_characters AS DOUBLE PRECISION) / drift.characters
+    END AS unknown_share,
+    CAST(drift.unlike AS DOUBLE PRECISION) / drift.reviews AS unlike_share,
     drift.psi,
     drift.psi_training,
     drift.drift
