@@ -16,10 +16,10 @@ from senti_tasks.errors import ArtifactError
 
 FILE = "text_profile.safetensors"
 """The file in the folder of a model and of each of its variants."""
-UNLIKE_SHARE = 0.01
+UNLIKE_SHARE = 0.05
 """Share of the validation texts that count as unlike the training texts."""
-LEAST_LIMIT = 2.0
-"""Standard deviations that a text needs in any case: an empty one is not unlike, nor is one with a single new pair."""
+LEAST_LIMIT = 1.0
+"""Standard deviations that a text needs in any case: an empty one is not unlike."""
 
 _CODE_POINTS = 0x110000
 _PAIRS = 1 << 22
@@ -46,8 +46,9 @@ class TextFigures:
 class TextProfile:
     """The characters that a model knows, and the pairs of neighbouring characters in its training texts.
 
-    A text is unlike these if more of its pairs are unseen than in 99 of 100 validation texts, measured in standard
-    deviations, so that the length of the text does not matter.
+    A text is unlike these if more of its pairs are unseen than in 95 of 100 validation texts, measured in standard
+    deviations of a beta-binomial count, so that the length of the text does not matter: with a binomial one, only long
+    texts would count, because the pairs of one text are unseen together.
     """
 
     known: npt.NDArray[np.bool_]
@@ -56,6 +57,8 @@ class TextProfile:
     """(2**22,), by hash: whether the training texts have the pair."""
     unseen_share: float
     """Share of unseen pairs in the validation texts."""
+    correlation: float
+    """How much the pairs of one validation text are unseen together, in [0, 1]."""
     limit: float
     """Standard deviations above which a text is unlike the training texts."""
 
@@ -68,12 +71,13 @@ class TextProfile:
             codes, _ = _codes(train[start : start + _KNOWN_BLOCK])
             pairs[_hashes(codes)] = True
         known = _known_characters(tokenizer, unknown_token)
-        bare = cls(known, pairs, 0.5, math.inf)
+        bare = cls(known, pairs, 0.5, 0.0, math.inf)
         unseen, n = bare._unseen(*_codes(validation))
         share = float((unseen.sum() + 1) / (n.sum() + 2))
-        deviations = _deviations(unseen, n, share)
+        correlation = _correlation(unseen, n, share)
+        deviations = _deviations(unseen, n, share, correlation)
         limit = float(np.quantile(deviations, 1 - UNLIKE_SHARE, method="higher")) if len(validation) else math.inf
-        return cls(known, pairs, share, max(limit, LEAST_LIMIT))
+        return cls(known, pairs, share, correlation, max(limit, LEAST_LIMIT))
 
     def measure(self, texts: Sequence[str | None]) -> TextFigures:
         """The figures of ``texts``; those of ``None`` are 0."""
@@ -81,7 +85,7 @@ class TextProfile:
         visible = ~_is_space(codes)
         characters = np.bincount(rows[visible], minlength=len(texts))
         unknown = np.bincount(rows[visible & ~self.known[codes]], minlength=len(texts))
-        deviations = _deviations(*self._unseen(codes, rows), self.unseen_share)
+        deviations = _deviations(*self._unseen(codes, rows), self.unseen_share, self.correlation)
         return TextFigures(characters[: len(texts)], unknown[: len(texts)], deviations[: len(texts)] > self.limit)
 
     def _unseen(self, codes: Codes, rows: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -93,7 +97,7 @@ class TextProfile:
 
     def save(self, folder: Path) -> None:
         """Writes the profile into ``folder``."""
-        figures = np.array([self.unseen_share, self.limit], dtype=np.float64)
+        figures = np.array([self.unseen_share, self.correlation, self.limit], dtype=np.float64)
         save_file(
             {"known": np.packbits(self.known), "pairs": np.packbits(self.pairs), "figures": figures}, folder / FILE
         )
@@ -106,11 +110,11 @@ class TextProfile:
             return None
         try:
             found = load_file(folder / FILE)
-            unseen_share, limit = found["figures"].tolist()
+            unseen_share, correlation, limit = found["figures"].tolist()
             known, pairs = (np.unpackbits(found[name]).astype(bool) for name in ("known", "pairs"))
         except (OSError, SafetensorError, KeyError, ValueError) as error:
             raise ArtifactError(f"{folder / FILE} is no profile of texts: {error}; retrain the model") from error
-        return cls(known, pairs, unseen_share, limit)
+        return cls(known, pairs, unseen_share, correlation, limit)
 
 
 def _codes(texts: Sequence[str | None]) -> tuple[Codes, npt.NDArray[np.int64]]:
@@ -134,10 +138,22 @@ def _is_space(codes: Codes) -> npt.NDArray[np.bool_]:
     return np.isin(codes, spaces) | ((codes >= 0x2000) & (codes <= 0x200B))
 
 
-def _deviations(unseen: npt.NDArray[np.int64], n: npt.NDArray[np.int64], share: float) -> npt.NDArray[np.float64]:
-    """By how many standard deviations of a binomial count ``unseen`` of ``n`` pairs exceed ``share``."""
-    found: npt.NDArray[np.float64] = (unseen - share * n) / np.sqrt(share * (1 - share) * n + 1)
+def _deviations(
+    unseen: npt.NDArray[np.int64], n: npt.NDArray[np.int64], share: float, correlation: float
+) -> npt.NDArray[np.float64]:
+    """By how many standard deviations of a beta-binomial count ``unseen`` of ``n`` pairs exceed ``share``."""
+    variance = share * (1 - share) * n * (1 + np.maximum(n - 1, 0) * correlation)
+    found: npt.NDArray[np.float64] = (unseen - share * n) / np.sqrt(variance + 0.1)
     return found
+
+
+def _correlation(unseen: npt.NDArray[np.int64], n: npt.NDArray[np.int64], share: float) -> float:
+    """The correlation of the pairs of a text, by the method of moments (Williams 1975, Biometrics 31:949-952)."""
+    expected = share * (1 - share) * n.astype(np.float64)
+    among_pairs = float((expected * (n - 1)).sum())
+    if among_pairs <= 0:
+        return 0.0
+    return float(np.clip((((unseen - share * n) ** 2) - expected).sum() / among_pairs, 0.0, 1.0))
 
 
 def _known_characters(tokenizer: Tokenizer, unknown_token: str) -> npt.NDArray[np.bool_]:

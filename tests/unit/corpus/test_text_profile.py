@@ -27,7 +27,7 @@ def profile() -> TextProfile:
 
 def test_texts_of_another_domain_are_unlike_and_those_of_the_training_are_not(profile: TextProfile) -> None:
     own = profile.measure([one.text for one in made_up_reviews(1_400)][1_200:])
-    assert own.unlike.mean() < 0.05
+    assert own.unlike.mean() < 0.15
     assert profile.measure(OTHERS).unlike.all()
 
 
@@ -56,7 +56,8 @@ def test_a_stored_profile_is_the_same_and_a_damaged_one_is_refused(profile: Text
     profile.save(tmp_path)
     loaded = TextProfile.load(tmp_path)
     assert loaded is not None
-    assert (loaded.unseen_share, loaded.limit) == (profile.unseen_share, profile.limit)
+    figures = (profile.unseen_share, profile.correlation, profile.limit)
+    assert (loaded.unseen_share, loaded.correlation, loaded.limit) == figures
     assert np.array_equal(loaded.known, profile.known)
     assert np.array_equal(loaded.pairs, profile.pairs)
     (tmp_path / FILE).write_bytes((tmp_path / FILE).read_bytes()[:-100])
