@@ -26,6 +26,19 @@ def scorer_of(context: JobContext, version: str, attempt: int = 1) -> Scorer:
     Its files are checked against their digest. ``attempt``: see ``device_for``. Raises ``RegistryError`` if the model
     was trained with another version of ``text.normalise`` than the present one, and ``DeviceGoneError``.
     """
+    return load_variant(context, _serving(context, version), attempt)
+
+
+def scorer_and_profile(context: JobContext, version: str, attempt: int = 1) -> tuple[Scorer, TextProfile | None]:
+    """``scorer_of``, and the profile of the training texts (``None`` if ``version`` was trained before there were any).
+    The files are checked once for both: that reads all of them."""
+    variant = _serving(context, version)
+    folder = context.fetch(variant)
+    return _scorer(context, folder, variant, attempt), _load_profile(folder)
+
+
+def _serving(context: JobContext, version: str) -> dict[str, Any]:
+    """The variant of ``version`` that serves, if this code may score with it."""
     with context.reading() as connection:
         variant, trained = registry.serving_variant(connection, version), registry.model(connection, version)
     if trained["normaliser_version"] != NORMALISER_VERSION:
@@ -33,19 +46,15 @@ def scorer_of(context: JobContext, version: str, attempt: int = 1) -> Scorer:
             f"{version} was trained on texts of normaliser version {trained['normaliser_version']}, and this code has "
             f"version {NORMALISER_VERSION}: retrain, or run senti_tasks {trained['code_version']}"
         )
-    return load_variant(context, variant, attempt)
-
-
-def profile_of(context: JobContext, version: str) -> TextProfile | None:
-    """The profile of the training texts of ``version``, cached; ``None`` if it was trained before there were any."""
-    with context.reading() as connection:
-        variant = registry.serving_variant(connection, version)
-    return _load_profile(context.fetch(variant))
+    return variant
 
 
 def load_variant(context: JobContext, variant: dict[str, Any], attempt: int = 1) -> Scorer:
     """The scorer of a row of ``model_variants``, cached. Its files are checked against their digest."""
-    folder = context.fetch(variant)
+    return _scorer(context, context.fetch(variant), variant, attempt)
+
+
+def _scorer(context: JobContext, folder: Path, variant: dict[str, Any], attempt: int) -> Scorer:
     device = device_for(context, variant["variant"], attempt)
     return _load(folder, variant["variant"], device, variant["temperature"], context.settings.work_folder)
 

@@ -18,7 +18,7 @@ from senti_tasks import text
 from senti_tasks.config import PlanConfig
 from senti_tasks.errors import TurnOverError
 from senti_tasks.jobs.context import JobContext, load_context, now
-from senti_tasks.jobs.scoring.loading import profile_of, scorer_of
+from senti_tasks.jobs.scoring.loading import scorer_and_profile
 from senti_tasks.jobs.scoring.runs import finish, plan_next
 from senti_tasks.scoring.pipeline import ahead, behind
 from senti_tasks.scoring.predictions import Predictions
@@ -78,8 +78,7 @@ def _score(
             progress(chunk.reviews)
 
     if claim.planned:
-        scorer = scorer_of(context, opened["model_version"], attempt)
-        profile = profile_of(context, opened["model_version"])
+        scorer, profile = scorer_and_profile(context, opened["model_version"], attempt)
         # Close the generators here. If garbage collection closed one, that could happen in the thread that it joins,
         # and deadlock.
         with closing(ahead(_chunks(context, opened, claim, scorer.chunk_rows, profile))) as chunks:
