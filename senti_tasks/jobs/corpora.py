@@ -99,8 +99,8 @@ def snapshot_corpus(
         context,
         "snapshot_corpus",
         idempotency_key,
-        inputs=[lineage.table(context, name) for name in ("reviews", "review_annotations")],
-        outputs=[lineage.artifact(context, artifact, digest=digest, rows=sum(summary["rows"].values()))],
+        inputs=[lineage.table(name) for name in ("reviews", "review_annotations")],
+        outputs=[lineage.artifact(artifact, digest=digest, rows=sum(summary["rows"].values()))],
     )
     return _corpus_answer(recorded)
 

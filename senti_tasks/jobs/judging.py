@@ -8,7 +8,7 @@ import numpy as np
 
 from senti_tasks.config import GateConfig
 from senti_tasks.errors import RunStateError
-from senti_tasks.jobs.context import JobContext, load_context, now
+from senti_tasks.jobs.context import load_context, now
 from senti_tasks.jobs.corpora import corpus_folder
 from senti_tasks.jobs.operations import alerts, lineage
 from senti_tasks.jobs.scoring.loading import scorer_of
@@ -103,7 +103,8 @@ def judge(evaluation: dict[str, Any], config: dict[str, Any] | None = None) -> d
     table = pd.read_parquet(context.store.fetch(evaluation["evaluation"], evaluation["digest"]) / "test.parquet")
     keys = list(table["content_hash"])
     with context.reading() as connection:
-        due = corpora.corpus(connection, registry.model(connection, model)["corpus"])["due"]
+        registered = registry.model(connection, model)
+        due = corpora.corpus(connection, registered["corpus"])["due"]
         before = corpora.judgements_of(connection, keys)
     probabilities = {
         subject: table[[name for name in table.columns if name.startswith(f"{subject}_")]].to_numpy(dtype="float64")
@@ -135,10 +136,10 @@ def judge(evaluation: dict[str, Any], config: dict[str, Any] | None = None) -> d
         "judge",
         model,
         inputs=[
-            _model_data(context, model),
-            lineage.artifact(context, evaluation["evaluation"], digest=evaluation["digest"]),
+            lineage.artifact(registered["artifact"], digest=registered["digest"]),
+            lineage.artifact(evaluation["evaluation"], digest=evaluation["digest"]),
         ],
-        outputs=[lineage.table(context, "gate_results", rows=len(rules), version=model)],
+        outputs=[lineage.table("gate_results", rows=len(rules), version=model)],
     )
     return {"model": model, **recorded}
 
@@ -183,6 +184,7 @@ def promote(judgement: dict[str, Any], actor: str, kind: str = "gate") -> dict[s
     model, reason, row = judgement["model"], "; ".join(judgement["reasons"]), None
     context = load_context()
     with context.writing() as connection:
+        registered = registry.model(connection, model)
         if not promotions.was_promoted(connection, model, kind=kind):
             row = promotions.promote(
                 connection,
@@ -201,16 +203,13 @@ def promote(judgement: dict[str, Any], actor: str, kind: str = "gate") -> dict[s
             context,
             "promote",
             str(row["seq"]),
-            inputs=[_model_data(context, model), lineage.table(context, "gate_results", version=model)],
-            outputs=[lineage.table(context, "promotions", rows=1, version=model)],
+            inputs=[
+                lineage.artifact(registered["artifact"], digest=registered["digest"]),
+                lineage.table("gate_results", version=model),
+            ],
+            outputs=[lineage.table("promotions", rows=1, version=model)],
         )
     return {"model": model, "serves": serves}
-
-
-def _model_data(context: JobContext, version: str) -> lineage.Data:
-    with context.reading() as connection:
-        model = registry.model(connection, version)
-    return lineage.artifact(context, model["artifact"], digest=model["digest"])
 
 
 def promote_approved(judgement: dict[str, Any], approval: dict[str, Any]) -> dict[str, Any]:

@@ -86,9 +86,9 @@ def train(
         "train",
         idempotency_key,
         inputs=[
-            lineage.artifact(context, recorded["artifact"], digest=recorded["digest"]),
+            lineage.artifact(recorded["artifact"], digest=recorded["digest"]),
             lineage.base_model(model["base_model"], model["base_revision"]),
         ],
-        outputs=[lineage.artifact(context, artifact, digest=digest)],
+        outputs=[lineage.artifact(artifact, digest=digest)],
     )
     return {"model": version}

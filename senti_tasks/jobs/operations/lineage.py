@@ -10,7 +10,7 @@ import os
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import sqlalchemy as sa
@@ -28,9 +28,9 @@ TIMEOUT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """What a job read or made: a table of the warehouse, an artifact, or a base model."""
+    """What a job read or made. ``_place`` finds its address when it is told, so naming it costs no query."""
 
-    namespace: str
+    kind: Literal["table", "artifact", "base model"]
     name: str
     version: str | None = None
     """What tells apart two states of it, such as a digest."""
@@ -38,32 +38,19 @@ class Data:
     """Rows that the job wrote; for outputs."""
 
 
-def table(context: JobContext, name: str, *, rows: int | None = None, version: str | None = None) -> Data:
-    """A table or view of the warehouse. ``reviews`` is the team's own table, if SENTI_REVIEWS_TABLE names one."""
-    url = context.engine.url
-    if name == "reviews":
-        name = context.settings.reviews_table
-    if url.get_backend_name() == "sqlite":
-        return Data(f"sqlite://{url.database}", name, version, rows)
-    with context.reading() as connection:
-        schema = connection.scalar(sa.select(sa.func.current_schema()))
-    qualified = name if "." in name else f"{schema}.{name}"
-    return Data(
-        f"postgres://{url.host or 'localhost'}:{url.port or 5432}", f"{url.database}.{qualified}", version, rows
-    )
+def table(name: str, *, rows: int | None = None, version: str | None = None) -> Data:
+    """A table or view of the warehouse."""
+    return Data("table", name, version, rows)
 
 
-def artifact(context: JobContext, name: str, *, digest: str | None = None, rows: int | None = None) -> Data:
+def artifact(name: str, *, digest: str | None = None, rows: int | None = None) -> Data:
     """A folder of the artifact store."""
-    root = urlsplit(context.settings.artifacts_root)
-    if root.scheme:
-        return Data(f"{root.scheme}://{root.netloc}", f"{root.path.strip('/')}/{name}".lstrip("/"), digest, rows)
-    return Data("file", f"{context.settings.artifacts_root}/{name}", digest, rows)
+    return Data("artifact", name, digest, rows)
 
 
 def base_model(name: str, revision: str | None) -> Data:
     """What a training starts from: a model of the hub, a folder or ``scratch:*``."""
-    return Data("huggingface" if "/" in name and not name.startswith("/") else NAMESPACE, name, revision)
+    return Data("base model", name, revision)
 
 
 def tell(context: JobContext, job: str, key: str, *, inputs: Sequence[Data], outputs: Sequence[Data]) -> bool:
@@ -73,7 +60,7 @@ def tell(context: JobContext, job: str, key: str, *, inputs: Sequence[Data], out
     if url is None:
         return False
     try:
-        _client(url).emit(_event(job, key, inputs, outputs))
+        _client(url).emit(_event(context, job, key, inputs, outputs))
     except Exception:
         log.warning("the lineage of %s was not sent to SENTI_LINEAGE_URL", job, exc_info=True)
         return False
@@ -100,7 +87,26 @@ def _client(url: str) -> Any:
     return OpenLineageClient(transport=HttpTransport(config))
 
 
-def _event(job: str, key: str, inputs: Sequence[Data], outputs: Sequence[Data]) -> Any:
+def _place(context: JobContext, data: Data) -> tuple[str, str]:
+    """The namespace and the name of ``data``."""
+    if data.kind == "base model":
+        return ("huggingface" if "/" in data.name and not data.name.startswith("/") else NAMESPACE), data.name
+    if data.kind == "artifact":
+        root = urlsplit(context.settings.artifacts_root)
+        if root.scheme:
+            return f"{root.scheme}://{root.netloc}", f"{root.path.strip('/')}/{data.name}".lstrip("/")
+        return "file", f"{context.settings.artifacts_root}/{data.name}"
+    url = context.engine.url
+    name = context.settings.reviews_table if data.name == "reviews" else data.name  # the team's own table
+    if url.get_backend_name() == "sqlite":
+        return f"sqlite://{url.database}", name
+    with context.reading() as connection:
+        schema = connection.scalar(sa.select(sa.func.current_schema()))
+    qualified = name if "." in name else f"{schema}.{name}"
+    return f"postgres://{url.host or 'localhost'}:{url.port or 5432}", f"{url.database}.{qualified}"
+
+
+def _event(context: JobContext, job: str, key: str, inputs: Sequence[Data], outputs: Sequence[Data]) -> Any:
     from openlineage.client import event_v2 as events
     from openlineage.client.facet_v2 import dataset_version_dataset, job_type_job, output_statistics_output_dataset
 
@@ -122,9 +128,9 @@ def _event(job: str, key: str, inputs: Sequence[Data], outputs: Sequence[Data]) 
         eventType=events.RunState.COMPLETE,
         run=events.Run(_run_id(job, key), facets=_parent()),
         job=events.Job(NAMESPACE, job, facets={"jobType": kind}),
-        inputs=[events.InputDataset(data.namespace, data.name, facets=facets(data)) for data in inputs],
+        inputs=[events.InputDataset(*_place(context, data), facets=facets(data)) for data in inputs],
         outputs=[
-            events.OutputDataset(data.namespace, data.name, outputFacets=written(data), facets=facets(data))
+            events.OutputDataset(*_place(context, data), outputFacets=written(data), facets=facets(data))
             for data in outputs
         ],
     )

@@ -189,12 +189,12 @@ def _tell_lineage(context: JobContext, published: dict[str, Any]) -> None:
         "publish",
         str(published["run_id"]),
         inputs=[
-            lineage.table(context, "reviews"),
-            lineage.artifact(context, serving["artifact"], digest=serving["digest"]),
+            lineage.table("reviews"),
+            lineage.artifact(serving["artifact"], digest=serving["digest"]),
         ],
         outputs=[
-            lineage.table(context, "review_labels", rows=published["labelled"], version=str(published["publish_seq"])),
-            lineage.table(context, "review_sentiment", version=str(published["publish_seq"])),
+            lineage.table("review_labels", rows=published["labelled"], version=str(published["publish_seq"])),
+            lineage.table("review_sentiment", version=str(published["publish_seq"])),
         ],
     )
 
