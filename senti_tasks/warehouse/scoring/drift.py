@@ -15,12 +15,11 @@ from senti_tasks.config import DriftConfig
 from senti_tasks.warehouse import product_names
 from senti_tasks.warehouse.database import fetch_all
 from senti_tasks.warehouse.models import registry
-from senti_tasks.warehouse.schema import products, run_drift, scoring_runs, staged_labels
+from senti_tasks.warehouse.schema import products, run_drift, staged_labels
 from senti_tasks.warehouse.schema.runs import BINS
+from senti_tasks.warehouse.scoring import run_figures
 from senti_tasks.warehouse.scoring.runs import run
 
-RUNS_COMPARED = 28
-"""As in ``sql/checks/usual``."""
 LEAST_RUNS = 7
 """As in ``sql/checks/usual``."""
 LEAST_REVIEWS = 30
@@ -52,7 +51,7 @@ def record(connection: Connection, run_id: int, config: DriftConfig) -> int:
     connection.execute(sa.delete(run_drift).where(run_drift.c.run_id == run_id))
     _add_up(connection, run_id, bins)
     compared = found["scope"] != "rescore"
-    before = _runs_before(connection, found) if compared else []
+    before = list(connection.execute(run_figures.runs_before(found)).scalars()) if compared else []
     drifted, after = 0, ("", -1)
     while rows := _rows(connection, run_id, before, after):
         for row in rows:
@@ -119,20 +118,6 @@ def _bin_counts(score: ColumnElement[float], bins: Mapping[str, Any] | None) -> 
         conditions.append(above if high is None else sa.and_(above, score <= high))
     counts: list[ColumnElement[Any]] = [sa.func.sum(_one_if(condition)) for condition in conditions]
     return counts + [sa.cast(sa.null(), sa.Integer)] * (BINS - len(counts))
-
-
-def _runs_before(connection: Connection, found: Mapping[str, Any]) -> list[int]:
-    """The last ``RUNS_COMPARED`` published runs of the scope ``new`` of the same model."""
-    run_of = scoring_runs.c
-    before = sa.select(run_of.run_id).where(
-        run_of.model_version == found["model_version"],
-        run_of.state == "published",
-        run_of.scope == "new",
-        run_of.labelled > 0,
-    )
-    if found["publish_seq"] is not None:
-        before = before.where(run_of.publish_seq < found["publish_seq"])
-    return list(connection.execute(before.order_by(run_of.publish_seq.desc()).limit(RUNS_COMPARED)).scalars())
 
 
 def _rows(connection: Connection, run_id: int, before: Sequence[int], after: tuple[str, int]) -> list[dict[str, Any]]:
@@ -205,7 +190,7 @@ def newest(connection: Connection, *, limit: int) -> list[dict[str, Any]]:
 def before(connection: Connection, found: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The rows of ``label_drift`` for all of each of the runs with which the run ``found`` was compared, the oldest
     first."""
-    runs = [run_id for run_id in _runs_before(connection, found) if run_id != found["run_id"]]
+    runs = sa.select(run_figures.runs_before(found).subquery("before").c.run_id)
     view = sa.table("label_drift", sa.column("run_id"), sa.column("part"))
     shown = sa.select(sa.text("*")).select_from(view).where(view.c.run_id.in_(runs), view.c.part == "run")
     return fetch_all(connection, shown.order_by(view.c.run_id))

@@ -106,17 +106,24 @@ def labels(connection: Connection, found: Mapping[str, Any]) -> list[dict[str, A
     return fetch_all(connection, counted.group_by(staged.label).order_by(staged.label))
 
 
-def earlier(connection: Connection, found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """run_id, label, labels, confidence_sum and confidence_squares of the last ``RUNS_COMPARED`` runs of the scope
-    ``new`` that the model published before the run ``found``, the oldest first. A label that a run did
-    not give has no row."""
-    run, summary = scoring_runs.c, run_summaries.c
+def runs_before(found: Mapping[str, Any]) -> sa.Select[Any]:
+    """run_id and publish_seq of the last ``RUNS_COMPARED`` runs of the scope ``new`` that the model published before
+    the run ``found``, the newest first."""
+    run = scoring_runs.c
     before = sa.select(run.run_id, run.publish_seq).where(
         run.model_version == found["model_version"], run.state == "published", run.scope == "new", run.labelled > 0
     )
     if found["publish_seq"] is not None:
         before = before.where(run.publish_seq < found["publish_seq"])
-    last = before.order_by(run.publish_seq.desc()).limit(RUNS_COMPARED).subquery("before")
+    return before.order_by(run.publish_seq.desc()).limit(RUNS_COMPARED)
+
+
+def earlier(connection: Connection, found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """run_id, label, labels, confidence_sum and confidence_squares of the last ``RUNS_COMPARED`` runs of the scope
+    ``new`` that the model published before the run ``found``, the oldest first. A label that a run did
+    not give has no row."""
+    summary = run_summaries.c
+    last = runs_before(found).subquery("before")
     rows = sa.select(summary.run_id, summary.label, summary.labels, summary.confidence_sum, summary.confidence_squares)
     rows = rows.join_from(run_summaries, last, last.c.run_id == summary.run_id)
     return fetch_all(connection, rows.order_by(last.c.publish_seq, summary.label))
