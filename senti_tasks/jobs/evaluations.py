@@ -1,20 +1,18 @@
 """Reads the evaluation of a model that the gate has read: each test row, and what each model gave it."""
 
-from __future__ import annotations
-
 import csv
+from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from senti_tasks import artifacts
 from senti_tasks.errors import ArtifactError
 from senti_tasks.jobs.context import JobContext
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from senti_tasks.reports.evaluation import Judged
+from senti_tasks.reports import evaluation
+from senti_tasks.reports.evaluation import Judged
 
 
 def stored(context: JobContext, found: Mapping[str, Any]) -> Judged | None:
@@ -64,8 +62,6 @@ def errors_csv(judged: Judged, names: Mapping[int, str], known: Mapping[str, str
     Columns: review_id, product, label, then the label and the confidence of each model, then text (empty where
     ``known``, texts by review_id, has none).
     """
-    from senti_tasks.reports import evaluation
-
     written = StringIO()
     out = csv.writer(written)
     subjects = list(judged.probabilities)
@@ -83,10 +79,7 @@ def errors_csv(judged: Judged, names: Mapping[int, str], known: Mapping[str, str
 
 def _judged(path: Path, temperature: float) -> Judged:
     """The table that ``jobs.judging.evaluate`` wrote."""
-    import numpy as np
     import pyarrow.parquet as pq
-
-    from senti_tasks.reports.evaluation import Judged
 
     table = pq.read_table(path)
     subjects: dict[str, list[str]] = {}

@@ -1,22 +1,19 @@
 """Writes reports for people: one HTML file about a model, or about a scoring run. Nothing in the warehouse changes."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from senti_tasks.errors import ConfigError, RegistryError
 from senti_tasks.jobs import evaluations, models
 from senti_tasks.jobs.context import JobContext, load_context, now
+from senti_tasks.reports import evaluation
 from senti_tasks.reports import model as model_page
 from senti_tasks.reports import run as run_page
+from senti_tasks.reports.evaluation import Judged
 from senti_tasks.warehouse import overview
 from senti_tasks.warehouse.migrations import SQL
 from senti_tasks.warehouse.models import corpora, promotions, registry
 from senti_tasks.warehouse.scoring import drift, held_runs, run_figures, runs
-
-if TYPE_CHECKING:
-    from senti_tasks.reports.evaluation import Judged
 
 TEXTS_SHOWN = 20
 """Mistakes and suspect labels that are shown with SENTI_REPORT_TEXTS=true, each."""
@@ -70,7 +67,7 @@ def _model_page(
         suspect_count = corpora.count_suspects(connection, found["corpus"])
         corpus = corpora.corpus(connection, found["corpus"])
     judged = evaluations.stored(context, found)
-    evaluated = None if judged is None else (_figures(judged), judged)
+    evaluated = None if judged is None else (evaluation.figures(judged), judged)
     texts = evaluations.texts(context, corpus) if context.settings.report_texts else {}
     html = model_page.html(
         found,
@@ -123,12 +120,6 @@ def compare_report(first: str, second: str, output: Path | None = None) -> dict[
     html = comparison.html(found[0], found[1], compared, label_names=names, written_at=now())
     report = _write(context, output, f"compare-{first}-{second}.html", html)
     return {"models": [first, second], "rows": compared["rows"], "report": str(report)}
-
-
-def _figures(judged: Judged) -> dict[str, Any]:
-    from senti_tasks.reports import evaluation
-
-    return evaluation.figures(judged)
 
 
 def run_report(run_id: int | None = None, output: Path | None = None) -> dict[str, Any]:
