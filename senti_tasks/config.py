@@ -75,13 +75,16 @@ class _TrainingConfig(_Config):
 
 _TINY = {"learning_rate": 1e-3, "epochs": 10, "batch_size": 16, "max_length": 256, "patience": 4}
 _SMALL = {"learning_rate": 4e-4, "epochs": 6, "batch_size": 32, "max_length": 256, "patience": 3}
+_MEDIUM = {"learning_rate": 2e-4, "epochs": 5, "batch_size": 32, "max_length": 256, "patience": 2}
 RECIPES: dict[str, dict[str, Any]] = {
     # At a pretrained model's 5e-5 a randomly initialised encoder learns too little.
     "scratch:tiny": _TINY,
     "scratch:small": _SMALL,
+    "scratch:medium": _MEDIUM,
     # The same shapes after `senti pretrain`: larger steps would undo what they have learnt.
     "pretrained:scratch:tiny": _TINY | {"learning_rate": 5e-4},
     "pretrained:scratch:small": _SMALL | {"learning_rate": 2e-4},
+    "pretrained:scratch:medium": _MEDIUM | {"learning_rate": 1e-4},
 }
 
 
@@ -140,6 +143,7 @@ class TrainConfig(_TrainingConfig):
 PRETRAINING_RECIPES: dict[str, dict[str, Any]] = {
     "scratch:tiny": {"learning_rate": 2e-3, "epochs": 3, "batch_size": 64, "dropout": 0.0},
     "scratch:small": {"learning_rate": 1e-3, "epochs": 3, "batch_size": 64, "dropout": 0.0},
+    "scratch:medium": {"learning_rate": 6e-4, "epochs": 3, "batch_size": 64, "dropout": 0.0},
 }
 
 

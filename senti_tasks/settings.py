@@ -95,7 +95,7 @@ class Settings(BaseSettings):
     """IANA name of the time zone in which a review's day is computed. The first ``senti migrate`` records it;
     ``senti migrate --recount-days`` changes it."""
     base_model: str = "google-bert/bert-base-chinese"
-    """What a training starts from: a hub name, a folder, ``scratch:tiny``, ``scratch:small``, or an encoder that
+    """What a training starts from: a hub name, a folder, ``scratch:tiny|small|medium``, or an encoder that
     ``senti pretrain`` made (``pretrained:newest`` or ``pretrained:VERSION``)."""
     device: str = "auto"
     """``auto`` (CUDA if there is a GPU), ``cpu`` or ``cuda``. CUDA_VISIBLE_DEVICES selects one of several GPUs."""

@@ -35,10 +35,16 @@ from senti_tasks.training import hub, model_folders
 from senti_tasks.training.tokenizer.vocabulary import build_tokenizer, check_coverage, fit_to_vocabulary
 
 # torch has no fused attention kernel for dropout within attention: a step on a CPU then takes a fifth longer.
-_COMMON_SHAPE: dict[str, Any] = {"num_hidden_layers": 2, "attention_probs_dropout_prob": 0.0}
+_NO_DROPOUT: dict[str, Any] = {"attention_probs_dropout_prob": 0.0}
 SCRATCH: dict[str, dict[str, Any]] = {
-    "scratch:tiny": {**_COMMON_SHAPE, "hidden_size": 128, "num_attention_heads": 2, "intermediate_size": 512},
-    "scratch:small": {**_COMMON_SHAPE, "hidden_size": 256, "num_attention_heads": 4, "intermediate_size": 1024},
+    name: {
+        **_NO_DROPOUT,
+        "num_hidden_layers": layers,
+        "hidden_size": width,
+        "num_attention_heads": width // 64,
+        "intermediate_size": 4 * width,
+    }
+    for name, layers, width in (("scratch:tiny", 2, 128), ("scratch:small", 2, 256), ("scratch:medium", 6, 384))
 }
 """Name to the ``BertConfig`` values of an encoder with random weights. Other values are the defaults."""
 
@@ -234,5 +240,5 @@ def _scratch_config(base_model: str, tokenizer: PreTrainedTokenizerFast, **more:
 
 def _scratch_shape(base_model: str) -> dict[str, Any]:
     if base_model not in SCRATCH:
-        raise BaseModelError(f"{base_model} is not a known shape: expected {' or '.join(SCRATCH)}")
+        raise BaseModelError(f"{base_model} is not a known shape: expected one of {', '.join(SCRATCH)}")
     return SCRATCH[base_model]

@@ -22,7 +22,7 @@ from transformers import (
 
 from senti_tasks.config import TrainConfig
 from senti_tasks.errors import BaseModelError
-from senti_tasks.training.base_models import describe, load_classifier, load_tokenizer, revision_of
+from senti_tasks.training.base_models import SCRATCH, describe, load_classifier, load_tokenizer, revision_of
 from senti_tasks.training.tokenizer.vocabulary import build_tokenizer
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -225,13 +225,13 @@ def test_random_weights_are_those_of_the_seed() -> None:
 
 
 def test_every_random_encoder_says_that_it_is_not_pretrained() -> None:
-    for name in ("scratch:tiny", "scratch:small"):
+    for name in SCRATCH:
         assert "not a pretrained model" in describe(name)
     assert describe("google-bert/bert-base-chinese").startswith("The base model is the Hugging Face Hub model")
 
 
 def test_an_unknown_shape_is_an_error_that_names_those_there_are() -> None:
-    with pytest.raises(BaseModelError, match="expected scratch:tiny or scratch:small"):
+    with pytest.raises(BaseModelError, match="expected one of scratch:tiny, scratch:small, scratch:medium"):
         revision_of("scratch:huge")
 
 
