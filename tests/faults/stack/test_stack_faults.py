@@ -113,6 +113,16 @@ def test_two_workers_are_busy_until_the_end(shop: Shop, night: Callable[[], str]
         log.info("worker %d: %s", worker, shop.stack.result("score_reviews", run, "complete_series", worker))
 
 
+@pytest.mark.parametrize("reviews", [20_000])
+def test_one_of_two_workers_is_killed_in_the_middle_of_a_large_night(shop: Shop, night: Callable[[], str]) -> None:
+    done = shop.staged()
+    run = night()
+    sleep_until(lambda: shop.staged() >= done + 5, 180)
+    begun = time.monotonic()
+    shop.stack.kill("worker-two")
+    ended(shop, run, "kill -9 of one of two workers, in the middle of 20,000 reviews", begun)
+
+
 def test_a_worker_is_killed_in_scoring(shop: Shop, night: Callable[[], str]) -> None:
     run, begun = night(), time.monotonic()
     shop.stack.kill("worker-two")
@@ -150,6 +160,29 @@ def test_redis_refuses_writes_for_a_minute(shop: Shop, night: Callable[[], str])
     time.sleep(60)  # the fault itself
     assert "OK" in redis.run("sh", "-c", command.format(*place, 0)).stdout
     ended(shop, run, "Redis refuses writes for 60 s", begun)
+
+
+@pytest.mark.parametrize(
+    ("service", "alert"),
+    {
+        "scheduler": "Airflow unhealthy",
+        "dag-processor": "Airflow unhealthy",
+        "triggerer": "Airflow unhealthy",
+        "api-server": "Airflow unhealthy",
+        "redis": "broker unreachable",
+        "postgres": "warehouse unreachable",
+    }.items(),
+)
+def test_a_service_stays_away_and_people_are_told(
+    service: str, alert: str, shop: Shop, alerts: Inbox, night: Callable[[], str]
+) -> None:
+    before, begun = len(alerts.received), time.monotonic()
+    shop.stack.rest(service)
+    told = sleep_until(lambda: alert in alerts.titles[before:], 600)
+    log.info("%s stays away: told after %.0f s: %s", service, told, alerts.received[-1]["message"].splitlines()[0])
+    shop.stack.resume(service)
+    shop.stack.until_healthy(service, "api-server", timeout=180)
+    ended(shop, night(), f"{service} away until people were told", begun)
 
 
 def test_a_queue_has_no_worker_and_people_are_told(shop: Shop, alerts: Inbox, night: Callable[[], str]) -> None:
