@@ -162,6 +162,7 @@ def test_redis_refuses_writes_for_a_minute(shop: Shop, night: Callable[[], str])
     ended(shop, run, "Redis refuses writes for 60 s", begun)
 
 
+@pytest.mark.parametrize("reviews", [500])
 @pytest.mark.parametrize(
     ("service", "alert"),
     {
