@@ -90,6 +90,7 @@ def html(
             for row in products
         ],
         drift=drift.table(drift_parts),
+        drift_summary=drift.summary(drift_parts),
         drift_plots=drift.drawn(drift_parts, drift_before, drift_config),
         failures=failures,
         held=held,

@@ -113,7 +113,10 @@ def test_thirty_ordinary_runs_raise_no_alarm_and_another_domain_does_within_one_
     shown = page.show(frozenset(), "", "/sentiment")
     assert f"The reviews of run {run + 1} are not as they were" in shown
     assert f"酒店: {changed}" in html.unescape(shown)
-    assert changed in html.unescape(reports.run_html(run + 1))
+    report = html.unescape(reports.run_html(run + 1))
+    assert "The reviews are not as they were. all: " in report
+    assert changed in report
+    assert "The reviews are not as they were" not in reports.run_html(run)
 
 
 def test_the_first_runs_are_compared_with_the_training_alone(shop: Shop) -> None:
