@@ -232,7 +232,7 @@ class DriftConfig(_Config):
 
     psi: Annotated[float, Field(gt=0)] = 0.25
     """Population stability index of the scores against the last 28 runs."""
-    unlike_share: Annotated[float, Field(gt=0, le=1)] = 0.2
+    unlike_share: Annotated[float, Field(gt=0, le=1)] = 0.15
     """Share of texts that are unlike those of the training, in (0, 1]; 0.05 in the validation split."""
     accuracy_loss: Annotated[float, Field(gt=0, le=1)] = 0.05
     """By how much the expected accuracy, the mean of the calibrated confidences, may be lower than in the last 28 runs,

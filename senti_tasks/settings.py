@@ -133,7 +133,7 @@ class Settings(BaseSettings):
 
     drift_psi: float = Field(0.25, gt=0)
     """Population stability index above which the scores of a run, or of a product in it, have drifted."""
-    drift_unlike: float = Field(0.2, gt=0, le=1)
+    drift_unlike: float = Field(0.15, gt=0, le=1)
     """Share of texts unlike those of the training above which a run, or a product in it, has drifted, in (0, 1]."""
     drift_accuracy: float = Field(0.05, gt=0, le=1)
     """Loss of expected accuracy (the mean confidence) above which a run, or a product in it, has drifted, in (0, 1]."""

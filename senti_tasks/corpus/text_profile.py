@@ -18,6 +18,10 @@ FILE = "text_profile.safetensors"
 """The file in the folder of a model and of each of its variants."""
 UNLIKE_SHARE = 0.05
 """Share of the validation texts that count as unlike the training texts."""
+MOST_UNLIKENESS = 5.0
+"""A single text counts no more, whatever it holds."""
+LEAST_SPREAD = 0.5
+"""Of a count without correlation it is 1; a smaller one comes from validation texts that are much alike."""
 LEAST_LIMIT = 1.0
 """Standard deviations that a text needs in any case: an empty one is not unlike."""
 
@@ -40,6 +44,8 @@ class TextFigures:
     """(n,): those for which the tokenizer of the model has no token."""
     unlike: npt.NDArray[np.bool_]
     """(n,): whether the text is unlike those of the training."""
+    unlikeness: npt.NDArray[np.float32]
+    """(n,): how unlike them it is, in [-5, 5]; with mean 0 and standard deviation 1 on the validation texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +65,11 @@ class TextProfile:
     """Share of unseen pairs in the validation texts."""
     correlation: float
     """How much the pairs of one validation text are unseen together, in [0, 1]."""
+    mean: float
+    spread: float
+    """Mean and standard deviation of the deviations of the validation texts."""
     limit: float
-    """Standard deviations above which a text is unlike the training texts."""
+    """Deviation above which a text is unlike the training texts."""
 
     @classmethod
     def of(cls, train: Sequence[str], validation: Sequence[str], tokenizer: Tokenizer, unknown_token: str) -> Self:
@@ -71,13 +80,16 @@ class TextProfile:
             codes, _ = _codes(train[start : start + _KNOWN_BLOCK])
             pairs[_hashes(codes)] = True
         known = _known_characters(tokenizer, unknown_token)
-        bare = cls(known, pairs, 0.5, 0.0, math.inf)
+        bare = cls(known, pairs, 0.5, 0.0, 0.0, 1.0, math.inf)
         unseen, n = bare._unseen(*_codes(validation))
         share = float((unseen.sum() + 1) / (n.sum() + 2))
         correlation = _correlation(unseen, n, share)
         deviations = _deviations(unseen, n, share, correlation)
-        limit = float(np.quantile(deviations, 1 - UNLIKE_SHARE, method="higher")) if len(validation) else math.inf
-        return cls(known, pairs, share, correlation, max(limit, LEAST_LIMIT))
+        if not len(validation):
+            return cls(known, pairs, share, correlation, 0.0, 1.0, math.inf)
+        limit = float(np.quantile(deviations, 1 - UNLIKE_SHARE, method="higher"))
+        mean, spread = float(deviations.mean()), float(deviations.std())
+        return cls(known, pairs, share, correlation, mean, max(spread, LEAST_SPREAD), max(limit, LEAST_LIMIT))
 
     def measure(self, texts: Sequence[str | None]) -> TextFigures:
         """The figures of ``texts``; those of ``None`` are 0."""
@@ -85,8 +97,11 @@ class TextProfile:
         visible = ~_is_space(codes)
         characters = np.bincount(rows[visible], minlength=len(texts))
         unknown = np.bincount(rows[visible & ~self.known[codes]], minlength=len(texts))
-        deviations = _deviations(*self._unseen(codes, rows), self.unseen_share, self.correlation)
-        return TextFigures(characters[: len(texts)], unknown[: len(texts)], deviations[: len(texts)] > self.limit)
+        deviations = _deviations(*self._unseen(codes, rows), self.unseen_share, self.correlation)[: len(texts)]
+        unlikeness = np.clip((deviations - self.mean) / self.spread, -MOST_UNLIKENESS, MOST_UNLIKENESS)
+        return TextFigures(
+            characters[: len(texts)], unknown[: len(texts)], deviations > self.limit, unlikeness.astype(np.float32)
+        )
 
     def _unseen(self, codes: Codes, rows: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Number of unseen pairs of each text, and number of all its pairs. The last row stands for no text."""
@@ -97,10 +112,9 @@ class TextProfile:
 
     def save(self, folder: Path) -> None:
         """Writes the profile into ``folder``."""
-        figures = np.array([self.unseen_share, self.correlation, self.limit], dtype=np.float64)
-        save_file(
-            {"known": np.packbits(self.known), "pairs": np.packbits(self.pairs), "figures": figures}, folder / FILE
-        )
+        figures = [self.unseen_share, self.correlation, self.mean, self.spread, self.limit]
+        packed = {"known": np.packbits(self.known), "pairs": np.packbits(self.pairs)}
+        save_file({**packed, "figures": np.array(figures, dtype=np.float64)}, folder / FILE)
 
     @classmethod
     def load(cls, folder: Path) -> Self | None:
@@ -110,11 +124,11 @@ class TextProfile:
             return None
         try:
             found = load_file(folder / FILE)
-            unseen_share, correlation, limit = found["figures"].tolist()
+            unseen_share, correlation, mean, spread, limit = found["figures"].tolist()
             known, pairs = (np.unpackbits(found[name]).astype(bool) for name in ("known", "pairs"))
         except (OSError, SafetensorError, KeyError, ValueError) as error:
             raise ArtifactError(f"{folder / FILE} is no profile of texts: {error}; retrain the model") from error
-        return cls(known, pairs, unseen_share, correlation, limit)
+        return cls(known, pairs, unseen_share, correlation, mean, spread, limit)
 
 
 def _codes(texts: Sequence[str | None]) -> tuple[Codes, npt.NDArray[np.int64]]:

@@ -28,6 +28,15 @@ def table(parts: Sequence[Row]) -> list[dict[str, Any]]:
     ]
 
 
+def summary(parts: Sequence[Row]) -> str:
+    """One sentence about the first part that has drifted; empty if none has."""
+    drifted = [row for row in table(parts) if row["drift"] != "none"]
+    if not drifted:
+        return ""
+    others = f" So are {len(drifted) - 1} more parts." if len(drifted) > 1 else ""
+    return f"The reviews are not as they were. {drifted[0]['part']}: {drifted[0]['drift']}.{others}"
+
+
 def drawn(parts: Sequence[Row], earlier: Sequence[Row], config: DriftConfig) -> list[Any]:
     """Plots of the run in all beside ``earlier``, the same rows of the runs before it, each with its bound."""
     this = next((row for row in parts if row["part"] == "run"), None)

@@ -7,10 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from senti_tasks.config import DriftConfig
+from senti_tasks.judging.drift import LEAST_RUNS
 from senti_tasks.reports import drift, page, plots
 
-LEAST_RUNS = 7
-"""Earlier runs without which nothing is compared, as in ``sql/checks/usual``."""
 _DEVIATIONS, _SHARE, _CONFIDENCE = 4, 0.05, 0.02  # what is usual, as in sql/checks/usual
 
 Row = Mapping[str, Any]
@@ -91,6 +90,7 @@ def html(
             for row in products
         ],
         drift=drift.table(drift_parts),
+        drift_summary=drift.summary(drift_parts),
         drift_plots=drift.drawn(drift_parts, drift_before, drift_config),
         failures=failures,
         held=held,

@@ -34,6 +34,7 @@ def answers(review_ids: list[Any], labels: list[int]) -> staging.Answers:
         characters=np.array([3, 0, 12]),
         unknown_characters=np.array([0, 0, 2]),
         unlike=np.array([False, False, True]),
+        unlikeness=np.array([-0.5, 0, 2.25], dtype=np.float32),
     )
 
 
@@ -72,6 +73,7 @@ def test_what_is_staged_comes_back(empty_url: str, id_type: str, labels: list[in
             "characters": (3, 0, 12)[place],
             "unknown_characters": (0, 0, 2)[place],
             "unlike": place == 2,
+            "unlikeness": (-0.5, 0, 2.25)[place],
         }
     engine.dispose()
 

@@ -2,6 +2,7 @@
 
 import logging
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
@@ -10,6 +11,7 @@ from senti_tasks.config import PlanConfig
 from senti_tasks.errors import AuditError, ConfigError, FrozenError, HeldRunError, LockedError, NoChampionError
 from senti_tasks.jobs.context import JobContext, load_context, now, parse_timestamp
 from senti_tasks.jobs.operations import alerts, lineage
+from senti_tasks.judging import drift as judging
 from senti_tasks.warehouse.models import promotions, registry, service
 from senti_tasks.warehouse.scoring import (
     decisions,
@@ -143,7 +145,7 @@ def audit(run: int, anyway: str | None = None, actor: str | None = None) -> dict
     context, message = load_context(), None
     with context.writing() as connection:
         audited = publication.audit(connection, run, anyway=anyway, actor=actor)
-        drifted = drift.record(connection, run, context.drift_config)
+        drifted = drift.record(connection, run, partial(judging.judge, config=context.drift_config))
         if (unusual := audited.pop("unusual")) is not None:
             held_runs.hold(connection, run, because=unusual, now=now())
             message = held_runs.message(connection, runs.run(connection, run))

@@ -276,5 +276,9 @@ def _answers(chunk: _Chunk, predictions: Predictions, zone: ZoneInfo) -> Answers
         [item.product for item in chunk.present],
         scored_at,
         {int(positions[position]): reason for position, reason in predictions.reasons.items()},
-        *((figures.characters, figures.unknown, figures.unlike) if (figures := chunk.figures) else ()),
+        *(
+            (figures.characters, figures.unknown, figures.unlike, figures.unlikeness)
+            if (figures := chunk.figures)
+            else ()
+        ),
     )

@@ -76,6 +76,7 @@ run_drift = Table(  # what a run's reviews looked like, in all and by product: l
     Column("characters", Counter),
     Column("unknown_characters", Counter),
     Column("unlike", Counter),
+    Column("unlikeness_sum", sa.Double),
     *(Column(f"bin_{number}", Counter) for number in range(1, BINS + 1)),  # reviews by score; NULL: no bins are known
     Column("psi", sa.Double),  # against the earlier runs
     Column("psi_training", sa.Double),  # against the validation split
@@ -127,6 +128,7 @@ staged_labels = Table(  # append-only, and without an index, so that inserts are
     Column("characters", sa.Integer),  # NULL: the model has no profile of its training texts
     Column("unknown_characters", sa.Integer),  # characters for which the model has no token
     Column("unlike", sa.Boolean),  # the text is unlike those of the training
+    Column("unlikeness", sa.REAL),  # how unlike: mean 0 and standard deviation 1 on the validation split
     CheckConstraint("(label IS NULL) = (reason IS NOT NULL)", name="answer"),
     postgresql_partition_by="LIST (run_id)",
 )

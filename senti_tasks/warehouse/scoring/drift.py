@@ -4,14 +4,12 @@ The rows of ``run_drift`` are written when the run is audited, from its staged r
 if the run is held. Everything is added up in the database, so memory does not grow with the run.
 """
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import ColumnElement, Connection
 
-from senti_tasks.config import DriftConfig
 from senti_tasks.warehouse import product_names
 from senti_tasks.warehouse.database import fetch_all
 from senti_tasks.warehouse.models import registry
@@ -20,26 +18,23 @@ from senti_tasks.warehouse.schema.runs import BINS
 from senti_tasks.warehouse.scoring import run_figures
 from senti_tasks.warehouse.scoring.runs import run
 
-LEAST_RUNS = 7
-"""As in ``sql/checks/usual``."""
 LEAST_REVIEWS = 30
 """Labels that a product needs in a run to have a row of its own."""
-
-# The chance that a figure without drift seems to have drifted is one in a million: a run may have hundreds of products.
-_Z = 4.753  # quantile of the normal distribution
-_CHI_SQUARED = {2: 23.928, 3: 27.631, 4: 30.665, 5: 33.377, 6: 35.888, 7: 38.258, 8: 40.522, 9: 42.701, 10: 44.811}
-"""By the number of bins, which is one more than the degrees of freedom."""
 
 _BIN_NAMES = tuple(f"bin_{number}" for number in range(1, BINS + 1))
 _BATCH = 500
 
 
-def record(connection: Connection, run_id: int, config: DriftConfig) -> int:
+Judge = Callable[[Mapping[str, Any], Mapping[str, Any] | None], dict[str, Any]]
+"""Sums of a part of a run, and the bins of its scores, to the columns ``psi``, ``psi_training`` and ``drift``."""
+
+
+def record(connection: Connection, run_id: int, judge: Judge) -> int:
     """Writes the rows of ``run_drift`` of a run whose staged rows have passed the audit; they replace earlier ones.
 
     Nothing is written for a published run, whose staged rows may be gone. Runs of the scope ``rescore`` get rows, but
     no drift: their reviews are those of all times. The caller holds the publication lock. Returns in how many rows some
-    bound is exceeded.
+    bound of ``judge`` is exceeded.
     """
     found = run(connection, run_id)
     if found["state"] in ("published", "abandoned"):
@@ -54,10 +49,8 @@ def record(connection: Connection, run_id: int, config: DriftConfig) -> int:
     before = list(connection.execute(run_figures.runs_before(found)).scalars()) if compared else []
     drifted, after = 0, ("", -1)
     while rows := _rows(connection, run_id, before, after):
-        for row in rows:
-            exceeded = _exceeded(row, bins, config)
-            row["drift"] = "; ".join(exceeded) if compared and exceeded else None
-            drifted += row["drift"] is not None
+        judged = [judge(row, bins) | ({} if compared else {"drift": None}) for row in rows]
+        drifted += sum(columns["drift"] is not None for columns in judged)
         key = (run_drift.c.part == sa.bindparam("at_part"), run_drift.c.product_id == sa.bindparam("at_product"))
         update = sa.update(run_drift).where(run_drift.c.run_id == run_id, *key)
         connection.execute(
@@ -66,9 +59,9 @@ def record(connection: Connection, run_id: int, config: DriftConfig) -> int:
                 {
                     "at_part": row["part"],
                     "at_product": row["product_id"],
-                    **{f"new_{name}": row.get(name) for name in ("psi", "psi_training", "drift")},
+                    **{f"new_{name}": value for name, value in columns.items()},
                 }
-                for row in rows
+                for row, columns in zip(rows, judged, strict=True)
             ],
         )
         after = (rows[-1]["part"], rows[-1]["product_id"])
@@ -88,6 +81,7 @@ def _add_up(connection: Connection, run_id: int, bins: Mapping[str, Any] | None)
         sa.func.sum(staged.characters),
         sa.func.sum(staged.unknown_characters),
         sa.func.sum(sa.case((staged.unlike, 1), (~staged.unlike, 0))),
+        sa.func.sum(sa.cast(staged.unlikeness, sa.Double)),
         *_bin_counts(staged.score, bins),
     ]
     in_all = sa.select(sa.literal(run_id), sa.literal("run", sa.Text), sa.literal(0), *sums)
@@ -98,7 +92,7 @@ def _add_up(connection: Connection, run_id: int, bins: Mapping[str, Any] | None)
     )
     by_product = by_product.group_by(number).having(sa.func.count() >= LEAST_REVIEWS)
     columns = ["run_id", "part", "product_id", "reviews", "negative", "confidence_sum", "confidence_squares"]
-    columns += ["characters", "unknown_characters", "unlike", *_BIN_NAMES]
+    columns += ["characters", "unknown_characters", "unlike", "unlikeness_sum", *_BIN_NAMES]
     for counted in (in_all, by_product):
         connection.execute(sa.insert(run_drift).from_select(columns, counted))
 
@@ -145,40 +139,6 @@ def _rows(connection: Connection, run_id: int, before: Sequence[int], after: tup
     return fetch_all(connection, rows.order_by(drift.part, drift.product_id).limit(_BATCH))
 
 
-def _exceeded(row: dict[str, Any], bins: Mapping[str, Any] | None, config: DriftConfig) -> list[str]:
-    """What exceeds its bound in ``row``; sets its ``psi`` and ``psi_training``."""
-    found: list[str] = []
-    reviews = row["reviews"]
-    is_known = (row["runs"] or 0) >= LEAST_RUNS
-    if bins is not None:
-        size = len(bins["edges"]) + 1
-        now = [row[name] for name in _BIN_NAMES[:size]]
-        row["psi_training"] = stability_index(now, [share * bins["rows"] for share in bins["shares"]])
-        if is_known and row["before_bin_1"] is not None:
-            before = [row[f"before_{name}"] or 0.0 for name in _BIN_NAMES[:size]]
-            row["psi"] = stability_index(now, before)
-            by_chance = _CHI_SQUARED.get(size, math.inf) * (1 / reviews + 1 / max(1, sum(before)))
-            if row["psi"] > max(config.psi, by_chance):
-                found.append(f"the scores are distributed otherwise (PSI {row['psi']:.2f}, limit {config.psi:g})")
-    if row["unlike"] is not None:
-        least = _least_share(row["unlike"], reviews)
-        if least > config.unlike_share:
-            found.append(
-                f"{row['unlike'] / reviews:.0%} of the texts are unlike those of the training "
-                f"(limit {config.unlike_share:.0%})"
-            )
-    if is_known:
-        mean, usual = row["confidence_sum"] / reviews, row["before_confidence_sum"] / row["before_reviews"]
-        variance = row["before_confidence_squares"] / row["before_reviews"] - usual * usual
-        between = max(0.0, row["before_mean_squares"] / row["before_reviews"] - usual * usual)
-        error = math.sqrt(max(0.0, variance) / reviews + between)
-        if usual - mean > max(config.accuracy_loss, _Z * error):
-            found.append(
-                f"the expected accuracy is {mean:.3f}, and it was {usual:.3f} (limit {config.accuracy_loss:g} less)"
-            )
-    return found
-
-
 def newest(connection: Connection, *, limit: int) -> list[dict[str, Any]]:
     """The rows of ``label_drift`` with drift of the run that was audited last, as ``of_run`` orders them; at most
     ``limit``."""
@@ -194,27 +154,6 @@ def before(connection: Connection, found: Mapping[str, Any]) -> list[dict[str, A
     view = sa.table("label_drift", sa.column("run_id"), sa.column("part"))
     shown = sa.select(sa.text("*")).select_from(view).where(view.c.run_id.in_(runs), view.c.part == "run")
     return fetch_all(connection, shown.order_by(view.c.run_id))
-
-
-def stability_index(now: Sequence[float], before: Sequence[float]) -> float:
-    """The population stability index of counts in the same bins: the sum over bins of (p - q) ln(p / q), with the
-    shares p now and q before. Half a review is added to each bin, so that an empty one has a share.
-
-    Below 0.1 nothing changed, above 0.25 much (Siddiqi 2006, Credit Risk Scorecards, 9). Without a change, it is by
-    chance about as large as chi squared times (1 / n + 1 / m), with the sizes n and m (Yurdakul 2018).
-    """
-    size = len(now)
-    p = [(count + 0.5) / (sum(now) + size / 2) for count in now]
-    q = [(count + 0.5) / (sum(before) + size / 2) for count in before]
-    return sum((new - old) * math.log(new / old) for new, old in zip(p, q, strict=True))
-
-
-def _least_share(found: int, rows: int) -> float:
-    """Wilson's lower confidence bound of a share (Wilson 1927)."""
-    share, squared = found / rows, _Z * _Z / rows
-    middle = share + squared / 2
-    spread = _Z * math.sqrt((share * (1 - share) + squared / 4) / rows)
-    return (middle - spread) / (1 + squared)
 
 
 def of_run(connection: Connection, run_id: int, *, limit: int) -> list[dict[str, Any]]:

@@ -36,11 +36,13 @@ class Answers:
     reasons: Mapping[int, str]
     """Why reviews could not be scored, by their position."""
     characters: npt.NDArray[np.int64] | None = None
-    """(n,): characters of the texts. This and the next two are ``None`` if the model has no profile of its texts."""
+    """(n,): characters of the texts. This and the next three are ``None`` if the model has no profile of its texts."""
     unknown_characters: npt.NDArray[np.int64] | None = None
     """(n,): characters for which the model has no token."""
     unlike: npt.NDArray[np.bool_] | None = None
     """(n,): whether the text is unlike those of the training."""
+    unlikeness: npt.NDArray[np.float32] | None = None
+    """(n,): how unlike those of the training the text is; mean 0 and standard deviation 1 on the validation split."""
 
     def __len__(self) -> int:
         return len(self.review_ids)
@@ -72,6 +74,7 @@ def append(connection: Connection, run_id: int, shard: int, attempt: int, answer
         "characters": _optional(answers.characters),
         "unknown_characters": _optional(answers.unknown_characters),
         "unlike": _optional(answers.unlike),
+        "unlikeness": _optional(answers.unlikeness),
     }
     if connection.dialect.name == "postgresql":
         _copy(connection, run_id, columns, KEY_TYPES[type(answers.review_ids[0])])

@@ -88,6 +88,7 @@ def _create_runs(review_id: Any) -> None:
         *(sa.Column(name, Counter, nullable=False) for name in ("reviews", "negative")),
         *(sa.Column(name, sa.Double(), nullable=False) for name in ("confidence_sum", "confidence_squares")),
         *(sa.Column(name, Counter) for name in ("characters", "unknown_characters", "unlike")),
+        sa.Column("unlikeness_sum", sa.Double()),
         *(sa.Column(f"bin_{number}", Counter) for number in range(1, 11)),
         *(sa.Column(name, sa.Double()) for name in ("psi", "psi_training")),
         sa.Column("drift", sa.Text()),
@@ -132,6 +133,7 @@ def _create_runs(review_id: Any) -> None:
         sa.Column("characters", sa.Integer()),
         sa.Column("unknown_characters", sa.Integer()),
         sa.Column("unlike", sa.Boolean()),
+        sa.Column("unlikeness", sa.REAL()),
         sa.CheckConstraint("(label IS NULL) = (reason IS NOT NULL)", name="answer"),
         postgresql_partition_by="LIST (run_id)",
     )
