@@ -1,4 +1,4 @@
-"""A hook of MkDocs. The site has no files of the repository outside docs/, so a link to one becomes its text and path."""
+"""A hook of MkDocs. The site has no files from outside docs/, so a link to one becomes its text and its path."""
 
 import re
 from typing import Any
