@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
+import senti_tasks
 from local import sample
 from senti_tasks import cli
 from senti_tasks.jobs import imports, scoring
@@ -88,6 +89,16 @@ def test_python_examples_run(page: Path, shell: Shell, after_make_run: Engine) -
         assert abs(theirs - found["model"].probabilities(["味道不错，还会再来"])[0]).max() < 1e-5
 
 
+def test_the_commands_and_the_query_of_the_readme_run(shell: Shell, bare_home: Path) -> None:
+    sample.write(shell.home / "comments.csv", 50)
+    typed = [line for line in shell_lines(ROOT / "README.md") if line.startswith("senti") and "doctor" not in line]
+    printed = [shell.type(line) for line in typed]
+    assert len(typed) == 3
+    assert "50 imported" in printed[-1]
+    (query,) = blocks(ROOT / "README.md", "sql")
+    assert list(senti_tasks.read_sql(query).columns) == ["product", "reviews", "negative", "negative_percent"]
+
+
 def steps(page: str) -> list[str]:
     return shell_lines(ROOT / "docs" / page)
 
@@ -111,6 +122,8 @@ def test_stars_become_labels_as_the_page_says(bare_home: Path, shell: Shell, mon
 def test_a_model_is_rolled_back_as_the_page_says(shell: Shell, after_make_run: Engine, model_folder: Path) -> None:
     newer = deploy(after_make_run, model_folder, shell.home, "2026-11-09-newer")
     shell.type("senti score --scope rescore")
+    assert json.loads(shell.type(f"senti models export {newer} exported --json"))["temperature"] == 1
+    assert (shell.home / "exported" / "model.safetensors").is_file()
     listed, rollback, status, score = steps("how-to/rollback.md")
     assert newer in shell.type(listed)
     shell.type(rollback)

@@ -31,6 +31,7 @@ from tests.docs.blocks import (
 COMMANDS = typer.main.get_command(cli.app)
 TARGETS = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
+FOLDERS = {path.name for path in ROOT.iterdir() if path.is_dir() and path.name[0] != "."} - {"var"}
 PROFILES = {profile for service in COMPOSE["services"].values() for profile in service.get("profiles", [])}
 SEVERAL = re.compile(r"[\[\]|…]|\.\.\.")
 """What a command is described with, and nobody types."""
@@ -72,9 +73,13 @@ def test_no_link_is_dead(page: Path) -> None:
 def test_every_command_in_a_block_can_be_typed_like_that(page: Path) -> None:
     for line in shell_lines(page):
         words = arguments(line)
+        for word in words:
+            assert word.split("/")[0] not in FOLDERS or (ROOT / word).exists(), f"{word} does not exist"
         if words[:2] == ["docker", "compose"]:
             given = [word for option, word in pairwise(words) if option == "--profile"]
             assert set(given) <= PROFILES, line
+            if words[2] in ("exec", "run"):
+                assert set(words) & set(COMPOSE["services"]), f"{line}: no such service"
         if words[:1] == ["make"]:
             assert {word for word in words[1:] if "=" not in word} <= TARGETS | {".venv-bi/done"}, line
         if "-m" in words and "python" in words[0]:
@@ -124,6 +129,22 @@ def _fields() -> list[str]:
     from senti_tasks.settings import Settings
 
     return list(Settings.model_fields)
+
+
+def test_the_glossary_names_what_there_is() -> None:
+    """Each table, setting, command and path in it; and its terms are in order."""
+    text = (ROOT / "docs" / "glossary.md").read_text("utf-8")
+    terms = re.findall(r"^\| \*\*(.+?)\*\*", text, re.MULTILINE)
+    assert terms == sorted(terms, key=lambda term: re.sub(r"\W", "", term).lower())
+    code = "".join(
+        path.read_text("utf-8")
+        for folder in ("senti_tasks", "sql")
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in (".py", ".sql", ".toml")
+    )
+    for found in set(re.findall(r"`([^`]+)`", text)):
+        if not found.startswith("senti ") and not (ROOT / found).exists():
+            assert re.search(rf"\b{re.escape(found)}\b", code), found
 
 
 def test_both_readmes_say_the_same() -> None:
