@@ -135,7 +135,7 @@ def test_the_glossary_names_what_there_is() -> None:
     """Each table, setting, command and path in it; and its terms are in order."""
     text = (ROOT / "docs" / "glossary.md").read_text("utf-8")
     terms = re.findall(r"^\| \*\*(.+?)\*\*", text, re.MULTILINE)
-    assert terms == sorted(terms, key=lambda term: re.sub(r"\W", "", term).lower())
+    assert terms == sorted(terms, key=lambda term: term.replace("-", "").lower())
     code = "".join(
         path.read_text("utf-8")
         for folder in ("senti_tasks", "sql")
