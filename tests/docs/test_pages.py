@@ -87,10 +87,14 @@ def test_every_command_in_a_block_can_be_typed_like_that(page: Path) -> None:
             assert find_spec(module) is not None, line
         if "senti" in words and words[0] in ("senti", "docker"):
             given = words[words.index("senti") + 1 :]
-            if given[:1] == ["--help"] or SEVERAL.search(line):
+            if given[0].startswith("-"):
+                assert given[0] in options_of(COMMANDS) | {"-h"}, line
+            if given[0].startswith("-") or SEVERAL.search(line):
                 continue
             command, rest = resolved(given)
-            command.make_context("senti", ["1" if word == "N" else word for word in rest if word != "--help"])
+            command.make_context(
+                "senti", ["1" if word == "N" else word for word in rest if word not in ("--help", "-h")]
+            )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
@@ -98,7 +102,7 @@ def test_every_command_in_a_sentence_exists_with_its_options(page: Path) -> None
     for spoken in spoken_commands(page):
         words = [word.split("|")[0] for word in spoken.partition("senti ")[2].replace("\\|", "|").split()]
         words = SEVERAL.sub(" ", " ".join(words)).split()
-        if not words or words[0].startswith("-"):
+        if not words or words[0].startswith("-") or words[0].isupper():
             continue
         command, rest = resolved(words)
         if hasattr(command, "commands"):  # a group: `senti models`
