@@ -110,7 +110,7 @@ def test_the_commands_are_those_that_were_promised(dialect: str) -> None:
     assert {" ".join(path) for path in COMMANDS} == {
         "migrate", "import", "datasets", "retrain", "pretrain", "score", "predict", "status",
         "freeze", "unfreeze", "erase", "artifacts", "doctor", "watch", "backup", "restore",
-        "models list", "models show", "models promote", "models rollback",
+        "models list", "models show", "models export", "models promote", "models rollback",
         "report model", "report compare", "report run",
     }  # fmt: skip
 

@@ -1,5 +1,6 @@
 """``senti models``: list, show, promote and roll back models; and the tables in which all commands show models."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -78,6 +79,13 @@ def _shown_rules(rules: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """All rules about the whole test split, and the ``SLICES_SHOWN`` worst rules about slices."""
     details = sorted((rule for rule in rules if rule["slice"]), key=lambda rule: (rule["passed"], rule["figure"]))
     return [rule for rule in rules if not rule["slice"]] + details[:SLICES_SHOWN]
+
+
+@app.command()
+def export(version: str, folder: Path, as_json: Json = False) -> None:
+    """Write a model as a folder for transformers. Its temperature is inside: softmax gives calibrated probabilities."""
+    done = models.export(version, folder)
+    console.show(done, as_json, f"{version} is in {folder}, with its temperature {done['temperature']:.4g} inside")
 
 
 @app.command()

@@ -1,5 +1,6 @@
-"""What people do with the model registry: look at models, promote one by hand, roll back."""
+"""What people do with the model registry: look at models, promote one by hand, roll back, export one."""
 
+from pathlib import Path
 from typing import Any
 
 from senti_tasks.errors import RegistryError
@@ -29,6 +30,22 @@ def show(version: str) -> dict[str, Any]:
             "checks": registry.champion_checks_of(connection, version),
             "promotions": [row for row in promotions.history(connection) if row["model_version"] == version],
         }
+
+
+def export(version: str, folder: Path) -> dict[str, Any]:
+    """Writes the fp32 variant of a model to ``folder``, which must not exist or be empty, as transformers saves models.
+
+    Its temperature is inside: the softmax of its logits is the calibrated probability. Returns model, folder and
+    temperature. Raises ``RegistryError`` if there is no such model, and ``ConfigError`` if the folder holds something.
+    """
+    context = load_context()  # first, because the hub's client reads HF_ENDPOINT when it is imported
+    from senti_tasks.training import exporting
+
+    with context.reading() as connection:
+        registry.model(connection, version)
+        (fp32,) = (row for row in registry.variants(connection, version) if row["variant"] == "fp32")
+    exporting.export(context.fetch(fp32), fp32["temperature"], folder)
+    return {"model": version, "folder": str(folder), "temperature": fp32["temperature"]}
 
 
 def promote(version: str, reason: str, actor: str, instead_of: str | None = None) -> dict[str, Any]:

@@ -63,6 +63,12 @@ def load(
     )
 
 
+def label_names(folder: Path) -> tuple[str, ...]:
+    """The names of the labels of the model in ``folder``, in order of their numbers (``id2label`` in config.json)."""
+    names = json.loads((folder / "config.json").read_text("utf-8")).get("id2label", {})
+    return tuple(name for _, name in sorted(names.items(), key=lambda item: int(item[0]))) or ("LABEL_0", "LABEL_1")
+
+
 def _device_for(variant: str, device: str) -> torch.device:
     if variant not in devices.VARIANTS:
         raise ConfigError(f"the variant of a model is one of {', '.join(devices.VARIANTS)}, found {variant!r}")

@@ -2,12 +2,14 @@
 
 import re
 import uuid
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from senti_tasks.errors import ConfigError
 from senti_tasks.warehouse.database import count_rows, fetch_all
 from senti_tasks.warehouse.migrations import SQL, recorded_setting
 from senti_tasks.warehouse.models import promotions
@@ -103,6 +105,43 @@ def run_query(connection: Connection, query: str) -> tuple[str, list[dict[str, A
     """The statement of ``sql/queries/QUERY.sql`` and its rows."""
     statement = (SQL / "queries" / f"{query}.sql").read_text("utf-8").strip()
     return statement, fetch_all(connection, sa.text(statement))
+
+
+def rows_of_query(
+    connection: Connection, statement: str, values: Mapping[str, Any]
+) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """The columns and rows of a SELECT of a person; ``:name`` in it is the value of that name. Nothing can be written.
+
+    Raises ``ConfigError`` if the database refuses it.
+    """
+    if connection.dialect.name == "sqlite":  # PostgreSQL's transaction is read-only already
+        connection.exec_driver_sql("PRAGMA query_only = ON")
+    try:
+        found = connection.execute(sa.text(statement), dict(values))
+        if not found.returns_rows:
+            raise ConfigError("expected a SELECT: the statement returns no rows")
+        return list(found.keys()), [tuple(row) for row in found]
+    except (sa.exc.ProgrammingError, sa.exc.StatementError) as error:
+        if getattr(error, "connection_invalidated", False):
+            raise
+        cause = getattr(error, "orig", None) or error
+        raise ConfigError(f"the warehouse refuses the statement: {str(cause).strip()}") from error
+
+
+def rows_of_view(
+    connection: Connection, name: str, columns: Sequence[str] | None, limit: int | None
+) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """The columns and rows of the view ``name``: all columns, or ``columns``; at most ``limit`` rows.
+
+    Raises ``ConfigError`` if it has no such column.
+    """
+    has = [column["name"] for column in sa.inspect(connection).get_columns(name)]
+    if absent := [column for column in columns or () if column not in has]:
+        raise ConfigError(f"the view {name} has no column {', '.join(absent)}; it has {', '.join(has)}")
+    wanted = has if columns is None else list(columns)
+    selected: list[sa.ColumnElement[Any]] = [sa.column(column) for column in wanted]
+    statement = sa.select(*selected).select_from(sa.table(name)).limit(limit)
+    return wanted, [tuple(row) for row in connection.execute(statement)]
 
 
 def read_view(connection: Connection, name: str, *, order_by: str, limit: int | None = None) -> list[dict[str, Any]]:
