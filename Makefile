@@ -25,7 +25,7 @@ ifndef UV_INDEX_URL
 endif
 
 # For every Python that the project supports, from the oldest on
-COMPILE := $(BIN)/uv pip compile --quiet --no-header --no-annotate --universal --python-version 3.11
+COMPILE := $(BIN)/uv --config-file local/lock.toml pip compile --quiet --no-header --no-annotate --universal --python-version 3.11
 SBOM    := PYTHONWARNINGS=ignore $(BIN)/uv tool run --quiet --from cyclonedx-bom==7.5.0 cyclonedx-py requirements --pyproject pyproject.toml
 
 .PHONY: help run up bi secrets stack faults test check bench lock sbom reset
@@ -44,8 +44,7 @@ help: ## print this list
 # A wheel in a folder that pip is told of (PIP_FIND_LINKS) comes first: no index is asked.
 .venv/run: .venv/uv requirements.txt pyproject.toml
 	@echo "The first time, packages are installed into .venv: a download of" \
-	    "$(if $(filter default,$(TORCH_INDEX)),$(if $(HAS_GPU),3.5 GB with CUDA for the GPU of this machine (10 GB on disk),0.8 GB (2.5 GB on disk)),0.8 GB (2.5 GB on disk) without CUDA)," \
-	    "one minute or more."
+	    "$(if $(filter Linux-default,$(shell uname -s)-$(TORCH_INDEX)),3 GB with CUDA for NVIDIA GPUs (6 GB on disk),0.5 GB (2.2 GB on disk)), one minute or more."
 	@$(BIN)/pip install --quiet --no-deps --no-index $(TORCH) 2> /dev/null \
 	    || $(BIN)/pip install --no-deps $(if $(filter-out default,$(TORCH_INDEX)),--index-url $(TORCH_INDEX)) $(TORCH) || { echo \
 	    "torch could not be installed: see above. TORCH_INDEX=https://… names a mirror of $(TORCH_INDEX);" \
