@@ -1,12 +1,15 @@
 # The two main commands are `make run` (from nothing to labels in SQL) and `make test` (all checks and tests).
-# They need only Python 3.11 and make. Both first build the environment in .venv from the locked requirements.
+# They need only make and Python 3.11, 3.12 or 3.13. Both first build the environment in .venv from the locked requirements.
 
 SHELL  := /bin/bash
-PYTHON ?= python3.11
+# The first of these that runs
+PYTHON ?= $(firstword $(foreach number,11 12 13,$(shell python3.$(number) -c 'import sys; print(sys.executable)' 2>/dev/null)))
 BIN    := .venv/bin
-# By default pip takes torch from the index that it is configured for. Without a GPU,
-# TORCH_INDEX=https://download.pytorch.org/whl/cpu saves 3 GB of CUDA libraries.
-TORCH_INDEX ?=
+# Where torch comes from. On Linux the index of Python has the build for NVIDIA GPUs only, with 2.4 GB of CUDA libraries, so a machine
+# without a GPU takes the build for CPUs from the index of PyTorch. "default" is the index that pip is configured for.
+HAS_GPU      = $(shell nvidia-smi -L 2>/dev/null)
+TORCH_INDEX ?= $(if $(HAS_GPU)$(filter-out Linux,$(shell uname -s)),default,https://download.pytorch.org/whl/cpu)
+TORCH        = $(shell grep '^torch==' requirements.txt)
 UV_VERSION  := 0.13.9
 # One more than there are cores, because tests that wait for Airflow leave theirs idle.
 TEST_PROCESSES ?= $(shell expr $$(nproc) + 1)
@@ -21,7 +24,8 @@ ifndef UV_INDEX_URL
     $(or $(PIP_INDEX_URL),$(shell $(BIN)/pip config get global.index-url 2>/dev/null))
 endif
 
-COMPILE := $(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11
+# For every Python that the project supports, from the oldest on
+COMPILE := $(BIN)/uv --config-file local/lock.toml pip compile --quiet --no-header --no-annotate --universal --python-version 3.11
 SBOM    := PYTHONWARNINGS=ignore $(BIN)/uv tool run --quiet --from cyclonedx-bom==7.5.0 cyclonedx-py requirements --pyproject pyproject.toml
 
 .PHONY: help run up bi secrets stack faults test check bench lock sbom reset
@@ -30,12 +34,21 @@ help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 .venv/uv:
+	@$(or $(PYTHON),false) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { echo \
+	    "Python 3.11, 3.12 or 3.13 is needed, and $(if $(PYTHON),$(PYTHON) is another one,none is in the PATH). Debian 13: apt install python3.13-venv." \
+	    "Ubuntu 24.04: apt install python3.12-venv. macOS: brew install python@3.13. Or name one: make PYTHON=/path/to/python3.13" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet uv==$(UV_VERSION)
 	@touch $@
 
+# A wheel in a folder that pip is told of (PIP_FIND_LINKS) comes first: no index is asked.
 .venv/run: .venv/uv requirements.txt pyproject.toml
-	$(BIN)/pip install --quiet --no-deps $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$$(grep '^torch==' requirements.txt)"
+	@echo "The first time, packages are installed into .venv: a download of" \
+	    "$(if $(filter Linux-default,$(shell uname -s)-$(TORCH_INDEX)),3 GB with CUDA for NVIDIA GPUs (6 GB on disk),0.5 GB (2.2 GB on disk)), one minute or more."
+	@$(BIN)/pip install --quiet --no-deps --no-index $(TORCH) 2> /dev/null \
+	    || $(BIN)/pip install --no-deps $(if $(filter-out default,$(TORCH_INDEX)),--index-url $(TORCH_INDEX)) $(TORCH) || { echo \
+	    "torch could not be installed: see above. TORCH_INDEX=https://… names a mirror of $(TORCH_INDEX);" \
+	    "TORCH_INDEX=default takes it from the index that pip is configured for, with CUDA on Linux." >&2; exit 1; }
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --requirement requirements.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@

