@@ -11,11 +11,13 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 import redis
 import sqlalchemy as sa
 
 from local import make_secrets, processes
 from local.airflow import free_port
+from local.client import LocalAirflowError
 from local.stack import Stack
 from senti_tasks.artifacts import ArtifactStore
 from senti_tasks.warehouse import database
@@ -88,6 +90,7 @@ def opened_stack(
     alert_url: str = "", settings: Mapping[str, str] | None = None, workers: Mapping[str, str] | None = None
 ) -> Iterator[Shop]:
     """The whole stack in a folder of its own: not below ``tmp_path``, which pytest closes to the user of PostgreSQL."""
+    _redis()
     folder = Path(tempfile.mkdtemp(prefix="senti-stack-"))
     variables = {**odd_variables(random.Random(str(folder))), "SENTI_ALERT_URL": alert_url}  # noqa: S311
     try:
@@ -104,7 +107,7 @@ def redis_server(folder: Path, conf: Path | None = None) -> Iterator[str]:
     """A Redis on loopback; its address without a password."""
     port = free_port()
     command = [
-        str(processes.redis_programs() / "redis-server"),
+        str(_redis() / "redis-server"),
         *([str(conf)] if conf else []),
         "--port",
         str(port),
@@ -120,6 +123,14 @@ def redis_server(folder: Path, conf: Path | None = None) -> Iterator[str]:
             yield f"redis://127.0.0.1:{port}/0"
         finally:
             process.kill()
+
+
+def _redis() -> Path:
+    """The folder of Redis. Skips the test where there is none."""
+    try:
+        return processes.redis_programs()
+    except LocalAirflowError as error:
+        pytest.skip(str(error))
 
 
 def answers(client: "redis.Redis") -> bool:
