@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
+from rich.console import RenderableType
 
 from local import sample
 from local.airflow import LocalAirflow
 from local.client import TaskState
 from senti_tasks import console
+from senti_tasks.cli import tables
 from senti_tasks.config import PRETRAINED, GateConfig
 from senti_tasks.errors import SentiError
 from senti_tasks.jobs import imports, models, reports, scoring
@@ -83,9 +84,9 @@ def _run_demo(options: argparse.Namespace, home: Path) -> None:
 def _check(base: str) -> None:
     """Raises ``BaseModelError`` now if the base model cannot be found, and not minutes later in Airflow."""
     if not base.startswith(("scratch:", PRETRAINED)):  # of the other names, a job checks encoders of the warehouse
-        from senti_tasks.training import base_models
+        from senti_tasks.training import base_names
 
-        base_models.revision_of(base)
+        base_names.revision_of(base)
 
 
 def _import(options: argparse.Namespace, home: Path) -> None:
@@ -183,21 +184,21 @@ def _scorecard() -> None:
     _heading("The model's scorecard")
     card = models.scorecards()[0]
     shown = ("model_version", "base_model", "test_rows", "accuracy", "macro_f1", "baseline_accuracy", "verdict")
-    _print(console.table([card], {name: name.replace("_", " ") for name in shown}))
+    _print(tables.table([card], {name: name.replace("_", " ") for name in shown}))
 
 
 def _query(query: str) -> None:
     with load_context().reading() as connection:
         statement, rows = overview.run_query(connection, query)
     _heading(f"sql/queries/{query}.sql")
-    _print(statement, "", console.table(rows, {column: column for column in rows[0]}) if rows else "(no rows)")
+    _print(statement, "", tables.table(rows, {column: column for column in rows[0]}) if rows else "(no rows)")
 
 
 def _heading(title: str) -> None:
     _print(f"\n== {title}")
 
 
-def _print(*parts: str | Table) -> None:
+def _print(*parts: str | RenderableType) -> None:
     console.show(None, False, *parts)
 
 

@@ -22,7 +22,7 @@ from senti_tasks.corpus.near_duplicates import shingles
 from senti_tasks.corpus.splits import split_of
 from senti_tasks.jobs import pretraining, scoring, training
 from senti_tasks.text import content_hash
-from senti_tasks.training import base_models
+from senti_tasks.training import base_names
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.models import corpora, encoders, texts
 from senti_tasks.warehouse.schema import erased_reviews, review_annotations
@@ -66,7 +66,7 @@ def senti(dialect: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 def small_shape(monkeypatch: pytest.MonkeyPatch) -> None:
     """``scratch:tiny``, smaller still."""
     shape = {"num_hidden_layers": 1, "hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64}
-    monkeypatch.setitem(base_models.SCRATCH, "scratch:tiny", shape)
+    monkeypatch.setitem(base_names.SCRATCH, "scratch:tiny", shape)
 
 
 def record_judges(engine: Engine) -> set[str]:

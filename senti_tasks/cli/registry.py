@@ -3,9 +3,10 @@
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
+from rich.console import RenderableType
 
 from senti_tasks import console
+from senti_tasks.cli import tables
 from senti_tasks.cli.calls import Json, user_name
 from senti_tasks.jobs import judging, models
 
@@ -49,14 +50,14 @@ def show(version: str, as_json: Json = False) -> None:
     )
 
 
-def _section(title: str, rows: list[dict[str, Any]], *columns: str) -> list[str | Table]:
+def _section(title: str, rows: list[dict[str, Any]], *columns: str) -> list[str | RenderableType]:
     """A heading and a table with ``columns`` (default: all keys of the rows), or nothing if there are no rows."""
     names = columns or tuple(dict.fromkeys(name for row in rows for name in row))
     headings = {name: name.replace("_", " ") for name in names}
-    return [f"\n{title}", console.table(rows, headings)] if rows else []
+    return [f"\n{title}", tables.table(rows, headings)] if rows else []
 
 
-def _metrics(metrics: list[dict[str, Any]]) -> list[str | Table]:
+def _metrics(metrics: list[dict[str, Any]]) -> list[str | RenderableType]:
     """Two sections: test metrics, one column per model; calibration metrics before and after, one row per variant."""
     tested: dict[str, dict[str, Any]] = {}
     calibrated: dict[str, dict[str, Any]] = {}
@@ -100,7 +101,7 @@ def rollback(reason: Reason = "rolled back by hand", as_json: Json = False) -> N
     console.show(done, as_json, *lines)
 
 
-def scorecard_table(cards: list[dict[str, Any]]) -> Table:
+def scorecard_table(cards: list[dict[str, Any]]) -> RenderableType:
     """A table of ``cards``, which are rows of ``model_scorecard``, in the order given."""
     columns = {
         "model_version": "model",
@@ -116,7 +117,7 @@ def scorecard_table(cards: list[dict[str, Any]]) -> Table:
         "new_labels": "labels since",
         "new_label_accuracy": "accuracy on them",
     }
-    return console.table([{**card, "in_service": bool(card["in_service"])} for card in cards], columns)
+    return tables.table([{**card, "in_service": bool(card["in_service"])} for card in cards], columns)
 
 
 def service_line(done: dict[str, Any]) -> str:

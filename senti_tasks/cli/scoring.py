@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from senti_tasks import console
+from senti_tasks.cli import tables
 from senti_tasks.cli.calls import Json, new_call, user_name
 from senti_tasks.errors import ConfigError
 from senti_tasks.jobs import scoring
@@ -128,7 +129,7 @@ def predict(
     columns = {"label_name": "label", "score": "score", "confidence": "confidence", "text": "text"}
     if any(row.get("reason") for row in found):
         columns["reason"] = "not scored because"
-    console.show(found, as_json, console.table(found, columns))
+    console.show(found, as_json, tables.table(found, columns))
 
 
 def _predictions(texts: list[str], file: str | None, text_column: str | None) -> Iterable[dict[str, Any]]:

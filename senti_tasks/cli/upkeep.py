@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from senti_tasks import console
+from senti_tasks.cli import tables
 from senti_tasks.cli.calls import Json, user_name
 from senti_tasks.errors import ConfigError
 from senti_tasks.jobs import imports
@@ -46,7 +47,7 @@ def datasets(
     ]
     names = ("downloads", "likes", "last_modified", "gated", "about")
     headings = {"id": "data set"} | {name: name.replace("_", " ") for name in names}
-    console.show(rows, as_json, console.table(shown, headings) if rows else f"the hub finds no data set for {search!r}")
+    console.show(rows, as_json, tables.table(shown, headings) if rows else f"the hub finds no data set for {search!r}")
 
 
 def status(as_json: Json = False) -> None:
@@ -62,7 +63,7 @@ def status(as_json: Json = False) -> None:
         *_service_lines(found),
         *_frozen_line(found["frozen"]),
         *(_held_line(run) for run in found["held"]),
-        console.table(found["runs"], {name: name.replace("_", " ") for name in shown}),
+        tables.table(found["runs"], {name: name.replace("_", " ") for name in shown}),
     )
 
 
@@ -82,7 +83,7 @@ def watch(
     found = [
         {"what": alert.kind.value, "happened": alert.happened, "to do": alert.todo} for alert in watching.look_once()
     ]
-    console.show(found, as_json, console.table(found, {name: name for name in found[0]}) if found else "all is well")
+    console.show(found, as_json, tables.table(found, {name: name for name in found[0]}) if found else "all is well")
     raise typer.Exit(bool(found))
 
 
@@ -194,7 +195,7 @@ def artifacts(
     console.show(
         found,
         as_json,
-        *([console.table(shown, {name: name for name in ("artifact", "megabytes", "made")})] if shown else []),
+        *([tables.table(shown, {name: name for name in ("artifact", "megabytes", "made")})] if shown else []),
         f"{len(shown):,} artifacts older than {found['days']:,} days, {found['bytes'] / 1e6:,.1f} MB, {done}.",
         *(f"checkpoints on this machine: {folder}" for folder in found["checkpoints"]),
     )
@@ -204,7 +205,7 @@ def doctor(as_json: Json = False) -> None:
     """Check settings, database, migrations, reviews, artifact store, base model, device and Airflow."""
     rows = checkup.run_checks()
     shown = [{**row, "ok": {True: "ok", False: "MISSING", None: "-"}[row["ok"]]} for row in rows]
-    console.show(rows, as_json, console.table(shown, {"ok": "", "name": "what", "finding": "found"}))
+    console.show(rows, as_json, tables.table(shown, {"ok": "", "name": "what", "finding": "found"}))
     if any(row["ok"] is False for row in rows):
         raise typer.Exit(1)
 
