@@ -4,14 +4,14 @@ import argparse
 import os
 import signal
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from rich.console import RenderableType
 
-from local import sample
+from local import sample, watching
 from local.airflow import LocalAirflow
-from local.client import TaskState
 from senti_tasks import console
 from senti_tasks.cli import tables
 from senti_tasks.config import PRETRAINED, GateConfig
@@ -27,6 +27,8 @@ SAMPLE_GATE: dict[str, float] = {"margin": 0.04}
 """The gate of a model of the sample. Its test split, some 290 rows, is too small for the usual margin."""
 SAMPLE_CONFIG: dict[str, float] = {"learning_rate": 5e-4, "epochs": 6}
 """How a model of the sample is trained from ``scratch:tiny``: slower, so that its confidences differ more."""
+BUDGET_MINUTES = 4.0
+"""Minutes of a training on a file of the user's own, so that labels are there ten minutes after the start."""
 MINUTES = 180
 """Timeout of a DAG run, long enough for a training on the user's own reviews."""
 
@@ -50,6 +52,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--reviews", type=Path, help="file of reviews (default: the project's sample)")
     parser.add_argument("--text", help="column of the review")
     parser.add_argument("--label", help="column of the label")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=BUDGET_MINUTES,
+        help="budget of the training on your file: the best epoch until then is kept; 0: none (default: %(default)g)",
+    )
     parser.add_argument("--base", default="scratch:tiny", help="base model")
     return parser.parse_args()
 
@@ -64,9 +72,12 @@ def _run_demo(options: argparse.Namespace, home: Path) -> None:
     _import(options, home)
     _heading("Airflow starts (about half a minute)")
     environment = {"SENTI_HOME": str(home), "SENTI_BASE_MODEL": base}
+    environment["SENTI_TRAINING_PROCESSES"] = os.environ.get("SENTI_TRAINING_PROCESSES", "auto")
     if base == "scratch:tiny":
         environment["SENTI_VARIANT"] = "fp32"  # of so small a model, int8 is not faster, and takes a minute to build
-    with LocalAirflow(home / "var" / "airflow", ROOT / "dags", environment) as airflow:
+    with ExitStack() as stack:
+        with watching.new_stages().stage("Airflow starts"):
+            airflow = stack.enter_context(LocalAirflow(home / "var" / "airflow", ROOT / "dags", environment))
         _heading(f"retrain_sentiment, from {base}")
         _run(airflow, "retrain_sentiment", {"base_model": base, "gate": _gate(options), "config": _config(options)})
         _verdict(models.scorecards()[0])
@@ -127,14 +138,13 @@ def _has_sample() -> bool:
 
 
 def _run(airflow: LocalAirflow, dag: str, conf: dict[str, Any] | None = None) -> None:
-    def report(task: TaskState) -> None:
-        if task.state not in ("scheduled", "queued"):
-            _print(f"  {task.name}: {task.state}")
-        if task.state == "up_for_retry":
-            _print(airflow.task_log(dag, run, task, lines=5))
-
-    run = airflow.trigger(dag, conf)
-    state = airflow.wait(dag, run, timeout=60 * MINUTES, on_state=report)
+    stages = watching.new_stages()
+    with stages.stage("the DAG is parsed") as stage:
+        run = airflow.trigger(dag, conf)
+        watch = watching.RunWatch(airflow, dag, run, stages, stage)
+        state = airflow.wait(
+            dag, run, 60 * MINUTES, on_state=watch.on_state, on_poll=watch.on_poll, every=watching.POLL_S
+        )
     airflow.pause(dag)  # as before: the user decides whether its schedule starts runs
     if state != "success":
         raise SentiError(f"{dag} has failed:\n{airflow.failure(dag, run)}")
@@ -153,7 +163,10 @@ def _gate(options: argparse.Namespace) -> dict[str, float]:
 
 
 def _config(options: argparse.Namespace) -> dict[str, float]:
-    return SAMPLE_CONFIG if options.reviews is None and options.base == "scratch:tiny" else {}
+    """What differs from the recipe: for the sample its own; for a file the budget of time."""
+    if options.reviews is not None:
+        return {"budget_minutes": options.minutes}
+    return SAMPLE_CONFIG if options.base == "scratch:tiny" else {}
 
 
 def _reports(options: argparse.Namespace) -> None:
@@ -167,6 +180,13 @@ def _reports(options: argparse.Namespace) -> None:
 def _verdict(card: dict[str, Any]) -> None:
     """Prints the verdict of the gate. Promotes a refused model by hand if there is no other, to have labels to show."""
     version = card["model_version"]
+    trained = models.show(version)["training"]
+    if trained.get("ended_by_budget"):
+        _print(
+            f"The training ended early, in epoch {trained['epochs_run']} of {trained['epochs_planned']}: its budget of "
+            f"time was over. The model has the weights of epoch {trained['best_epoch']}, the best until then. MINUTES=20 "
+            "gives it more time, MINUTES=0 all it wants."
+        )
     if card["verdict"] == "promote":
         _print(f"{version} passed the gate and is promoted.")
         return
@@ -191,7 +211,8 @@ def _query(query: str) -> None:
     with load_context().reading() as connection:
         statement, rows = overview.run_query(connection, query)
     _heading(f"sql/queries/{query}.sql")
-    _print(statement, "", tables.table(rows, {column: column for column in rows[0]}) if rows else "(no rows)")
+    shown = tables.table(rows, {name: name for name in rows[0]}, one_line=("review_text",)) if rows else "(no rows)"
+    _print(statement, "", shown)
 
 
 def _heading(title: str) -> None:

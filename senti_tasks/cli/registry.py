@@ -1,17 +1,24 @@
 """``senti models``: list, show, promote and roll back models; and the tables in which all commands show models."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import typer
 from rich.console import RenderableType
+from rich.text import Text
 
 from senti_tasks import console
 from senti_tasks.cli import tables
 from senti_tasks.cli.calls import Json, user_name
-from senti_tasks.jobs import judging, models
+from senti_tasks.jobs import judging, models, reports
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The model registry: list, promote, roll back.")
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="The model registry: list, show, compare, promote, roll back."
+)
 
+ENDED_BY_BUDGET = (
+    "Its budget (budget_minutes) ended the training early; it has the weights of the best epoch until then."
+)
 SLICES_SHOWN = 5
 """Number of rules about single slices that are shown; there may be hundreds."""
 
@@ -39,9 +46,10 @@ def show(version: str, as_json: Json = False) -> None:
     console.show(
         found,
         as_json,
-        f"{version} from {found['base_model']}, corpus {found['corpus']}, {digests}",
+        _headline(found, digests),
         *_section("learning rates", training.get("rates", [])),
         *_section("training", training["history"]),
+        *([ENDED_BY_BUDGET] if training.get("ended_by_budget") else []),
         *_section("variants", found["variants"], *_VARIANT_COLUMNS),
         *_metrics(found["metrics"]),
         *_section("gate", _shown_rules(found["gate"]), "passed", "rule", "reason"),
@@ -54,7 +62,19 @@ def _section(title: str, rows: list[dict[str, Any]], *columns: str) -> list[str 
     """A heading and a table with ``columns`` (default: all keys of the rows), or nothing if there are no rows."""
     names = columns or tuple(dict.fromkeys(name for row in rows for name in row))
     headings = {name: name.replace("_", " ") for name in names}
-    return [f"\n{title}", tables.table(rows, headings)] if rows else []
+    if not rows:
+        return []
+    return [Text(f"\n{title}", style="bold"), tables.table(rows, headings, formats=_formats(rows, names))]
+
+
+def _formats(rows: list[dict[str, Any]], names: Iterable[str]) -> dict[str, str]:
+    """Fixed digits for columns of fractions, so that their points stand below each other."""
+    found = {}
+    for name in names:
+        values = [row[name] for row in rows if isinstance(row.get(name), float)]
+        if values and all(1e-3 <= abs(value) < 1e4 or value == 0 for value in values):
+            found[name] = "{:.4f}"
+    return found
 
 
 def _metrics(metrics: list[dict[str, Any]]) -> list[str | RenderableType]:
@@ -82,6 +102,36 @@ def _shown_rules(rules: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 @app.command()
+def compare(
+    first: Annotated[str, typer.Argument(help="The version of one model.")],
+    second: Annotated[str, typer.Argument(help="The version of the other model.")],
+    as_json: Json = False,
+) -> None:
+    """Compare two models on the reviews that are in the test splits of both. See also: senti report compare."""
+    found = reports.compare_models(first, second)
+    rows = [
+        {"metric": name.replace("_", " "), "first": one, "second": other, "difference": other - one}
+        for name, one, other in found["metrics"]
+    ]
+    formats = {"first": "{:.4f}", "second": "{:.4f}", "difference": "{:+.4f}"}
+    names = {"metric": "metric", "first": first, "second": second, "difference": "difference"}
+    slices = [{**one, **{end: 100 * one[end] for end in ("difference", "low", "high")}} for one in found["slices"]]
+    points = dict.fromkeys(("difference", "low", "high"), "{:+.1f}")
+    headings = {"name": "reviews", "rows": "rows", "difference": "points", "low": "at least", "high": "at most"}
+    style = {"good": "green", "bad": "bold red"}.get(found["verdict"]["state"], "")
+    console.show(
+        found,
+        as_json,
+        Text(found["verdict"]["sentence"], style=style),
+        f"\n{found['rows']:,} test rows of both",
+        tables.table(rows, names, formats=formats),
+        "\naccuracy of the second minus that of the first, in points, with 95 % bounds",
+        tables.table(slices, headings, formats=points),
+        *_section("reviews", [{"rows": rows, "of which": name} for name, rows in found["counts"].items()]),
+    )
+
+
+@app.command()
 def promote(version: str, reason: Reason, as_json: Json = False) -> None:
     """Promote a model by hand. If that overrules the gate, it is recorded as an overruling."""
     done = models.promote(version, reason, actor=user_name())
@@ -105,19 +155,28 @@ def scorecard_table(cards: list[dict[str, Any]]) -> RenderableType:
     """A table of ``cards``, which are rows of ``model_scorecard``, in the order given."""
     columns = {
         "model_version": "model",
-        "base_model": "base model",
-        "test_rows": "test rows",
-        "accuracy": "accuracy",
-        "macro_f1": "macro-F1",
-        "roc_auc": "ROC-AUC",
-        "champion_accuracy": "champion",
-        "baseline_accuracy": "TF-IDF",
         "verdict": "verdict",
         "in_service": "serves",
+        "accuracy": "accuracy",
+        "macro_f1": "macro-F1",
+        "test_rows": "test rows",
+        "base_model": "base model",
+        "champion_accuracy": "champion",
+        "baseline_accuracy": "TF-IDF",
+        "roc_auc": "ROC-AUC",
         "new_labels": "labels since",
         "new_label_accuracy": "accuracy on them",
     }
-    return tables.table([{**card, "in_service": bool(card["in_service"])} for card in cards], columns)
+    percents = ("accuracy", "macro_f1", "champion_accuracy", "baseline_accuracy", "new_label_accuracy")
+    formats = dict.fromkeys(percents, "{:.1%}") | {"roc_auc": "{:.3f}"}
+    return tables.table([{**card, "in_service": bool(card["in_service"])} for card in cards], columns, formats=formats)
+
+
+def _headline(found: dict[str, Any], digests: str) -> Text:
+    verdict = found["verdict"]
+    style = {"promote": "green", "refuse": "bold red"}.get(verdict or "", "")
+    facts = f" from {found['base_model']}, corpus {found['corpus']}, {digests}; verdict: "
+    return Text.assemble((found["version"], "bold"), facts, (verdict or "not judged yet", style))
 
 
 def service_line(done: dict[str, Any]) -> str:

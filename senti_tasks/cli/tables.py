@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Any
 
 from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
 _GAP = 2
@@ -92,9 +93,7 @@ class Listing:
             for cell in (row[key] for row in self._rows)
         )
 
-    def _table(
-        self, beside: list[str], widths: Mapping[str, int], rows: Sequence[Row], *, with_header: bool
-    ) -> RenderableType:
+    def _table(self, beside: list[str], widths: Mapping[str, int], rows: Sequence[Row], *, with_header: bool) -> Table:
         drawn = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold", show_header=with_header)
         for number, key in enumerate(beside):
             cut = key not in self._prose or key in self._one_line

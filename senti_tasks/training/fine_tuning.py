@@ -59,9 +59,9 @@ def train(
     and that no ``budget_minutes`` ends the training.
 
     Returns base_model, base_revision, config (``config`` with the learning rate and the seed of the model), epochs_run,
-    best_epoch, seconds (of this call), steps, processes (their number), validation (``measure`` of the best epoch),
-    history (one row per epoch), ended_by_budget, rates (one row per learning rate, see ``search.rate_rows``),
-    retried_after_collapse, environment (see ``environment.describe``) and weights_digest.
+    best_epoch, epochs_planned, seconds (of this call), steps, processes (their number), validation (``measure`` of the
+    best epoch), history (one row per epoch), ended_by_budget, rates (one row per learning rate, see
+    ``search.rate_rows``), retried_after_collapse, environment (see ``environment.describe``) and weights_digest.
 
     Raises ``BaseModelError``, ``CorpusError``, ``ConfigError``, and, after SIGTERM or when the pause begins,
     ``TrainingStoppedError`` once a checkpoint is saved. With several processes also ``TrainingProcessError``.
@@ -134,6 +134,7 @@ def train(
         "steps": outcome.steps,
         "processes": number,
         "validation": outcome.validation,
+        "epochs_planned": config.epochs,
         "ended_by_budget": outcome.ended_by_budget,
         "history": outcome.history,
         "rates": search.rate_rows(trials, finished),

@@ -67,7 +67,7 @@ def _model(config: SimpleNamespace, weights: Mapping[str, Tensor]) -> SimpleName
         inner = config.intermediate_size
         names = ("query", "key", "value")
         own = {part: linear(f"{name}.attention.self.{part}", width, width) for part in names}
-        after = {"dense": linear(f"{name}.attention.output.dense", width, width)}
+        after: dict[str, nn.Module] = {"dense": linear(f"{name}.attention.output.dense", width, width)}
         after["LayerNorm"] = norm(f"{name}.attention.output.LayerNorm")
         return SimpleNamespace(
             attention=SimpleNamespace(self=SimpleNamespace(**own), output=SimpleNamespace(**after)),
