@@ -28,7 +28,7 @@ IMPORTED_FOR_THE_CHILDREN = (api_server_command, dag_processor_command, schedule
 
 
 IMPORTED_FOR_THE_TASKS = (corpora, judging, scoring, training, variants, suspects, champion, ApprovalOperator)
-"""What the DAG files import. Each task is a fork of the scheduler; an import there took two seconds of a core a task."""
+"""What the DAG files import. Each task is a fork of the scheduler; its own import took a core two seconds a task."""
 
 
 def initialise() -> None:

@@ -66,7 +66,8 @@ def _run_demo(options: argparse.Namespace, home: Path) -> None:
     base = str(Path(options.base).resolve()) if Path(options.base).is_dir() else options.base
     _check(base)
     _heading("The warehouse")
-    migrated = upkeep.migrate()
+    with watching.new_stages().stage("migrating"):
+        migrated = upkeep.migrate()
     _print(f"{_warehouse()} is at revision {migrated['after']}")
     _heading("Reviews in")
     _import(options, home)
@@ -110,14 +111,17 @@ def _import(options: argparse.Namespace, home: Path) -> None:
                 "with them: name your file (REVIEWS=…), use `senti retrain` and `senti score`, or set "
                 "SENTI_DATABASE_URL to another warehouse"
             )
-        counts = imports.import_reviews(sample.write(home / "var" / "sample.csv"), columns, source=SAMPLE_SOURCE)
+        with watching.new_stages().stage("importing the sample"):
+            file = sample.write(home / "var" / "sample.csv")
+            counts = imports.import_reviews(file, columns, source=SAMPLE_SOURCE)
     elif _has_sample():
         raise SentiError(
             f"{_warehouse()} holds the sample of an earlier `make run`, and a model would train on it together "
             "with your reviews: `make reset` deletes it, or set SENTI_DATABASE_URL to another warehouse"
         )
     else:
-        counts = imports.import_reviews(options.reviews.resolve(), columns)
+        with watching.new_stages().stage(f"importing {options.reviews.name}"):
+            counts = imports.import_reviews(options.reviews.resolve(), columns)
     _print(
         f"{counts['source']}: {counts['imported']:,} imported, {counts['already_there']:,} there already, "
         f"{counts['refused']:,} refused; {counts['labelled']:,} new labels of people",
@@ -174,7 +178,9 @@ def _reports(options: argparse.Namespace) -> None:
     if options.reviews is None:
         os.environ.setdefault("SENTI_REPORT_TEXTS", "true")  # the sample is made up
     _heading("Reports: one HTML file each, for your browser")
-    _print(reports.model_report()["report"], reports.run_report()["report"])
+    with watching.new_stages().stage("writing them"):
+        written = [reports.model_report()["report"], reports.run_report()["report"]]
+    _print(*written)
 
 
 def _verdict(card: dict[str, Any]) -> None:
@@ -183,9 +189,9 @@ def _verdict(card: dict[str, Any]) -> None:
     trained = models.show(version)["training"]
     if trained.get("ended_by_budget"):
         _print(
-            f"The training ended early, in epoch {trained['epochs_run']} of {trained['epochs_planned']}: its budget of "
-            f"time was over. The model has the weights of epoch {trained['best_epoch']}, the best until then. MINUTES=20 "
-            "gives it more time, MINUTES=0 all it wants."
+            f"The training ended early, in epoch {trained['epochs_run']} of {trained['epochs_planned']}: its "
+            f"budget was over. The model has the weights of epoch {trained['best_epoch']}, the best until then. "
+            "MINUTES=20 gives it more time, MINUTES=0 all it wants."
         )
     if card["verdict"] == "promote":
         _print(f"{version} passed the gate and is promoted.")

@@ -73,7 +73,7 @@ def import_(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Import reviews and their labels, if any, each file in one transaction; safe to repeat."""
+    """Import reviews, and labels if there are any; safe to repeat. Each file is one transaction."""
     named = (text_column, label_column, product_column, id_column, created_at_column)
     columns: dict[str, Any] = dict(zip(("text", "label", "product", "id", "created_at"), named, strict=True))
     off = {"label": no_label_column, "product": no_product_column, "created_at": no_created_at_column}

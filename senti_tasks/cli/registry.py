@@ -54,7 +54,7 @@ def show(version: str, as_json: Json = False) -> None:
         *_metrics(found["metrics"]),
         *_section("gate", _shown_rules(found["gate"]), "passed", "rule", "reason"),
         *_section("later labels", found["checks"], "checked_at", "rows", "reason"),
-        *_section("promotions", found["promotions"], "seq", "kind", "actor", "reason"),
+        *_section("promotions", _shown_promotions(found["promotions"]), "seq", "kind", "reason", "actor"),
     )
 
 
@@ -72,7 +72,7 @@ def _formats(rows: list[dict[str, Any]], names: Iterable[str]) -> dict[str, str]
     found = {}
     for name in names:
         values = [row[name] for row in rows if isinstance(row.get(name), float)]
-        if values and all(1e-3 <= abs(value) < 1e4 or value == 0 for value in values):
+        if values and all(1e-3 <= abs(value) <= 10 or value == 0 for value in values):
             found[name] = "{:.4f}"
     return found
 
@@ -83,7 +83,9 @@ def _metrics(metrics: list[dict[str, Any]]) -> list[str | RenderableType]:
     calibrated: dict[str, dict[str, Any]] = {}
     for row in metrics:
         if row["split"] == "test":
-            tested.setdefault(row["metric"], {"metric": row["metric"].replace("_", " ")})[row["subject"]] = row["value"]
+            name, value = row["metric"], row["value"]
+            value = round(value) if name == "rows" or name.startswith("confusion") else value
+            tested.setdefault(name, {"metric": name.replace("_", " ")})[row["subject"]] = value
         else:
             calibrated.setdefault(row["subject"], {"variant": row["subject"]})[row["metric"]] = row["value"]
     subjects = [name for name in ("candidate", *judging.REFERENCES) if any(name in row for row in tested.values())]
@@ -93,6 +95,11 @@ def _metrics(metrics: list[dict[str, Any]]) -> list[str | RenderableType]:
         *_section("test split", list(tested.values()), "metric", *subjects),
         *_section(calibration, list(calibrated.values()), "variant", *names),
     ]
+
+
+def _shown_promotions(promotions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The reason of the gate is all of its rules, which are shown above."""
+    return [{**row, "reason": "the rules above" if row["kind"] == "gate" else row["reason"]} for row in promotions]
 
 
 def _shown_rules(rules: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -175,7 +182,7 @@ def scorecard_table(cards: list[dict[str, Any]]) -> RenderableType:
 def _headline(found: dict[str, Any], digests: str) -> Text:
     verdict = found["verdict"]
     style = {"promote": "green", "refuse": "bold red"}.get(verdict or "", "")
-    facts = f" from {found['base_model']}, corpus {found['corpus']}, {digests}; verdict: "
+    facts = f" from {found['base_model']}, corpus {found['corpus']}\n{digests}\nverdict: "
     return Text.assemble((found["version"], "bold"), facts, (verdict or "not judged yet", style))
 
 

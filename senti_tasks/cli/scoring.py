@@ -36,7 +36,7 @@ def score(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Label reviews with the model in service: plan, score, audit, publish. Continues runs of killed calls first.
+    """Label reviews with the model in service. Plans, scores, audits and publishes; continues runs of killed calls first.
 
     Several processes at the same time, on one machine or several, share the work.
     """
@@ -120,7 +120,7 @@ def predict(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, row by row, instead of a table.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Predict label, score and confidence of texts with the champion. Without texts, it reads standard input."""
+    """Predict label and probability of texts with the champion. Without texts, it reads standard input."""
     rows = _predictions(texts or [], file, text_column)
     if as_csv:
         console.show_csv(rows, ("line", "label_name", "label", "score", "confidence", "reason", "text"))

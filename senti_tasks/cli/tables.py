@@ -95,22 +95,31 @@ class Listing:
 
     def _table(self, beside: list[str], widths: Mapping[str, int], rows: Sequence[Row], *, with_header: bool) -> Table:
         drawn = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold", show_header=with_header)
-        for number, key in enumerate(beside):
+        for key in beside:
             cut = key not in self._prose or key in self._one_line
             drawn.add_column(
-                Text(self._columns[key], justify="right" if key in self._numeric else "left"),
+                _broken(self._columns[key], widths[key]),
                 justify="right" if key in self._numeric else "left",
                 width=widths[key],
                 no_wrap=cut,
                 overflow="ellipsis" if cut else "fold",
             )
-            if number == len(beside) - 1:
-                drawn.columns[-1].width = widths[key]
         for row in rows:
             drawn.add_row(
                 *(Text(_flat(row[key]) if key in self._one_line else row[key], _style(key, row[key])) for key in beside)
             )
         return drawn
+
+
+def _broken(heading: str, width: int) -> str:
+    """``heading`` in lines of at most ``width`` cells, broken between words."""
+    lines: list[str] = []
+    for word in heading.split():
+        if lines and cell_len(lines[-1]) + 1 + cell_len(word) <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return "\n".join(lines)
 
 
 def _shared(room: int, wanted: dict[str, int]) -> dict[str, int]:
@@ -148,7 +157,7 @@ def _flat(cell: str) -> str:
 def _cell(value: Any, pattern: str | None) -> str:
     if value is None:
         return "-"
-    if pattern is not None:
+    if pattern is not None and isinstance(value, float):
         return pattern.format(value)
     if isinstance(value, bool):
         return "yes" if value else "no"

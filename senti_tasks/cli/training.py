@@ -38,7 +38,7 @@ def retrain(
     seed: Annotated[int | None, typer.Option(help="Seed of random weights, row order and dropout.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Make a corpus snapshot, train, evaluate, judge and, if the gate agrees, promote. Without Airflow.
+    """Train a model, judge it and, if the gate agrees, promote it. Makes a corpus snapshot first; needs no Airflow.
 
     The options override SENTI_BASE_MODEL and the recipe of the base model.
     """
@@ -117,7 +117,7 @@ def pretrain(
     seed: Annotated[int | None, typer.Option(help="Seed of random weights, text order, masks and dropout.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Pretrain an encoder on the texts of the reviews, without labels.
+    """Pretrain an encoder on the texts of reviews, without labels.
 
     The options override SENTI_BASE_MODEL and the recipe of the base model.
     Continues the training of a killed call if no review was added or edited meanwhile.
