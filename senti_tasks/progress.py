@@ -18,7 +18,7 @@ class Progress:
     """How far a piece of work is."""
 
     what: str
-    """Such as ``training, epoch 2 of at most 5``."""
+    """Such as ``training, epoch 2 of 5``."""
     done: int
     total: int
     unit: str

@@ -98,8 +98,9 @@ def _metrics(metrics: list[dict[str, Any]]) -> list[str | RenderableType]:
 
 
 def _shown_promotions(promotions: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The reason of the gate is all of its rules, which are shown above."""
-    return [{**row, "reason": "the rules above" if row["kind"] == "gate" else row["reason"]} for row in promotions]
+    """The reason of a promotion by the gate is all of its rules, which are shown above."""
+    rules = {row["seq"] for row in promotions if row["kind"] == "gate" and "; " in row["reason"]}
+    return [{**row, "reason": "the rules above"} if row["seq"] in rules else row for row in promotions]
 
 
 def _shown_rules(rules: list[dict[str, Any]]) -> list[dict[str, Any]]:

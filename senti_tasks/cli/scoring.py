@@ -36,7 +36,7 @@ def score(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Label reviews with the model in service. Plans, scores, audits and publishes; continues runs of killed calls first.
+    """Label reviews with the model in service. Plans, scores, audits, publishes; continues runs of killed calls first.
 
     Several processes at the same time, on one machine or several, share the work.
     """

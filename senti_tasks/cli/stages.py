@@ -24,7 +24,7 @@ from senti_tasks import console
 from senti_tasks.progress import LOG_EVERY_S, Progress, shown_rate, shown_time
 
 _LOGGER = "senti_tasks"
-_BAR = 20
+_BAR = 10
 
 
 class Stage:

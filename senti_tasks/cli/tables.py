@@ -7,11 +7,11 @@ from typing import Any
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 _GAP = 2
+_INDENT = "    "
 _LEAST_PROSE = 24
 """A column of sentences is at least so wide, in cells; a Chinese character takes two."""
 _SHORT, _CODE = 17, 40
@@ -60,14 +60,18 @@ class Listing:
             return
         for number, row in enumerate(self._rows):
             yield self._table(beside, widths, [row], with_header=number == 0)
-            parts = [f"{self._columns[key]} {row[key]}" for key in below if row[key] not in ("-", "")]
-            if parts:
-                line = Text(" · ".join(part.strip() for part in parts), style="dim")
-                yield Padding(line, (0, 0, 0, 4))
+            parts = [f"{self._columns[key]} {row[key]}".strip() for key in below if row[key] not in ("-", "")]
+            yield from (Text(_INDENT + line, style="dim") for line in _packed(parts, options.max_width, " · "))
 
     def _layout(self, width: int) -> tuple[list[str], dict[str, int]]:
         """The columns beside each other, and their widths."""
-        natural = {key: self._natural(key) for key in self._columns}
+        natural = {key: self._natural(key, cell_len(heading)) for key, heading in self._columns.items()}
+        if sum(natural.values()) + _GAP * (len(natural) - 1) <= width:
+            return list(self._columns), natural
+        natural = {
+            key: self._natural(key, max(map(cell_len, heading.split() or [""])))
+            for key, heading in self._columns.items()
+        }
         beside = list(self._columns)
         while True:
             room = width - _GAP * (len(beside) - 1)
@@ -80,8 +84,8 @@ class Listing:
             beside.remove(rigid[-1])
         return beside, natural | _shared(max(1, room - fixed), {key: natural[key] for key in prose})
 
-    def _natural(self, key: str) -> int:
-        heading = max(map(cell_len, self._columns[key].split() or [""]))
+    def _natural(self, key: str, heading: int) -> int:
+        """The width that a column wants whose heading takes ``heading`` cells."""
         cells = [cell_len(line) for row in self._rows for line in row[key].split("\n")]
         return max(1, heading, *cells) if cells else max(1, heading)
 
@@ -113,13 +117,18 @@ class Listing:
 
 def _broken(heading: str, width: int) -> str:
     """``heading`` in lines of at most ``width`` cells, broken between words."""
+    return "\n".join(_packed(heading.split(), width + len(_INDENT), " "))
+
+
+def _packed(parts: Sequence[str], width: int, between: str) -> list[str]:
+    """``parts`` in lines that are indented, and end before ``width``."""
     lines: list[str] = []
-    for word in heading.split():
-        if lines and cell_len(lines[-1]) + 1 + cell_len(word) <= width:
-            lines[-1] += f" {word}"
+    for part in parts:
+        if lines and cell_len(_INDENT + lines[-1] + between + part) <= width:
+            lines[-1] += between + part
         else:
-            lines.append(word)
-    return "\n".join(lines)
+            lines.append(part)
+    return lines
 
 
 def _shared(room: int, wanted: dict[str, int]) -> dict[str, int]:

@@ -205,7 +205,7 @@ def artifacts(
 
 
 def doctor(as_json: Json = False) -> None:
-    """Check whether everything is in place, and say what is not. Database, artifact store, base model, device and more."""
+    """Check whether everything is in place. Settings, database, artifact store, base model, device and Airflow."""
     rows = checkup.run_checks()
     shown = [{**row, "ok": {True: "ok", False: "MISSING", None: "-"}[row["ok"]]} for row in rows]
     console.show(rows, as_json, tables.table(shown, {"ok": "", "name": "what", "finding": "found"}))

@@ -77,9 +77,11 @@ def _model(config: SimpleNamespace, weights: Mapping[str, Tensor]) -> SimpleName
             ),
         )
 
-    kinds = ("word_embeddings", "position_embeddings", "token_type_embeddings")
+    rows = {"word_embeddings": config.vocab_size, "position_embeddings": config.max_position_embeddings}
+    rows["token_type_embeddings"] = config.type_vocab_size
     embeddings = {
-        kind: SimpleNamespace(weight=parameter(f"bert.embeddings.{kind}.weight", -1, width)) for kind in kinds
+        kind: SimpleNamespace(weight=parameter(f"bert.embeddings.{kind}.weight", number, width))
+        for kind, number in rows.items()
     }
     layers = [layer(f"bert.encoder.layer.{number}") for number in range(config.num_hidden_layers)]
     return SimpleNamespace(
@@ -89,5 +91,5 @@ def _model(config: SimpleNamespace, weights: Mapping[str, Tensor]) -> SimpleName
             encoder=SimpleNamespace(layer=layers),
             pooler=SimpleNamespace(dense=linear("bert.pooler.dense", width, width)),
         ),
-        classifier=linear("classifier", width, -1),
+        classifier=linear("classifier", width, len(config.id2label)),
     )

@@ -82,7 +82,7 @@ class ProgressReport(TrainerCallback):
         if (budget := self._seconds_left()) is not None:
             left = budget if left is None else min(left, budget)
         return Progress(
-            f"{doing}, epoch {max(1, epoch)} of at most {epochs}",
+            f"{doing}, epoch {max(1, epoch)} of {epochs}",
             round(total * state.global_step / steps),
             total,
             "reviews",
