@@ -46,9 +46,7 @@ def _model(config: SimpleNamespace, weights: Mapping[str, Tensor]) -> SimpleName
 
     def parameter(name: str, *shape: int) -> nn.Parameter:
         found = weights[name]
-        if found.dim() != len(shape) or any(
-            size not in (-1, there) for size, there in zip(shape, found.shape, strict=True)
-        ):
+        if tuple(found.shape) != shape:
             raise ValueError(f"{name} has the shape {tuple(found.shape)}, expected {shape}")
         return nn.Parameter(found)
 
