@@ -137,11 +137,11 @@ def test_a_wanted_number_of_shards_is_taken(wanted: int | None) -> None:
     [
         ("scratch:tiny", None, 10, 16),
         ("scratch:tiny", 2_600, 10, 16),
-        ("scratch:tiny", 20_000, 8, 32),
-        ("scratch:tiny", 48_000, 3, 32),
+        ("scratch:tiny", 20_000, 8, 64),
+        ("scratch:tiny", 48_000, 3, 64),
         ("scratch:tiny", 1_000_000, 2, 64),
-        ("scratch:small", 48_000, 3, 64),
-        ("pretrained:scratch:small", 48_000, 3, 64),
+        ("scratch:small", 48_000, 3, 128),
+        ("pretrained:scratch:small", 48_000, 3, 128),
         ("google-bert/bert-base-chinese", 48_000, 3, 16),
     ],
 )
