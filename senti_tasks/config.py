@@ -153,7 +153,7 @@ class TrainConfig(_TrainingConfig):
 
         Its epochs are for a few thousand reviews. Of many more the model learns as much in fewer passes, so it reads at
         most ``READINGS`` reviews in all, each at least twice. From ``LARGE`` rows on, a step is on four times as many
-        reviews: it then costs a fifth less for each of them, and half the exchange between processes that train together.
+        reviews: each of them then costs a quarter less, and processes that train together exchange less.
         """
         if "epochs" not in recipe:
             return recipe

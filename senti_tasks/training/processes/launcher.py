@@ -25,7 +25,7 @@ from senti_tasks.training.processes.worker import CALL, EVENTS, OUTCOMES, READY,
 log = logging.getLogger(__name__)
 
 _POLL_S = 0.1
-_ROWS_EACH = 8  # fewer, and a process spends its time on the overhead of a step
+_ROWS_EACH = 16  # fewer, and a process spends its time on the overhead of a step
 _END_S = 30.0
 _OUTPUT = "output.txt"
 _SHOWN_LINES = 30

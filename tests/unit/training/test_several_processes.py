@@ -120,7 +120,7 @@ def test_a_batch_that_cannot_be_divided_is_refused_before_any_process_starts(
 
 def test_auto_is_one_process_on_a_cpu_and_for_a_small_model_one_for_each_core(monkeypatch: pytest.MonkeyPatch) -> None:
     assert launcher.number_of_processes("auto", "cpu", 8) == 1
-    for threads, batch_size, processes in ((2, 16, 2), (8, 16, 2), (8, 32, 4), (3, 32, 2), (1, 64, 1), (4, 7, 1)):
+    for threads, batch_size, processes in ((2, 16, 1), (2, 32, 2), (8, 64, 4), (3, 64, 2), (1, 64, 1), (4, 7, 1)):
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
         assert launcher.number_of_processes("auto", "cpu", batch_size, is_small=True) == processes
         assert launcher.number_of_processes("auto", "cpu", batch_size) == 1
