@@ -32,7 +32,7 @@ Reason = Annotated[str, typer.Option(help="The reason, for the record.")]
 
 @app.command("list")
 def list_(as_json: Json = False) -> None:
-    """List all models, newest first: accuracy, that of champion and baseline, verdict, and which model serves."""
+    """List all models, newest first. Shows verdicts, accuracies on the test split, and which model serves."""
     cards = models.scorecards()
     console.show(cards, as_json, scorecard_table(cards))
 
@@ -115,7 +115,7 @@ def compare(
     second: Annotated[str, typer.Argument(help="The version of the other model.")],
     as_json: Json = False,
 ) -> None:
-    """Compare two models on the reviews that are in the test splits of both. See also: senti report compare."""
+    """Compare two models on the test reviews of both. `senti report compare` draws the same."""
     found = reports.compare_models(first, second)
     rows = [
         {"metric": name.replace("_", " "), "first": one, "second": other, "difference": other - one}
