@@ -55,7 +55,7 @@ def retrain(
             stage.says(f"{found:,} labels look wrong: SELECT * FROM suspect_annotations")  # noqa: S608 - a hint
     with stages.stage("checking the champion on new labels") as stage:
         stage.says(champion.check_champion(corpus)["reason"])
-    with stages.stage("loading the base model") as stage:
+    with stages.stage("preparing the training") as stage:
         report = partial(_epoch, stages)
         trained = training.train(corpus, idempotency_key, base_model, config, report=report, watch=stage.watch)
         version = trained["model"]
@@ -129,7 +129,7 @@ def pretrain(
         snapshot = pretraining.snapshot_texts(due, idempotency_key, base_model, config)
         counts = ", ".join(f"{number:,} {outcome}" for outcome, number in snapshot["counts"].items())
         stage.says(f"texts: {counts}")
-    with stages.stage("loading the base model") as stage:
+    with stages.stage("preparing the training") as stage:
         report = partial(_pretraining_epoch, stages)
         done = pretraining.pretrain(snapshot, idempotency_key, config, report=report, watch=stage.watch)
     line = f"Encoder {done['encoder']}: `senti retrain --base-model pretrained:{done['encoder']}` starts from it."

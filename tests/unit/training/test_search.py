@@ -191,3 +191,14 @@ def test_a_healthy_training_is_not_repeated(corpus_folder: Path, tiny_config: Tr
     (row,) = summary["rates"]
     assert (row["learning_rate"], row["tried"]) == (0.02, True)
     json.dumps(summary, allow_nan=False)
+
+
+@pytest.mark.usefixtures("small_encoder")
+def test_a_training_that_its_budget_ended_is_not_repeated(
+    corpus_folder: Path, tiny_config: TrainConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After one step with almost no learning rate, every row has the same label."""
+    config = replace(tiny_config, budget_minutes=1e-6, learning_rate=1e-9)
+    summary = run(corpus_folder, config, tmp_path)
+    assert (summary["ended_by_budget"], summary["retried_after_collapse"], summary["steps"]) == (True, False, 1)
+    assert "the training has learnt nothing yet: " in caplog.text
