@@ -79,9 +79,9 @@ sbom: .venv/uv ## write the packages of both images as CycloneDX (var/sbom-contr
 	$(SBOM) requirements-control.txt --output-file var/sbom-control.json
 	$(SBOM) requirements.txt --output-file var/sbom-worker.json
 
-run: .venv/run ## from nothing to labels in SQL, through Airflow (REVIEWS=file TEXT=column LABEL=column BASE=model)
+run: .venv/run ## from nothing to labels in SQL, through Airflow (REVIEWS=file TEXT=column LABEL=column BASE=model MINUTES=budget)
 	@$(BIN)/python -m local.demo --base "$(or $(BASE),scratch:tiny)" \
-	    $(if $(REVIEWS),--reviews "$(REVIEWS)") $(if $(TEXT),--text "$(TEXT)") $(if $(LABEL),--label "$(LABEL)")
+	    $(if $(REVIEWS),--reviews "$(REVIEWS)") $(if $(TEXT),--text "$(TEXT)") $(if $(LABEL),--label "$(LABEL)") $(if $(MINUTES),--minutes "$(MINUTES)")
 
 up: .venv/run ## Airflow with its UI, on the same warehouse
 	@SENTI_HOME="$(CURDIR)" $(BIN)/senti migrate

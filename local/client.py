@@ -1,7 +1,7 @@
 """A small client of Airflow's REST API, for the demo and the tests."""
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -59,21 +59,30 @@ class AirflowClient:
         return str(self._call("POST", f"/dags/{dag_id}/dagRuns", json=body)["dag_run_id"])
 
     def wait(
-        self, dag_id: str, run_id: str, timeout: float, on_state: Callable[[TaskState], None] | None = None
+        self,
+        dag_id: str,
+        run_id: str,
+        timeout: float,
+        on_state: Callable[[TaskState], None] | None = None,
+        on_poll: Callable[[Sequence[TaskState]], None] | None = None,
+        every: float = 0.2,
     ) -> str:
-        """Waits for the run and returns its final state, ``success`` or ``failed``. ``on_state`` is called with each
-        change of a task's state."""
+        """Waits for the run and returns its final state, ``success`` or ``failed``. It looks ``every`` so many seconds:
+        ``on_state`` is called with each change of a task's state, then ``on_poll`` with all tasks."""
         seen: dict[str, tuple[str | None, int]] = {}
 
         def finished() -> str | None:
             state = str(self._call("GET", f"/dags/{dag_id}/dagRuns/{run_id}")["state"])
-            for task in self.task_states(dag_id, run_id) if on_state else []:
+            tasks = self.task_states(dag_id, run_id) if on_state or on_poll else []
+            for task in tasks:
                 if seen.get(task.name) != (task.state, task.try_number) and task.state is not None and on_state:
                     seen[task.name] = (task.state, task.try_number)
                     on_state(task)
+            if on_poll:
+                on_poll(tasks)
             return state if state in FINAL else None
 
-        return self._until(finished, timeout, f"the run {run_id!r} of {dag_id!r} is not over", every=0.2)
+        return self._until(finished, timeout, f"the run {run_id!r} of {dag_id!r} is not over", every=every)
 
     def unpause(self, dag_id: str, timeout: float = 60) -> None:
         """Waits until the DAG is parsed, and lets its schedule start runs."""
@@ -116,6 +125,13 @@ class AirflowClient:
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task.task_id}/logs/{task.try_number}"
         events = self._call("GET", path, params={"map_index": task.map_index})["content"]
         return "\n".join([text for event in events for text in _readable(event)][-lines:])
+
+    def own_log_lines(self, dag_id: str, run_id: str, task: TaskState) -> list[str]:
+        """The log lines of senti_tasks in the newest attempt of the task, without warnings."""
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task.task_id}/logs/{task.try_number}"
+        events = self._call("GET", path, params={"map_index": task.map_index})["content"]
+        own = [event for event in events if isinstance(event, dict) and event.get("level") == "info"]
+        return [str(one["event"]) for one in own if str(one.get("logger", "")).startswith("senti_tasks")]
 
     def failure(self, dag_id: str, run_id: str) -> str:
         """The end of the log of each task of the run that failed."""

@@ -67,12 +67,23 @@ class _TrainingConfig(_Config):
     once with the next seed, which is then recorded with its model."""
 
     @classmethod
-    def for_base_model(cls, base_model: str, overrides: dict[str, Any] | None = None) -> Self:
-        """The recipe for ``base_model`` (or the defaults) with ``overrides``. An override of ``None`` is ignored."""
+    def for_base_model(cls, base_model: str, overrides: dict[str, Any] | None = None, rows: int | None = None) -> Self:
+        """The recipe for ``base_model`` (or the defaults) with ``overrides``. An override of ``None`` is ignored.
+
+        ``rows``: that of the training split; a recipe for random weights then follows it (``sized``).
+        """
         given = {name: value for name, value in (overrides or {}).items() if value is not None}
-        return cls.from_json(cls.RECIPES.get(base_model, {}) | given)
+        recipe = cls.RECIPES.get(base_model, {})
+        return cls.from_json((recipe if rows is None else cls.sized(recipe, rows)) | given)
+
+    @classmethod
+    def sized(cls, recipe: dict[str, Any], rows: int) -> dict[str, Any]:
+        """``recipe`` for a training split of so many rows. Here: itself."""
+        return recipe
 
 
+READINGS, LARGE = 150_000, 10_000
+"""See ``TrainConfig.sized``."""
 _TINY = {"learning_rate": 1e-3, "epochs": 10, "batch_size": 16, "max_length": 256, "patience": 4}
 _SMALL = {"learning_rate": 4e-4, "epochs": 6, "batch_size": 32, "max_length": 256, "patience": 3}
 _MEDIUM = {"learning_rate": 2e-4, "epochs": 5, "batch_size": 32, "max_length": 256, "patience": 2}
@@ -122,6 +133,11 @@ class TrainConfig(_TrainingConfig):
     """Minutes for a search that also trains at half and at twice the learning rate, as far as whole trainings fit. The
     best one on the validation split is kept. 0: no search."""
 
+    budget_minutes: Annotated[float, Field(ge=0)] = 0.0
+    """Minutes for each training, killed calls included. When they are over, it ends at the next step, and what it has
+    is evaluated; the weights of the best evaluation are kept, and the model says that the budget ended it. 0: no
+    budget. A budget that ends a training makes its result depend on the speed of the machine."""
+
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
         if self.freeze_encoder and self.layer_decay != 1:
@@ -130,6 +146,20 @@ class TrainConfig(_TrainingConfig):
             limit = 1 / max(RATE_FACTORS)
             raise ValueError(f"learning_rate must be below {limit} with search_minutes, found {self.learning_rate}")
         return self
+
+    @classmethod
+    def sized(cls, recipe: dict[str, Any], rows: int) -> dict[str, Any]:
+        """``recipe`` for ``rows`` of training, if it is one for random weights; the defaults stay as they are.
+
+        Its epochs are for a few thousand reviews. Of many more the model learns as much in fewer passes, so it reads at
+        most ``READINGS`` reviews in all, each at least twice. From ``LARGE`` rows on, a step is on four times as many
+        reviews: each of them then costs a quarter less, and processes that train together exchange less.
+        """
+        if "epochs" not in recipe:
+            return recipe
+        epochs = max(2, min(recipe["epochs"], round(READINGS / max(1, rows))))
+        factor = 4 if rows >= LARGE else 1
+        return recipe | {"epochs": epochs, "batch_size": factor * recipe["batch_size"]}
 
     def candidates(self) -> list[Self]:
         """The configurations that a training tries, in order: this one, and with a search those of the other learning

@@ -9,8 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TextIO
 
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, RenderableType
 from rich.text import Text
 
 PIPE_WIDTH = 200
@@ -53,7 +52,8 @@ def silence(stream: TextIO) -> None:
     os.close(unread)
 
 
-def _console(*, stderr: bool) -> Console:
+def open_console(*, stderr: bool = False) -> Console:
+    """A console on standard output or standard error. Colours only on a terminal, and without NO_COLOR."""
     stream = sys.stderr if stderr else sys.stdout
     return _Console(stderr=stderr, soft_wrap=True, highlight=False, width=None if stream.isatty() else PIPE_WIDTH)
 
@@ -65,12 +65,12 @@ def _write(text: str) -> None:
         silence(sys.stdout)
 
 
-def show(value: Any, as_json: bool, *parts: str | Table) -> None:
+def show(value: Any, as_json: bool, *parts: str | RenderableType) -> None:
     """Prints ``value`` as JSON, or else ``parts``, one below the other, to standard output."""
     if as_json:
         _write(json.dumps(value, ensure_ascii=False, default=_plain, indent=2) + "\n")
         return
-    console = _console(stderr=False)
+    console = open_console()
     for part in parts:
         console.print(Text(part) if isinstance(part, str) else part)
 
@@ -91,31 +91,8 @@ def show_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
 
 def progress(line: str) -> None:
     """Prints a line about work in progress to standard error. Standard output is for results only."""
-    _console(stderr=True).print(Text(line))
-
-
-def table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> Table:
-    """A table of ``rows`` with ``columns``, which maps keys of the rows to headings; other keys are not shown."""
-    drawn = Table(box=None, pad_edge=False, header_style="bold")
-    for key, heading in columns.items():
-        numeric = any(isinstance(row.get(key), int | float) and not isinstance(row.get(key), bool) for row in rows)
-        drawn.add_column(heading, justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        drawn.add_row(*(Text(_cell(row.get(key))) for key in columns))
-    return drawn
+    open_console(stderr=True).print(Text(line))
 
 
 def _plain(value: Any) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, datetime):
-        return f"{value.astimezone():%Y-%m-%d %H:%M}"
-    return "-" if value is None else str(value)

@@ -104,7 +104,7 @@ class Settings(BaseSettings):
     Default: never; the task fails after its last try."""
     training_processes: Annotated[str, AfterValidator(_processes)] = "1"
     """How many processes of this machine train one model together, 1 to 64, each on a GPU of its own (or all on the
-    CPU). ``auto``: one for each GPU."""
+    CPU). ``auto``: one for each GPU; on a CPU one, or for a small model one for each core."""
     variant: Literal["auto", "fp32", "bf16", "int8"] = "auto"
     """The variant in which a newly trained model serves if that variant gives the same labels as fp32. ``auto``: the
     fastest such variant on ``device``."""

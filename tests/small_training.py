@@ -12,7 +12,7 @@ import torch
 from transformers import BertConfig, BertForMaskedLM
 
 from senti_tasks.config import TrainConfig
-from senti_tasks.training import base_models
+from senti_tasks.training import base_models, base_names
 from senti_tasks.training.fine_tuning import train
 
 SHAPE = {"num_hidden_layers": 1, "hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64}
@@ -37,7 +37,7 @@ def save_base_model(texts: Sequence[str], folder: Path, dropout: float) -> str:
 
 if __name__ == "__main__":
     corpus, folder, epochs, *report_to = sys.argv[1:]
-    base_models.SCRATCH["scratch:tiny"] = SHAPE
+    base_names.SCRATCH["scratch:tiny"] = SHAPE
     summary = train(
         Path(corpus),
         "scratch:tiny",

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
@@ -15,14 +16,15 @@ import typer
 from sqlalchemy import Engine
 
 from local import sample
-from senti_tasks import cli
+from senti_tasks import __version__, cli
 from senti_tasks.artifacts import ArtifactStore
 from senti_tasks.config import PretrainConfig, TrainConfig
 from senti_tasks.corpus.near_duplicates import shingles
 from senti_tasks.corpus.splits import split_of
 from senti_tasks.jobs import pretraining, scoring, training
+from senti_tasks.jobs.operations import upkeep
 from senti_tasks.text import content_hash
-from senti_tasks.training import base_models
+from senti_tasks.training import base_names
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.models import corpora, encoders, texts
 from senti_tasks.warehouse.schema import erased_reviews, review_annotations
@@ -66,7 +68,7 @@ def senti(dialect: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 def small_shape(monkeypatch: pytest.MonkeyPatch) -> None:
     """``scratch:tiny``, smaller still."""
     shape = {"num_hidden_layers": 1, "hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64}
-    monkeypatch.setitem(base_models.SCRATCH, "scratch:tiny", shape)
+    monkeypatch.setitem(base_names.SCRATCH, "scratch:tiny", shape)
 
 
 def record_judges(engine: Engine) -> set[str]:
@@ -110,7 +112,7 @@ def test_the_commands_are_those_that_were_promised(dialect: str) -> None:
     assert {" ".join(path) for path in COMMANDS} == {
         "migrate", "import", "datasets", "retrain", "pretrain", "score", "predict", "status",
         "freeze", "unfreeze", "erase", "artifacts", "doctor", "watch", "backup", "restore",
-        "models list", "models show", "models export", "models promote", "models rollback",
+        "models list", "models show", "models compare", "models export", "models promote", "models rollback",
         "report model", "report compare", "report run",
     }  # fmt: skip
 
@@ -282,6 +284,58 @@ def test_a_model_is_shown_with_its_idempotency_key_and_history(
     assert answer.code == 0
     for part in (f"{champion} from scratch:tiny, corpus 2026-11-01-demo", "weights abababababab", "train loss", "演示"):
         assert part in answer.out
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_help_has_two_names_everywhere(option: str, senti: Callable[..., Answer]) -> None:
+    for path in ((), ("status",), ("models",), ("models", "show")):
+        answer = senti(*path, option)
+        assert (answer.code, "Usage:" in answer.out) == (0, True)
+
+
+@pytest.mark.parametrize("columns", ["80", "120"])
+def test_no_line_of_the_help_is_cut(
+    columns: str, senti: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    for path in ((), ("models",), ("report",)):
+        assert "..." not in senti(*path, "--help").out.partition("Commands:")[2]
+
+
+def test_the_version_is_that_of_the_package(senti: Callable[..., Answer]) -> None:
+    assert (senti("--version").code, senti("--version").out) == (0, f"senti {__version__}\n")
+
+
+def test_two_models_are_compared_on_reviews_that_neither_was_trained_on(
+    senti: Callable[..., Answer], home: Path, engine: Engine, champion: str
+) -> None:
+    refused(senti("models", "compare", champion, "m9"), f"there is no model 'm9'; the newest are {champion}")
+    refused(senti("models", "compare", champion, champion), "has no evaluation in the artifact store")
+
+
+# Exit codes: docs/commands.md
+
+
+def test_the_exit_codes_are_those_of_the_documentation(
+    senti: Callable[..., Answer], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (Path(__file__).parents[1] / "docs/commands.md").read_text("utf-8")
+    documented = set(map(int, re.findall(r"^\| (\d+) \|", page, re.MULTILINE)))
+    (home / "bad.csv").write_text("review\n \n", "utf-8")
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    found = {
+        senti("status").code: 0,
+        senti("predict", "很好").code: 1,
+        senti("import", str(home / "bad.csv")).code: 1,
+        senti("nonsense").code: 2,
+        senti("retrain", "--epochs", "many").code: 2,
+    }
+    monkeypatch.setattr(upkeep, "status", interrupt)
+    found[senti("status").code] = 130
+    assert found == {code: code for code in documented}
 
 
 # Errors

@@ -1,20 +1,20 @@
 """``senti``: one command per job. Results are tables for people, or JSON for programs. An error is one line on standard
-error and exit code 1."""
+error and exit code 1 (docs/commands.md)."""
 
 import sys
+from typing import Annotated
 
 import typer
 
-from senti_tasks import console
+from senti_tasks import __version__, console
 from senti_tasks.cli import importing, registry, reporting, scoring, training, upkeep
 from senti_tasks.errors import ConfigError, SentiError
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Label Chinese product reviews in a SQL database. Configured by SENTI_* variables (see .env.example).",
 )
 for command in (
     *(upkeep.migrate, importing.import_, upkeep.datasets, training.retrain, training.pretrain, scoring.score),
@@ -24,6 +24,21 @@ for command in (
     app.command(command.__name__.rstrip("_"))(command)
 app.add_typer(registry.app, name="models")
 app.add_typer(reporting.app, name="report")
+
+
+def _show_version(is_wanted: bool) -> None:
+    if is_wanted:
+        console.show(None, False, f"senti {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Label Chinese product reviews in a SQL database. Configured by SENTI_* variables (see .env.example)."""
 
 
 def _check_encoding(arguments: list[str]) -> None:

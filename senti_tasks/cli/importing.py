@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from senti_tasks import console
+from senti_tasks.cli import tables
 from senti_tasks.cli.calls import Json
 from senti_tasks.errors import ConfigError
 from senti_tasks.jobs import imports
@@ -72,7 +73,7 @@ def import_(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Import reviews and their labels, if any, each file in one transaction; safe to repeat."""
+    """Import reviews, and labels if there are any; safe to repeat. Each file is one transaction."""
     named = (text_column, label_column, product_column, id_column, created_at_column)
     columns: dict[str, Any] = dict(zip(("text", "label", "product", "id", "created_at"), named, strict=True))
     off = {"label": no_label_column, "product": no_product_column, "created_at": no_created_at_column}
@@ -191,7 +192,7 @@ def _show_summary(result: dict[str, Any]) -> None:
         f"  duplicates: {duplicates['texts']:,} texts, {duplicates['ids']:,} ids; refused: {found['refused']:,} rows",
         *(f"  line {refusal['line']}: {refusal['reason']}" for refusal in found["refusals"]),
         *_left_empty_lines(found["left_empty"]),
-        console.table(found["first_rows"], {name: name for name in ("line", "id", *_SHOWN_FIELDS)}),
+        tables.table(found["first_rows"], {name: name for name in ("line", "id", *_SHOWN_FIELDS)}),
     )
 
 

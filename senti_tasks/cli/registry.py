@@ -1,17 +1,25 @@
 """``senti models``: list, show, promote and roll back models; and the tables in which all commands show models."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
+from rich.console import RenderableType
+from rich.text import Text
 
 from senti_tasks import console
+from senti_tasks.cli import tables
 from senti_tasks.cli.calls import Json, user_name
-from senti_tasks.jobs import judging, models
+from senti_tasks.jobs import judging, models, reports
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The model registry: list, promote, roll back.")
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="The model registry: list, show, compare, promote, roll back."
+)
 
+ENDED_BY_BUDGET = (
+    "Its budget (budget_minutes) ended the training early; it has the weights of the best epoch until then."
+)
 SLICES_SHOWN = 5
 """Number of rules about single slices that are shown; there may be hundreds."""
 
@@ -25,7 +33,7 @@ Reason = Annotated[str, typer.Option(help="The reason, for the record.")]
 
 @app.command("list")
 def list_(as_json: Json = False) -> None:
-    """List all models, newest first: accuracy, that of champion and baseline, verdict, and which model serves."""
+    """List all models, newest first. Shows verdicts, accuracies on the test split, and which model serves."""
     cards = models.scorecards()
     console.show(cards, as_json, scorecard_table(cards))
 
@@ -39,31 +47,46 @@ def show(version: str, as_json: Json = False) -> None:
     console.show(
         found,
         as_json,
-        f"{version} from {found['base_model']}, corpus {found['corpus']}, {digests}",
+        _headline(found, digests),
         *_section("learning rates", training.get("rates", [])),
         *_section("training", training["history"]),
+        *([ENDED_BY_BUDGET] if training.get("ended_by_budget") else []),
         *_section("variants", found["variants"], *_VARIANT_COLUMNS),
         *_metrics(found["metrics"]),
         *_section("gate", _shown_rules(found["gate"]), "passed", "rule", "reason"),
         *_section("later labels", found["checks"], "checked_at", "rows", "reason"),
-        *_section("promotions", found["promotions"], "seq", "kind", "actor", "reason"),
+        *_section("promotions", _shown_promotions(found["promotions"]), "seq", "kind", "reason", "actor"),
     )
 
 
-def _section(title: str, rows: list[dict[str, Any]], *columns: str) -> list[str | Table]:
+def _section(title: str, rows: list[dict[str, Any]], *columns: str) -> list[str | RenderableType]:
     """A heading and a table with ``columns`` (default: all keys of the rows), or nothing if there are no rows."""
     names = columns or tuple(dict.fromkeys(name for row in rows for name in row))
     headings = {name: name.replace("_", " ") for name in names}
-    return [f"\n{title}", console.table(rows, headings)] if rows else []
+    if not rows:
+        return []
+    return [Text(f"\n{title}", style="bold"), tables.table(rows, headings, formats=_formats(rows, names))]
 
 
-def _metrics(metrics: list[dict[str, Any]]) -> list[str | Table]:
+def _formats(rows: list[dict[str, Any]], names: Iterable[str]) -> dict[str, str]:
+    """Fixed digits for columns of fractions, so that their points stand below each other."""
+    found = {}
+    for name in names:
+        values = [row[name] for row in rows if isinstance(row.get(name), float)]
+        if values and all(1e-3 <= abs(value) <= 10 or value == 0 for value in values):
+            found[name] = "{:.4f}"
+    return found
+
+
+def _metrics(metrics: list[dict[str, Any]]) -> list[str | RenderableType]:
     """Two sections: test metrics, one column per model; calibration metrics before and after, one row per variant."""
     tested: dict[str, dict[str, Any]] = {}
     calibrated: dict[str, dict[str, Any]] = {}
     for row in metrics:
         if row["split"] == "test":
-            tested.setdefault(row["metric"], {"metric": row["metric"].replace("_", " ")})[row["subject"]] = row["value"]
+            name, value = row["metric"], row["value"]
+            value = round(value) if name == "rows" or name.startswith("confusion") else value
+            tested.setdefault(name, {"metric": name.replace("_", " ")})[row["subject"]] = value
         else:
             calibrated.setdefault(row["subject"], {"variant": row["subject"]})[row["metric"]] = row["value"]
     subjects = [name for name in ("candidate", *judging.REFERENCES) if any(name in row for row in tested.values())]
@@ -73,6 +96,12 @@ def _metrics(metrics: list[dict[str, Any]]) -> list[str | Table]:
         *_section("test split", list(tested.values()), "metric", *subjects),
         *_section(calibration, list(calibrated.values()), "variant", *names),
     ]
+
+
+def _shown_promotions(promotions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The reason of a promotion by the gate is all of its rules, which are shown above."""
+    rules = {row["seq"] for row in promotions if row["kind"] == "gate" and "; " in row["reason"]}
+    return [{**row, "reason": "the rules above"} if row["seq"] in rules else row for row in promotions]
 
 
 def _shown_rules(rules: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -86,6 +115,36 @@ def export(version: str, folder: Path, as_json: Json = False) -> None:
     """Write a model as a folder for transformers. Its temperature is inside: softmax gives calibrated probabilities."""
     done = models.export(version, folder)
     console.show(done, as_json, f"{version} is in {folder}, with its temperature {done['temperature']:.4g} inside")
+
+
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(help="The version of one model.")],
+    second: Annotated[str, typer.Argument(help="The version of the other model.")],
+    as_json: Json = False,
+) -> None:
+    """Compare two models on the test reviews of both. `senti report compare` draws the same."""
+    found = reports.compare_models(first, second)
+    rows = [
+        {"metric": name.replace("_", " "), "first": one, "second": other, "difference": other - one}
+        for name, one, other in found["metrics"]
+    ]
+    formats = {"first": "{:.4f}", "second": "{:.4f}", "difference": "{:+.4f}"}
+    names = {"metric": "metric", "first": first, "second": second, "difference": "difference"}
+    slices = [{**one, **{end: 100 * one[end] for end in ("difference", "low", "high")}} for one in found["slices"]]
+    points = dict.fromkeys(("difference", "low", "high"), "{:+.1f}")
+    headings = {"name": "reviews", "rows": "rows", "difference": "points", "low": "at least", "high": "at most"}
+    style = {"good": "green", "bad": "bold red"}.get(found["verdict"]["state"], "")
+    console.show(
+        found,
+        as_json,
+        Text(found["verdict"]["sentence"], style=style),
+        f"\n{found['rows']:,} test rows of both",
+        tables.table(rows, names, formats=formats),
+        "\naccuracy of the second minus that of the first, in points, with 95 % bounds",
+        tables.table(slices, headings, formats=points),
+        *_section("reviews", [{"rows": rows, "of which": name} for name, rows in found["counts"].items()]),
+    )
 
 
 @app.command()
@@ -108,23 +167,32 @@ def rollback(reason: Reason = "rolled back by hand", as_json: Json = False) -> N
     console.show(done, as_json, *lines)
 
 
-def scorecard_table(cards: list[dict[str, Any]]) -> Table:
+def scorecard_table(cards: list[dict[str, Any]]) -> RenderableType:
     """A table of ``cards``, which are rows of ``model_scorecard``, in the order given."""
     columns = {
         "model_version": "model",
-        "base_model": "base model",
-        "test_rows": "test rows",
-        "accuracy": "accuracy",
-        "macro_f1": "macro-F1",
-        "roc_auc": "ROC-AUC",
-        "champion_accuracy": "champion",
-        "baseline_accuracy": "TF-IDF",
         "verdict": "verdict",
         "in_service": "serves",
+        "accuracy": "accuracy",
+        "macro_f1": "macro-F1",
+        "test_rows": "test rows",
+        "base_model": "base model",
+        "champion_accuracy": "champion",
+        "baseline_accuracy": "TF-IDF",
+        "roc_auc": "ROC-AUC",
         "new_labels": "labels since",
         "new_label_accuracy": "accuracy on them",
     }
-    return console.table([{**card, "in_service": bool(card["in_service"])} for card in cards], columns)
+    percents = ("accuracy", "macro_f1", "champion_accuracy", "baseline_accuracy", "new_label_accuracy")
+    formats = dict.fromkeys(percents, "{:.1%}") | {"roc_auc": "{:.3f}"}
+    return tables.table([{**card, "in_service": bool(card["in_service"])} for card in cards], columns, formats=formats)
+
+
+def _headline(found: dict[str, Any], digests: str) -> Text:
+    verdict = found["verdict"]
+    style = {"promote": "green", "refuse": "bold red"}.get(verdict or "", "")
+    facts = f" from {found['base_model']}, corpus {found['corpus']}\n{digests}\nverdict: "
+    return Text.assemble((found["version"], "bold"), facts, (verdict or "not judged yet", style))
 
 
 def service_line(done: dict[str, Any]) -> str:

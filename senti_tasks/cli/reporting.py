@@ -28,7 +28,7 @@ RunId = Annotated[int | None, typer.Argument(metavar="N", help="The run. Default
 
 @app.command("model")
 def model_(version: Version = None, output: Output = None, errors: Errors = None, as_json: Json = False) -> None:
-    """Write a report on a model: the verdict, the rules of the gate, curves, mistakes, training and lineage."""
+    """Write a report on a model. It has the verdict, the rules of the gate, curves, mistakes, training and lineage."""
     done = reports.model_report(version, output, errors)
     console.show(done, as_json, done["report"], *([done["errors"]] if done["errors"] else []))
 
@@ -40,13 +40,13 @@ def compare_(
     output: Output = None,
     as_json: Json = False,
 ) -> None:
-    """Write a comparison of two models, on the reviews that are in the test splits of both."""
+    """Write a comparison of two models. It is on the reviews that are in the test splits of both."""
     done = reports.compare_report(first, second, output)
     console.show(done, as_json, done["report"])
 
 
 @app.command("run")
 def run_(run_id: RunId = None, output: Output = None, as_json: Json = False) -> None:
-    """Write a report on a scoring run: what it labelled, how it compares with earlier runs, and what waits."""
+    """Write a report on a scoring run. It says what it labelled, how it compares with earlier runs, and what waits."""
     done = reports.run_report(run_id, output)
     console.show(done, as_json, done["report"])

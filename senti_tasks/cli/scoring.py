@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from senti_tasks import console
+from senti_tasks.cli import tables
 from senti_tasks.cli.calls import Json, new_call, user_name
+from senti_tasks.cli.stages import Stages
 from senti_tasks.errors import ConfigError
 from senti_tasks.jobs import scoring
 from senti_tasks.jobs.operations import upkeep
@@ -36,19 +36,21 @@ def score(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Label reviews with the model in service: plan, score, audit, publish. Continues runs of killed calls first.
+    """Label reviews with the model in service. Plans, scores, audits, publishes; continues runs of killed calls first.
 
     Several processes at the same time, on one machine or several, share the work.
     """
     if run is not None and restart:
         scoring.abandon(run, user_name(), "senti score --restart")
         run = None
-    published = []
+    published, stages = [], Stages()
     for run_ids in _series(scope, restart) if run is None else [[run]]:
         if len(run_ids) == 1:
-            scoring.plan(run_ids[0], shards)
-        _complete(run_ids, takes_over=run is not None)
-        published += scoring.publish_series(run_ids, publish_anyway, user_name() if publish_anyway else None)
+            with stages.stage(f"planning {_named(run_ids)}"):
+                scoring.plan(run_ids[0], shards)
+        _complete(stages, run_ids, takes_over=run is not None)
+        with stages.stage(f"checking and publishing {_named(run_ids)}"):
+            published += scoring.publish_series(run_ids, publish_anyway, user_name() if publish_anyway else None)
     lines = [
         f"run {found['run_id']} is published: {found['labelled']:,} labelled by {found['model_version']} "
         f"({found['truncated']:,} truncated), {found['failed']:,} could not be scored, "
@@ -82,25 +84,24 @@ def _named(run_ids: list[int]) -> str:
     return f"run {run_ids[0]}" if len(run_ids) == 1 else f"runs {run_ids[0]} to {run_ids[-1]}"
 
 
-def _complete(run_ids: list[int], *, takes_over: bool) -> None:
+def _complete(stages: Stages, run_ids: list[int], *, takes_over: bool) -> None:
     """Scores the shards of a series that no other process is scoring, and waits for the others. ``takes_over`` takes
     the shards of other processes, too."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task("scoring", total=None)
+    with stages.stage("loading the model") as stage:
+        counts = {"answered": 0, "planned": 0}
+        doing = "scoring"
 
         def watch(what: str, value: dict[str, int] | int) -> None:
+            nonlocal counts, doing
             if isinstance(value, dict):
                 run = value["run"]
                 counts = scoring.counts(run)
-                range_ = "" if len(run_ids) == 1 else f", range {run_ids.index(run) + 1} of {len(run_ids)}"
-                progress.update(
-                    bar, description=f"scoring{range_}", total=counts["planned"], completed=counts["answered"]
-                )
+                doing = "scoring" if len(run_ids) == 1 else f"scoring range {run_ids.index(run) + 1} of {len(run_ids)}"
             elif what == "rows":
-                progress.advance(bar, value)
+                counts["answered"] += value
             else:
-                progress.update(bar, description=f"waiting for another process ({value:,} shards left)")
+                doing = f"waiting for another process ({value:,} shards left)"
+            stage.count(counts["answered"], counts["planned"], "reviews", what=doing)
 
         if takes_over:
             for shard in scoring.list_shards(run_ids):
@@ -119,7 +120,7 @@ def predict(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, row by row, instead of a table.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Predict label, score and confidence of texts with the champion. Without texts, it reads standard input."""
+    """Predict label and probability of texts with the champion. Without texts, it reads standard input."""
     rows = _predictions(texts or [], file, text_column)
     if as_csv:
         console.show_csv(rows, ("line", "label_name", "label", "score", "confidence", "reason", "text"))
@@ -128,7 +129,8 @@ def predict(
     columns = {"label_name": "label", "score": "score", "confidence": "confidence", "text": "text"}
     if any(row.get("reason") for row in found):
         columns["reason"] = "not scored because"
-    console.show(found, as_json, console.table(found, columns))
+    digits = {"score": "{:.4f}", "confidence": "{:.4f}"}
+    console.show(found, as_json, tables.table(found, columns, formats=digits))
 
 
 def _predictions(texts: list[str], file: str | None, text_column: str | None) -> Iterable[dict[str, Any]]:

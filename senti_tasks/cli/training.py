@@ -1,5 +1,6 @@
 """``senti retrain`` and ``senti pretrain``."""
 
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -7,6 +8,7 @@ import typer
 from senti_tasks import console
 from senti_tasks.cli import registry
 from senti_tasks.cli.calls import Json, new_call, user_name
+from senti_tasks.cli.stages import Stages
 from senti_tasks.jobs import champion, corpora, judging, models, pretraining, suspects, training, variants
 
 
@@ -30,29 +32,42 @@ def retrain(
     search_minutes: Annotated[
         int | None, typer.Option(help="Minutes to try half and twice the learning rate too.")
     ] = None,
+    budget_minutes: Annotated[
+        float | None, typer.Option(help="Minutes for each training; the best epoch until then is kept.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of random weights, row order and dropout.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Make a corpus snapshot, train, evaluate, judge and, if the gate agrees, promote. Without Airflow.
+    """Train a model, judge it and, if the gate agrees, promote it. Makes a corpus snapshot first; needs no Airflow.
 
     The options override SENTI_BASE_MODEL and the recipe of the base model.
     """
     config = _config(locals())
     due, idempotency_key = new_call("senti retrain")
+    stages = Stages()
     if corpus is None:
-        made = corpora.snapshot_corpus(due, idempotency_key, base_model, config)
-        corpus = made["corpus"]
-        console.progress(f"corpus {corpus}: " + ", ".join(f"{rows:,} {split}" for split, rows in made["rows"].items()))
-        ranked = suspects.rank_suspects(corpus)
-        suspected = f"{ranked['suspects']:,} labels look wrong: SELECT * FROM suspect_annotations"  # noqa: S608 - a hint
-        console.progress(suspected)
-    console.progress(champion.check_champion(corpus)["reason"])
-    trained = training.train(corpus, idempotency_key, base_model, config, report=_epoch)
-    version = trained["model"]
-    chosen = variants.build_variants(version)
+        with stages.stage("making a corpus snapshot of the labelled reviews") as stage:
+            made = corpora.snapshot_corpus(due, idempotency_key, base_model, config)
+            corpus = made["corpus"]
+            stage.says(f"corpus {corpus}: " + ", ".join(f"{rows:,} {split}" for split, rows in made["rows"].items()))
+        with stages.stage("looking for labels that may be wrong") as stage:
+            found = suspects.rank_suspects(corpus)["suspects"]
+            stage.says(f"{found:,} labels look wrong: SELECT * FROM suspect_annotations")  # noqa: S608 - a hint
+    with stages.stage("checking the champion on new labels") as stage:
+        stage.says(champion.check_champion(corpus)["reason"])
+    with stages.stage("preparing the training") as stage:
+        report = partial(_epoch, stages)
+        trained = training.train(corpus, idempotency_key, base_model, config, report=report, watch=stage.watch)
+        version = trained["model"]
+        stage.says(f"{version} is trained{_why_ended(version)}")
+    with stages.stage("building the variants that score faster"):
+        chosen = variants.build_variants(version)
     for reason in chosen["reasons"]:
         console.progress(reason)
-    judgement = judging.judge(judging.evaluate(version))
+    with stages.stage("evaluating it beside the champion, the anchor and a baseline"):
+        evaluation = judging.evaluate(version)
+    with stages.stage("asking the gate"):
+        judgement = judging.judge(evaluation)
     by_hand = f"senti models promote {version} --reason TEXT"
     if not judgement["promote"]:
         verdict, next_step = "refused by the gate", f"to overrule it: {by_hand}"
@@ -66,8 +81,20 @@ def retrain(
     console.show(result, as_json, registry.scorecard_table(cards), *lines)
 
 
-def _epoch(row: dict[str, Any]) -> None:
-    console.progress(
+def _why_ended(version: str) -> str:
+    """Why a training ended before its last epoch, as an end of a sentence; empty if it did not."""
+    trained = models.show(version)["training"]
+    if not trained.get("ended_by_budget"):
+        return ""
+    return f": its budget ended it in epoch {trained['epochs_run']}, and it has the weights of {_best(trained)}"
+
+
+def _best(trained: dict[str, Any]) -> str:
+    return f"epoch {trained['best_epoch']}, the best until then"
+
+
+def _epoch(stages: Stages, row: dict[str, Any]) -> None:
+    stages.note(
         f"learning rate {row['peak_learning_rate']:g}, epoch {row['epoch']}: training loss {row['train_loss']:.4f}, "
         f"validation loss {row['validation_loss']:.4f}, accuracy {row['accuracy']:.4f}, macro-F1 {row['macro_f1']:.4f}"
     )
@@ -90,22 +117,27 @@ def pretrain(
     seed: Annotated[int | None, typer.Option(help="Seed of random weights, text order, masks and dropout.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Pretrain an encoder on the texts of the reviews, without labels.
+    """Pretrain an encoder on the texts of reviews, without labels.
 
     The options override SENTI_BASE_MODEL and the recipe of the base model.
     Continues the training of a killed call if no review was added or edited meanwhile.
     """
     config = _config(locals())
     due, idempotency_key = new_call("senti pretrain")
-    snapshot = pretraining.snapshot_texts(due, idempotency_key, base_model, config)
-    console.progress("texts: " + ", ".join(f"{number:,} {outcome}" for outcome, number in snapshot["counts"].items()))
-    done = pretraining.pretrain(snapshot, idempotency_key, config, report=_pretraining_epoch)
+    stages = Stages()
+    with stages.stage("making a snapshot of the texts") as stage:
+        snapshot = pretraining.snapshot_texts(due, idempotency_key, base_model, config)
+        counts = ", ".join(f"{number:,} {outcome}" for outcome, number in snapshot["counts"].items())
+        stage.says(f"texts: {counts}")
+    with stages.stage("preparing the training") as stage:
+        report = partial(_pretraining_epoch, stages)
+        done = pretraining.pretrain(snapshot, idempotency_key, config, report=report, watch=stage.watch)
     line = f"Encoder {done['encoder']}: `senti retrain --base-model pretrained:{done['encoder']}` starts from it."
     console.show({**done, **snapshot}, as_json, line)
 
 
-def _pretraining_epoch(row: dict[str, Any]) -> None:
-    console.progress(
+def _pretraining_epoch(stages: Stages, row: dict[str, Any]) -> None:
+    stages.note(
         f"epoch {row['epoch']}: {row['accuracy']:.1%} of the masked tokens in held-out texts predicted, "
         f"loss {row['loss']:.4f}"
     )

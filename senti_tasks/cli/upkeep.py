@@ -8,7 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from senti_tasks import console
+from senti_tasks.cli import tables
 from senti_tasks.cli.calls import Json, user_name
+from senti_tasks.cli.dashboard import dashboard
 from senti_tasks.errors import ConfigError
 from senti_tasks.jobs import imports
 from senti_tasks.jobs.operations import backups, checkup, erasure, maintenance, upkeep, watching
@@ -38,7 +40,7 @@ def datasets(
     limit: Annotated[int, typer.Option(min=1, max=100, help="Number of data sets, at most.")] = 20,
     as_json: Json = False,
 ) -> None:
-    """Search data sets on the Hugging Face Hub, to import with `senti import hf:OWNER/NAME`."""
+    """Search data sets on the Hugging Face Hub. Import one with `senti import hf:OWNER/NAME`."""
     rows = imports.search_datasets(search, limit)
     shown = [
         {**row, "about": row["description"][:80] or ", ".join(row["tags"][:5]), "gated": row["gated"] or None}
@@ -46,12 +48,16 @@ def datasets(
     ]
     names = ("downloads", "likes", "last_modified", "gated", "about")
     headings = {"id": "data set"} | {name: name.replace("_", " ") for name in names}
-    console.show(rows, as_json, console.table(shown, headings) if rows else f"the hub finds no data set for {search!r}")
+    console.show(rows, as_json, tables.table(shown, headings) if rows else f"the hub finds no data set for {search!r}")
 
 
 def status(as_json: Json = False) -> None:
-    """Show numbers of reviews, labelled and pending; the models in use; and the last runs."""
+    """Show reviews, models in use, what waits, and the last runs."""
     found = upkeep.status()
+    waiting = [*_service_lines(found), *_frozen_line(found["frozen"]), *map(_held_line, found["held"])]
+    if console.open_console().is_terminal:
+        console.show(found, as_json, dashboard(found, waiting))
+        return
     shown = ("run_id", "scope", "model_version", "state", "planned", "labelled", "failed", "superseded", "published_at")
     console.show(
         found,
@@ -59,10 +65,8 @@ def status(as_json: Json = False) -> None:
         f"{found['reviews']:,} reviews, {found['annotated']:,} labelled by people, {found['pending']:,} pending"
         + (f", {sum(run['reviews'] for run in found['held']):,} in held runs" if found["held"] else ""),
         f"in service: {found['in_service'] or 'no model yet'}; champion: {found['champion'] or 'none yet'}",
-        *_service_lines(found),
-        *_frozen_line(found["frozen"]),
-        *(_held_line(run) for run in found["held"]),
-        console.table(found["runs"], {name: name.replace("_", " ") for name in shown}),
+        *waiting,
+        tables.table(found["runs"], {name: name.replace("_", " ") for name in shown}),
     )
 
 
@@ -71,7 +75,7 @@ def watch(
     every: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="Time between two looks.")] = 60,
     as_json: Json = False,
 ) -> None:
-    """Tell people (SENTI_ALERT_URL) what no task can tell: late labels, a queue without a worker, a full disk.
+    """Tell people (SENTI_ALERT_URL) what no task can tell. Late labels, a queue without a worker, a full disk.
 
     It runs beside Airflow until it is stopped, as the service watch of docker-compose.yml does. With --once, it exits
     with 1 if something is not as it should be.
@@ -82,7 +86,7 @@ def watch(
     found = [
         {"what": alert.kind.value, "happened": alert.happened, "to do": alert.todo} for alert in watching.look_once()
     ]
-    console.show(found, as_json, console.table(found, {name: name for name in found[0]}) if found else "all is well")
+    console.show(found, as_json, tables.table(found, {name: name for name in found[0]}) if found else "all is well")
     raise typer.Exit(bool(found))
 
 
@@ -143,7 +147,7 @@ def erase(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Erase reviews for good, on record: from labels, history, staged rows, errors, annotations, the ledger of splits,
+    """Erase reviews for good, on record. From labels, history, staged rows, errors, annotations, the ledger of splits,
     corpora and text snapshots."""
     if not unknown and (strange := erasure.find_unknown(review_ids)):
         _ask_about_unknown(strange, len(review_ids))
@@ -181,7 +185,7 @@ def artifacts(
     delete: Annotated[bool, typer.Option("--delete", help="Delete them, too. This cannot be undone.")] = False,
     as_json: Json = False,
 ) -> None:
-    """List the artifacts that nothing needs any more and that are older than some days; delete them with --delete.
+    """List, or delete, the artifacts that nothing needs any more. They are older than some days.
 
     Models in use or lately in use stay, and what a promotion or judgement of the last year rests on, whatever --days.
     """
@@ -194,17 +198,17 @@ def artifacts(
     console.show(
         found,
         as_json,
-        *([console.table(shown, {name: name for name in ("artifact", "megabytes", "made")})] if shown else []),
+        *([tables.table(shown, {name: name for name in ("artifact", "megabytes", "made")})] if shown else []),
         f"{len(shown):,} artifacts older than {found['days']:,} days, {found['bytes'] / 1e6:,.1f} MB, {done}.",
         *(f"checkpoints on this machine: {folder}" for folder in found["checkpoints"]),
     )
 
 
 def doctor(as_json: Json = False) -> None:
-    """Check settings, database, migrations, reviews, artifact store, base model, device and Airflow."""
+    """Check whether everything is in place. Settings, database, artifact store, base model, device and Airflow."""
     rows = checkup.run_checks()
     shown = [{**row, "ok": {True: "ok", False: "MISSING", None: "-"}[row["ok"]]} for row in rows]
-    console.show(rows, as_json, console.table(shown, {"ok": "", "name": "what", "finding": "found"}))
+    console.show(rows, as_json, tables.table(shown, {"ok": "", "name": "what", "finding": "found"}))
     if any(row["ok"] is False for row in rows):
         raise typer.Exit(1)
 
@@ -213,7 +217,7 @@ def backup(
     to: Annotated[str, typer.Argument(metavar="DIR|s3://…", help="A new folder, or an address of an object store.")],
     as_json: Json = False,
 ) -> None:
-    """Back up the warehouse and its artifacts, consistent with each other, while the pipeline goes on."""
+    """Back up the warehouse and its artifacts. They are consistent with each other, and the pipeline goes on."""
     found = backups.back_up(to)
     lost = [f"not in it: {reason}" for reason in found["missing"].values()]
     console.show(found, as_json, f"{to}: {_contents(found)}", *lost)
@@ -223,7 +227,7 @@ def restore(
     source: Annotated[str, typer.Argument(metavar="DIR|s3://…", help="What `senti backup` has written.")],
     as_json: Json = False,
 ) -> None:
-    """Restore a backup into an empty warehouse, after `senti migrate`; every file is checked first."""
+    """Restore a backup into an empty warehouse. After `senti migrate`; every file is checked first."""
     found = backups.restore(source)
     console.show(found, as_json, f"restored from {source} of {found['created_at'][:16]}: {_contents(found)}")
 

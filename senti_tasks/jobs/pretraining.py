@@ -17,6 +17,7 @@ from senti_tasks.jobs.base_models import pretraining_base_model
 from senti_tasks.jobs.context import load_context, now, parse_timestamp, version_of
 from senti_tasks.jobs.corpora import ledger
 from senti_tasks.jobs.operations.erasure import erase_from_artifacts
+from senti_tasks.progress import Watcher
 from senti_tasks.text import NORMALISER_VERSION
 from senti_tasks.warehouse import erasure
 from senti_tasks.warehouse.models import corpora, encoders, texts
@@ -95,6 +96,7 @@ def pretrain(
     config: dict[str, Any] | None = None,
     report: Callable[[dict[str, Any]], None] | None = None,
     turn_minutes: float | None = None,
+    watch: Watcher | None = None,
 ) -> dict[str, Any]:
     """Pretrains an encoder on a text snapshot (the result of ``snapshot_texts``) and registers it; returns encoder (its
     version).
@@ -102,8 +104,9 @@ def pretrain(
     After a kill, the next call on the same machine continues from the last checkpoint if texts, base model and
     configuration are the same; the idempotency key may differ. If reviews were erased meanwhile, the training starts
     again with the remaining texts. Of two calls at once, the second waits and returns the encoder of the first.
-    ``report`` is called with the metrics of each epoch. Raises ``TrainingStoppedError`` after SIGTERM, in the hours of
-    SENTI_NO_TRAINING, and after ``turn_minutes``. SENTI_TRAINING_PROCESSES processes train together.
+    ``report`` is called with the metrics of each epoch, ``watch`` twice a second with the progress. Raises
+    ``TrainingStoppedError`` after SIGTERM, in the hours of SENTI_NO_TRAINING, and after ``turn_minutes``.
+    SENTI_TRAINING_PROCESSES processes train together.
     """
     context = load_context()  # first, because the hub's client reads HF_ENDPOINT when it is imported
     from senti_tasks.training import pretraining
@@ -124,7 +127,7 @@ def pretrain(
         data = context.fetch(recorded)
         checkpoints, output = folder / "checkpoints", folder / "encoder"
         outside = (report, context.settings.device, interruptions, context.settings.training_processes)
-        result = pretraining.pretrain(data, base_model, pretrain_config, checkpoints, output, *outside)
+        result = pretraining.pretrain(data, base_model, pretrain_config, checkpoints, output, *outside, watch)
         version = version_of(parse_timestamp(snapshot["due"]), idempotency_key, context.settings.zone)
         artifact, digest = context.store.put(output, "encoders", version)
         encoder = {

@@ -99,6 +99,35 @@ def compare_report(first: str, second: str, output: Path | None = None) -> dict[
     has no stored evaluation, or if no row is in both.
     """
     context = load_context()
+    found, names, compared = _compared(context, first, second)
+    from senti_tasks.reports import comparison
+
+    html = comparison.html(found[0], found[1], compared, label_names=names, written_at=now())
+    report = _write(context, output, f"compare-{first}-{second}.html", html)
+    return {"models": [first, second], "rows": compared["rows"], "report": str(report)}
+
+
+def compare_models(first: str, second: str) -> dict[str, Any]:
+    """The figures of ``compare_report``: models, rows (compared), verdict (state and sentence), metrics (name, first,
+    second), counts (of rows by who is right) and slices (name, rows, difference of the accuracy, low and high)."""
+    _, _, compared = _compared(load_context(), first, second)
+    from senti_tasks.reports import comparison
+
+    one, other = compared["metrics"]
+    return {
+        "models": [first, second],
+        "rows": compared["rows"],
+        "verdict": comparison.verdict([first, second], compared),
+        "metrics": [[name, one[name], other[name]] for name in comparison.RATES if name in one and name in other],
+        "counts": compared["counts"],
+        "slices": compared["slices"],
+    }
+
+
+def _compared(
+    context: JobContext, first: str, second: str
+) -> tuple[list[dict[str, Any]], dict[int, str], dict[str, Any]]:
+    """What is recorded about both models, the names of their labels, and ``comparison.figures``."""
     found = [models.show(version) for version in (first, second)]
     judged = [evaluations.stored(context, one) for one in found]
     with context.reading() as connection:
@@ -117,9 +146,7 @@ def compare_report(first: str, second: str, output: Path | None = None) -> dict[
         raise RegistryError(
             f"no review is in the test splits of both {first} and {second}: there is nothing to compare"
         )
-    html = comparison.html(found[0], found[1], compared, label_names=names, written_at=now())
-    report = _write(context, output, f"compare-{first}-{second}.html", html)
-    return {"models": [first, second], "rows": compared["rows"], "report": str(report)}
+    return found, names, compared
 
 
 def run_report(run_id: int | None = None, output: Path | None = None) -> dict[str, Any]:

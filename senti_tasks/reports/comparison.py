@@ -16,7 +16,8 @@ CONFIDENCE = 0.95
 """Of each one-sided bound, as in the gate."""
 LEAST_ROWS = 30
 """Rows of a slice below which a difference says nothing and is left out."""
-_FIGURES = ("rows", "accuracy", "macro_f1", "roc_auc", "log_loss", "brier", "ece")
+RATES = ("accuracy", "macro_f1", "roc_auc", "log_loss", "brier", "ece")
+_FIGURES = ("rows", *RATES)
 
 Row = Mapping[str, Any]
 

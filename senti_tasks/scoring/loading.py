@@ -7,12 +7,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForSequenceClassification
-from transformers.utils import logging as transformers_logging
 
 from senti_tasks.errors import ArtifactError, ConfigError
 from senti_tasks.scoring import devices, foreign_code
 from senti_tasks.scoring.config import ScoreConfig
+from senti_tasks.scoring.engines import bert_weights
 from senti_tasks.scoring.engines.bert import Bert, is_bert
 from senti_tasks.scoring.engines.engine import Engine
 from senti_tasks.scoring.engines.on_torch import PackedTorch, PaddedTorch
@@ -81,22 +80,25 @@ def _device_for(variant: str, device: str) -> torch.device:
 
 
 def _from_weights(folder: Path, variant: str, device: torch.device, tokenizer: TextTokenizer) -> tuple[int, Engine]:
-    model = load_classifier(folder)
-    n_labels: int = model.config.num_labels
-    dtype = torch.float32
-    if variant == "bf16" and device.type == "cuda":
+    cuda, dtype = device.type == "cuda", torch.float32
+    if variant == "bf16" and cuda:
         dtype = torch.bfloat16
     elif variant == "bf16" and "BF16" in devices.cpu_capabilities():
         from senti_tasks.scoring.engines.on_openvino import OpenVino, convert
 
-        return n_labels, OpenVino(convert(model), tokenizer.pad_id)
+        model = load_classifier(folder)
+        return model.config.num_labels, OpenVino(convert(model), tokenizer.pad_id)
     elif variant == "bf16":
         log.warning("this CPU does not compute in bf16: the bf16 weights are computed in fp32, at the speed of fp32")
-    if device.type == "cuda":
+    if cuda:
         log.info("scoring in %s on %s", variant, devices.description(device))
+    if (found := bert_weights.read(folder)) is not None:
+        n_labels, bert = found
+        return n_labels, PackedTorch(bert, device, dtype)
+    model = load_classifier(folder)
     if is_bert(model.config):
-        return n_labels, PackedTorch(Bert(model), device, dtype)
-    return n_labels, PaddedTorch(model, device, dtype, tokenizer.pad_id)
+        return model.config.num_labels, PackedTorch(Bert(model), device, dtype)
+    return model.config.num_labels, PaddedTorch(model, device, dtype, tokenizer.pad_id)
 
 
 def _int8(folder: Path, tokenizer: TextTokenizer) -> tuple[int, Engine]:
@@ -110,6 +112,9 @@ def _int8(folder: Path, tokenizer: TextTokenizer) -> tuple[int, Engine]:
 
 def load_classifier(folder: Path) -> Any:
     """The transformers classifier in ``folder``, float32, on the CPU. Raises ``ArtifactError``."""
+    from transformers import AutoModelForSequenceClassification  # late: see engines.bert_weights
+    from transformers.utils import logging as transformers_logging
+
     _refuse_code(folder)
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # it would draw over ours and into logs
     try:

@@ -26,64 +26,14 @@ from transformers import (
 )
 
 from senti_tasks import labels
-from senti_tasks.artifacts import files_digest, folder_digest
 from senti_tasks.config import PRETRAINED, TrainConfig
 from senti_tasks.errors import BaseModelError
 from senti_tasks.labels import LabelSet
 from senti_tasks.scoring.tokens import readable_tokens
-from senti_tasks.training import hub, model_folders
+from senti_tasks.training.base_names import folder_of, scratch_shape
 from senti_tasks.training.tokenizer.vocabulary import build_tokenizer, check_coverage, fit_to_vocabulary
 
-# torch has no fused attention kernel for dropout within attention: a step on a CPU then takes a fifth longer.
-_NO_DROPOUT: dict[str, Any] = {"attention_probs_dropout_prob": 0.0}
-SCRATCH: dict[str, dict[str, Any]] = {
-    name: {
-        **_NO_DROPOUT,
-        "num_hidden_layers": layers,
-        "hidden_size": width,
-        "num_attention_heads": width // 64,
-        "intermediate_size": 4 * width,
-    }
-    for name, layers, width in (("scratch:tiny", 2, 128), ("scratch:small", 2, 256), ("scratch:medium", 6, 384))
-}
-"""Name to the ``BertConfig`` values of an encoder with random weights. Other values are the defaults."""
-
 _MAX_LENGTH = 512  # tokens
-
-
-def describe(base_model: str) -> str:
-    """One sentence about ``base_model``, for model cards and command output."""
-    if shape := SCRATCH.get(base_model):
-        return (
-            f"{base_model} is not a pretrained model: it is a BERT of {shape['num_hidden_layers']} layers, "
-            f"{shape['hidden_size']} wide, with random weights and a vocabulary built from the training texts."
-        )
-    if base_model.startswith(PRETRAINED):
-        return (
-            f"The base model is {base_model}, an encoder that `senti pretrain` trained on reviews without labels; "
-            "its own card names its base model."
-        )
-    kind = "the model in the local folder" if _is_folder(base_model) else "the Hugging Face Hub model"
-    return f"The base model is {kind} {base_model}."
-
-
-def revision_of(base_model: str, folder: Path | None = None) -> str | None:
-    """The revision to record for ``base_model``.
-
-    A hub model: its commit. A local folder: ``sha256:…`` over its files, without sub-folders. ``pretrained:*``: the
-    digest of ``folder``. ``scratch:*``: ``None``. Raises ``BaseModelError`` if the model does not exist or cannot be
-    reached.
-    """
-    if base_model.startswith("scratch:"):
-        _scratch_shape(base_model)
-        return None
-    if base_model.startswith(PRETRAINED):
-        return folder_digest(_model_folder(base_model, folder=folder))
-    if not _is_folder(base_model):
-        return hub.newest_commit(base_model)
-    local = Path(base_model).expanduser()
-    model_folders.check(local, base_model)
-    return f"sha256:{files_digest(local, (path for path in local.iterdir() if path.is_file()))}"
 
 
 def load_tokenizer(
@@ -103,12 +53,12 @@ def load_tokenizer(
     ``BaseModelError``.
     """
     if base_model.startswith("scratch:"):
-        _scratch_shape(base_model)
+        scratch_shape(base_model)
         if not texts:
             raise BaseModelError(f"{base_model} builds its vocabulary from the training texts, and there are none")
         tokenizer = build_tokenizer(texts, _MAX_LENGTH)
     else:
-        folder = _model_folder(base_model, revision, folder)
+        folder = folder_of(base_model, revision, folder)
         with _load_errors(base_model):
             loaded = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
             model_config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
@@ -147,7 +97,7 @@ def load_classifier(
         return BertForSequenceClassification(
             _scratch_config(base_model, tokenizer, classifier_dropout=config.dropout, **names)
         )
-    folder = _model_folder(base_model, revision, folder, weights=True)
+    folder = folder_of(base_model, revision, folder, weights=True)
     with _load_errors(base_model):
         model_config = AutoConfig.from_pretrained(folder, trust_remote_code=False, **names)
         for field in ("classifier_dropout", "seq_classif_dropout"):  # the name depends on the architecture
@@ -175,7 +125,7 @@ def load_masked_language_model(
     set_seed(seed)
     if base_model.startswith("scratch:"):
         return BertForMaskedLM(_scratch_config(base_model, tokenizer))
-    folder = _model_folder(base_model, revision, weights=True)
+    folder = folder_of(base_model, revision, weights=True)
     with _load_errors(base_model, expected="masked language model"):
         model = AutoModelForMaskedLM.from_pretrained(
             folder, trust_remote_code=False, use_safetensors=True, dtype="float32"
@@ -212,33 +162,6 @@ def _load_errors(base_model: str, expected: str = "text classifier") -> Iterator
         ) from error
 
 
-def _model_folder(
-    base_model: str, revision: str | None = None, folder: Path | None = None, weights: bool = False
-) -> Path:
-    """The folder for ``from_pretrained``. Raises ``BaseModelError`` if it cannot be a model: see ``model_folders``."""
-    if base_model.startswith(PRETRAINED):
-        if folder is None:
-            raise BaseModelError(
-                f"{base_model} is looked up in the warehouse by a job: expected the folder of the encoder, found none"
-            )
-    elif _is_folder(base_model):
-        folder = Path(base_model).expanduser()
-    else:
-        folder = hub.fetch(base_model, revision or hub.newest_commit(base_model), weights)
-    model_folders.check(folder, base_model, weights=weights)
-    return folder
-
-
-def _is_folder(base_model: str) -> bool:
-    return base_model.startswith(("/", "./", "../", "~")) or Path(base_model).is_dir()
-
-
 def _scratch_config(base_model: str, tokenizer: PreTrainedTokenizerFast, **more: Any) -> BertConfig:
-    shape = _scratch_shape(base_model)
+    shape = scratch_shape(base_model)
     return BertConfig(**shape, vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, **more)
-
-
-def _scratch_shape(base_model: str) -> dict[str, Any]:
-    if base_model not in SCRATCH:
-        raise BaseModelError(f"{base_model} is not a known shape: expected one of {', '.join(SCRATCH)}")
-    return SCRATCH[base_model]

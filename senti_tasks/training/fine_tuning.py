@@ -17,12 +17,14 @@ from senti_tasks.config import TrainConfig
 from senti_tasks.corpus import snapshot
 from senti_tasks.corpus.text_profile import TextProfile
 from senti_tasks.errors import ConfigError
+from senti_tasks.progress import Watcher
 from senti_tasks.scoring.tokens import HEAD_TOKENS, TextTokenizer
 from senti_tasks.training import environment, search
-from senti_tasks.training.base_models import load_classifier, load_tokenizer, revision_of
+from senti_tasks.training.base_models import load_classifier, load_tokenizer
+from senti_tasks.training.base_names import is_small, revision_of
 from senti_tasks.training.loop.checkpoints import StopAtCheckpoint, folder_for, newest
 from senti_tasks.training.loop.interruptions import NO_PAUSE, Interruptions
-from senti_tasks.training.loop.resumable import Report
+from senti_tasks.training.loop.watching import Report, parted
 from senti_tasks.training.model_card import model_card
 from senti_tasks.training.processes import launcher
 from senti_tasks.training.processes.group import Group
@@ -42,28 +44,32 @@ def train(
     base_folder: Path | None = None,
     interruptions: Interruptions = NO_PAUSE,
     processes: str = "1",
+    watch: Watcher | None = None,
 ) -> dict[str, Any]:
     """Fine-tunes ``base_model`` on the snapshot in ``corpus``. Writes the model of the best epoch into ``output``.
 
     ``checkpoints``: folder for checkpoints. If it has a complete checkpoint of the same training, that one is resumed.
     The caller deletes the folder once the model is stored. ``report`` is called after each epoch with a row of the
-    history plus the peak learning rate and the seed. ``device`` is ``auto`` (CUDA if available), ``cpu`` or ``cuda``.
-    ``report_to`` names an integration of the Trainer that also gets the figures (``mlflow``). ``base_folder`` is the
-    folder of a ``pretrained:*`` base model. ``interruptions`` say when a checkpoint is saved, and when the training
-    ends before it is done. ``processes`` (a number or ``auto``) train together, on one GPU each or on the CPU, and
-    divide each batch among them. On one machine, the same input and number of processes give the same files, resumed
-    or not, provided that ``search_minutes`` allows the same learning rates.
+    history plus the peak learning rate and the seed, ``watch`` twice a second with the progress. ``device`` is ``auto``
+    (CUDA if available), ``cpu`` or ``cuda``. ``report_to`` names an integration of the Trainer that also gets the
+    figures (``mlflow``). ``base_folder`` is the folder of a ``pretrained:*`` base model. ``interruptions`` say when a
+    checkpoint is saved, and when the training ends before it is done. ``processes`` (a number or ``auto``) train
+    together, on one GPU each or on the CPU, and divide each batch among them. On one machine, the same input and number
+    of processes give the same files, resumed or not, provided that ``search_minutes`` allows the same learning rates,
+    and that no ``budget_minutes`` ends the training.
 
     Returns base_model, base_revision, config (``config`` with the learning rate and the seed of the model), epochs_run,
-    best_epoch, seconds (of this call), steps, processes (their number), validation (``measure`` of the best epoch),
-    history (one row per epoch), rates (one row per learning rate, see ``search.rate_rows``), retried_after_collapse,
-    environment (see ``environment.describe``) and weights_digest.
+    best_epoch, epochs_planned, seconds (of this call), steps, processes (their number), validation (``measure`` of the
+    best epoch), history (one row per epoch), ended_by_budget, rates (one row per learning rate, see
+    ``search.rate_rows``), retried_after_collapse, environment (see ``environment.describe``) and weights_digest.
 
     Raises ``BaseModelError``, ``CorpusError``, ``ConfigError``, and, after SIGTERM or when the pause begins,
     ``TrainingStoppedError`` once a checkpoint is saved. With several processes also ``TrainingProcessError``.
     """
     started = time.monotonic()
-    number = launcher.number_of_processes(processes, device, config.batch_size)
+    number = launcher.number_of_processes(
+        processes, device, config.batch_size, is_small=is_small(base_model, base_folder)
+    )
     data, label_set = snapshot.load(corpus), snapshot.label_set(corpus)
     summary = json.loads((corpus / "summary.json").read_text(encoding="utf-8"))
     revision = revision_of(base_model, base_folder)
@@ -95,7 +101,9 @@ def train(
             "device": device,
             "report_to": report_to,
         }
-        launcher.run(_run_trial, arguments, processes=number, device=device, folder=trial.folder, report=report)
+        launcher.run(
+            _run_trial, arguments, processes=number, device=device, folder=trial.folder, report=parted(report, watch)
+        )
 
     trials = [trial_with(candidate) for candidate in config.candidates()]
     finished = search.train_within_budget(trials, 60 * config.search_minutes, run)
@@ -126,6 +134,8 @@ def train(
         "steps": outcome.steps,
         "processes": number,
         "validation": outcome.validation,
+        "epochs_planned": config.epochs,
+        "ended_by_budget": outcome.ended_by_budget,
         "history": outcome.history,
         "rates": search.rate_rows(trials, finished),
         "retried_after_collapse": retried,

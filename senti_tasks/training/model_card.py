@@ -8,7 +8,7 @@ import yaml
 from senti_tasks.config import PretrainConfig, TrainConfig
 from senti_tasks.labels import LabelSet
 from senti_tasks.markdown import table
-from senti_tasks.training.base_models import SCRATCH, describe
+from senti_tasks.training.base_names import SCRATCH, describe
 
 _LIMITS = """\
 - A review gets one label as a whole. For a mixed review that is the label that weighs more; aspects get no labels.

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -18,11 +17,14 @@ from transformers.utils.logging import disable_progress_bar
 from senti_tasks.config import PretrainConfig
 from senti_tasks.corpus import unlabelled
 from senti_tasks.errors import CorpusError
+from senti_tasks.progress import Watcher
 from senti_tasks.scoring.tokens import TextTokenizer
-from senti_tasks.training.base_models import load_masked_language_model, load_tokenizer, revision_of
+from senti_tasks.training.base_models import load_masked_language_model, load_tokenizer
+from senti_tasks.training.base_names import is_small, revision_of
 from senti_tasks.training.loop.checkpoints import StopAtCheckpoint, folder_for, newest
 from senti_tasks.training.loop.interruptions import NO_PAUSE, Interruptions
-from senti_tasks.training.loop.resumable import Report, ResumableTrainer, Rows, arguments_for, width_step
+from senti_tasks.training.loop.resumable import ResumableTrainer, Rows, arguments_for, width_step
+from senti_tasks.training.loop.watching import ProgressReport, Report, parted
 from senti_tasks.training.masking import IGNORE_INDEX, MaskingCollator
 from senti_tasks.training.model_card import encoder_card
 from senti_tasks.training.processes import launcher
@@ -47,16 +49,18 @@ def pretrain(
     device: str = "auto",
     interruptions: Interruptions = NO_PAUSE,
     processes: str = "1",
+    watch: Watcher | None = None,
 ) -> dict[str, Any]:
     """Trains ``base_model`` to predict masked tokens of the text snapshot in ``texts`` (see ``corpus.unlabelled``).
 
     Writes the encoder with its token prediction head into ``output``. Classifiers and masked language models can both
     be loaded from that folder. ``checkpoints``: folder for checkpoints. If it has a complete checkpoint of the same
     training, that one is resumed. The caller deletes the folder once the encoder is stored. ``report`` is called with a
-    row of the history before the training and after each epoch. ``device`` is ``auto`` (CUDA if available), ``cpu`` or
-    ``cuda``. ``interruptions`` say when a checkpoint is saved, and when the training ends before it is done.
-    ``processes`` (a number or ``auto``) train together, on one GPU each or on the CPU, and divide each batch among
-    them. On one machine, the same input and number of processes give the same files, resumed or not.
+    row of the history before the training and after each epoch, ``watch`` twice a second with the progress. ``device``
+    is ``auto`` (CUDA if available), ``cpu`` or ``cuda``. ``interruptions`` say when a checkpoint is saved, and when the
+    training ends before it is done. ``processes`` (a number or ``auto``) train together, on one GPU each or on the CPU,
+    and divide each batch among them. On one machine, the same input and number of processes give the same files,
+    resumed or not.
 
     Returns base_model, base_revision, texts (trained_on and held_out: numbers of texts), seconds (of this call), steps,
     processes (their number) and history. The rows of history have epoch (0: before the training), step, loss (mean per
@@ -66,7 +70,7 @@ def pretrain(
     ``TrainingStoppedError`` once a checkpoint is saved. With several processes also ``TrainingProcessError``.
     """
     started = time.monotonic()
-    number = launcher.number_of_processes(processes, device, config.batch_size)
+    number = launcher.number_of_processes(processes, device, config.batch_size, is_small=is_small(base_model))
     train, held_out = unlabelled.load(texts, config.held_out_share)
     counts = unlabelled.counts(texts)  # read now, because an erasure may move the folder during the training
     revision = revision_of(base_model)
@@ -95,7 +99,9 @@ def pretrain(
         "device": device,
         "interruptions": interruptions,
     }
-    steps, history = launcher.run(_train, arguments, processes=number, device=device, folder=folder, report=report)
+    steps, history = launcher.run(
+        _train, arguments, processes=number, device=device, folder=folder, report=parted(report, watch)
+    )
     tokenizer.save_pretrained(output)
     card = encoder_card(base_model, revision, config, counts, history)
     (output / "README.md").write_text(card, encoding="utf-8")
@@ -128,8 +134,7 @@ def _train(
     group: Group,
 ) -> tuple[int, list[dict[str, Any]]]:
     """Trains in this process, which may be one of several, and saves the model; returns the steps and the history."""
-    if not sys.stderr.isatty():
-        disable_progress_bar()  # type: ignore[no-untyped-call]
+    disable_progress_bar()  # type: ignore[no-untyped-call]
     model = load_masked_language_model(base_model, tokenizer, config.seed, revision)
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):  # the saved config.json keeps the base model's dropout
@@ -145,7 +150,7 @@ def _train(
         train_dataset=rows,
         processing_class=tokenizer,
         data_collator=collator(epoch=lambda: trainer.current_epoch()),
-        callbacks=[stop],
+        callbacks=[*([ProgressReport(len(rows), report, lambda: None)] if group.rank == 0 else []), stop],
         eval_dataset=[collator()(evaluation_rows[start : start + _EVALUATION_BATCH]) for start in starts],
         report=report,
     )

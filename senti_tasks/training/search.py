@@ -51,10 +51,14 @@ def retry_if_collapsed(
 ) -> tuple[Trial, bool]:
     """``trial`` and ``False``; or, if it collapsed, a trial with the next seed and ``True``.
 
-    If the second one collapses too, it is still returned: the gate refuses such a model.
+    If the second one collapses too, it is still returned: the gate refuses such a model. A training that its budget
+    ended is not repeated: another seed would not have more time.
     """
     collapse = _collapse_of(trial)
     if collapse is None:
+        return trial, False
+    if trial.outcome.ended_by_budget:
+        log.warning("the training has learnt nothing yet: %s; its budget ended it: raise budget_minutes", collapse)
         return trial, False
     second = trial_with(replace(trial.config, seed=trial.config.seed + 1))
     log.warning(

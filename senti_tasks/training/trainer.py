@@ -2,7 +2,6 @@
 
 import logging
 import math
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -24,9 +23,10 @@ from transformers.utils.logging import disable_progress_bar
 
 from senti_tasks.config import TrainConfig
 from senti_tasks.judging.evaluation import measure
-from senti_tasks.training.loop.checkpoints import StopAtCheckpoint, epochs_if_stopped_early
+from senti_tasks.training.loop.checkpoints import StopAtCheckpoint, epochs_if_budget_ended, epochs_if_stopped_early
 from senti_tasks.training.loop.optimiser import parameter_groups
-from senti_tasks.training.loop.resumable import Report, ResumableTrainer, Rows, arguments_for, width_step
+from senti_tasks.training.loop.resumable import ResumableTrainer, Rows, arguments_for, width_step
+from senti_tasks.training.loop.watching import Budget, ProgressReport, Report
 from senti_tasks.training.processes.group import Group
 from senti_tasks.training.trials import Outcome, Timer, Trial
 
@@ -56,8 +56,8 @@ def fine_tune(
     """
     timer = Timer(trial) if group.rank == 0 else None
     config = trial.config
-    if not sys.stderr.isatty():
-        disable_progress_bar()  # type: ignore[no-untyped-call]
+    budget = Budget(60.0 * config.budget_minutes or None, lambda: timer.seconds if timer else 0.0, group)
+    disable_progress_bar()  # type: ignore[no-untyped-call]
     if config.freeze_encoder:  # leaves the head and, if there is one, the pooler trainable
         model.base_model.requires_grad_(False)
         if pooler := getattr(model.base_model, "pooler", None):
@@ -76,6 +76,12 @@ def fine_tune(
     )
     if checkpoint and (epochs := epochs_if_stopped_early(checkpoint)) is not None:
         arguments.num_train_epochs = epochs
+    elif (
+        checkpoint
+        and any(group.agreed(budget.is_used_up))
+        and (epochs := epochs_if_budget_ended(checkpoint)) is not None
+    ):
+        arguments.num_train_epochs, budget.has_ended_it = epochs, True
     trainer = _Trainer(
         config,
         model=model,
@@ -89,8 +95,8 @@ def fine_tune(
         compute_metrics=_figures,
         callbacks=[
             EarlyStoppingCallback(early_stopping_patience=config.patience),
-            *([timer] if timer else []),
-            *(_EpochReport(config, report), stop),
+            *([timer, ProgressReport(len(rows["train"]), report, lambda: budget.left_s)] if timer else []),
+            *(_EpochReport(config, report), budget, stop),
         ],
     )
     trainer.resume(checkpoint, stop)
@@ -107,6 +113,7 @@ def fine_tune(
         validation=validations[best],
         steps=trainer.state.global_step,
         diverged=not all(bool(weight.isfinite().all()) for weight in model.parameters()),
+        ended_by_budget=budget.has_ended_it,
     )
     trial.finish(model, outcome)  # load_best_model_at_end has loaded the weights of the best epoch into model
 
@@ -193,7 +200,7 @@ def _history(state: TrainerState) -> tuple[list[dict[str, Any]], list[dict[str, 
         validations.append(figures)
         rows.append(
             {
-                "epoch": round(entry["epoch"]),
+                "epoch": math.ceil(round(entry["epoch"], 6)),  # a budget ends the last one early
                 "step": entry["step"],
                 "learning_rate": trained.get("learning_rate", math.nan),
                 "train_loss": trained.get("loss", math.nan),

@@ -26,6 +26,8 @@ class Outcome:
     steps: int
     diverged: bool
     """Whether the weights of the best epoch contain NaN or infinity."""
+    ended_by_budget: bool = False
+    """Whether the time budget ended the training before its last epoch."""
 
 
 class Trial:
@@ -77,6 +79,11 @@ class Timer(TrainerCallback):
         self._file.parent.mkdir(parents=True, exist_ok=True)
         self._started = time.monotonic() - trial.seconds
         self.save()
+
+    @property
+    def seconds(self) -> float:
+        """The training time so far."""
+        return time.monotonic() - self._started
 
     def save(self) -> None:
         self._saved = time.monotonic()

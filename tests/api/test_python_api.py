@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 import senti_tasks
 from local import sample
 from senti_tasks.jobs import imports
-from senti_tasks.training import base_models
+from senti_tasks.training import base_names
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.migrations import SQL
 from senti_tasks.warehouse.schema import model_variants
@@ -185,7 +185,7 @@ def _like(bert: Path, architecture: str, folder: Path) -> Path:
 @on_sqlite
 def test_a_corpus_and_a_training(home: Path, engine: Engine, one_thread: None, monkeypatch: pytest.MonkeyPatch) -> None:
     shape = {"num_hidden_layers": 1, "hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64}
-    monkeypatch.setitem(base_models.SCRATCH, "scratch:tiny", shape)
+    monkeypatch.setitem(base_names.SCRATCH, "scratch:tiny", shape)
     imports.import_reviews(sample.write(home / "sample.csv", SAMPLE_ROWS), {})
     corpus = senti_tasks.snapshot_corpus("scratch:tiny")
     parts = {name: corpus.split(name) for name in ("train", "validation", "test")}

@@ -14,7 +14,7 @@ import senti_tasks
 from local import sample
 from senti_tasks import cli
 from senti_tasks.jobs import imports, scoring
-from senti_tasks.training import base_models
+from senti_tasks.training import base_names
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.models import promotions, registry
 from senti_tasks.warehouse.scoring import held_runs
@@ -61,7 +61,7 @@ class Shell:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch, one_thread: None) -> None:
     """``scratch:tiny``, smaller still, and without the minute that int8 takes."""
-    monkeypatch.setitem(base_models.SCRATCH, "scratch:tiny", SMALL)
+    monkeypatch.setitem(base_names.SCRATCH, "scratch:tiny", SMALL)
     monkeypatch.setenv("SENTI_VARIANT", "fp32")
 
 

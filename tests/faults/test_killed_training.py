@@ -8,7 +8,7 @@ import pytest
 
 from senti_tasks.artifacts import weights_digest
 from senti_tasks.corpus import snapshot
-from senti_tasks.training import base_models, fine_tuning
+from senti_tasks.training import base_names, fine_tuning
 from tests import small_training
 from tests.made_up_reviews import made_up_reviews, splits_in_turn, write_corpus
 from tests.processes import kill_when, start
@@ -26,7 +26,7 @@ def test_a_killed_training_ends_with_the_weights_of_an_uninterrupted_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setitem(base_models.SCRATCH, "scratch:tiny", small_training.SHAPE)
+    monkeypatch.setitem(base_names.SCRATCH, "scratch:tiny", small_training.SHAPE)
     examples, dropped = snapshot.clean(made_up_reviews(100))
     corpus = write_corpus(examples, splits_in_turn(examples), dropped, tmp_path / "first")
     killed, whole = tmp_path / "killed", tmp_path / "whole"

@@ -19,7 +19,7 @@ from senti_tasks.jobs import imports, pretraining
 from senti_tasks.jobs.operations import erasure as job
 from senti_tasks.jobs.operations import maintenance
 from senti_tasks.text import content_hash, text_hash
-from senti_tasks.training import base_models
+from senti_tasks.training import base_names
 from senti_tasks.warehouse import database, erasure
 from senti_tasks.warehouse.models import corpora, texts
 from senti_tasks.warehouse.schema import (
@@ -189,7 +189,7 @@ def write_corpus(folder: Path, texts: dict[str, str]) -> Path:
 def small_shape(monkeypatch: pytest.MonkeyPatch, one_thread: None) -> None:
     """``scratch:tiny``, smaller still."""
     shape = {"num_hidden_layers": 1, "hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64}
-    monkeypatch.setitem(base_models.SCRATCH, "scratch:tiny", shape)
+    monkeypatch.setitem(base_names.SCRATCH, "scratch:tiny", shape)
 
 
 LEARNT = {10 + number: f"{phrase}{phrase}" for number, phrase in enumerate(PHRASES)}

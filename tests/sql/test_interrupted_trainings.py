@@ -11,7 +11,7 @@ import pytest
 from senti_tasks import settings
 from senti_tasks.errors import TrainingStoppedError
 from senti_tasks.jobs import corpora, imports, pretraining, training
-from senti_tasks.training import base_models
+from senti_tasks.training import base_names
 from tests.made_up_reviews import made_up_reviews
 from tests.small_training import SHAPE
 
@@ -23,7 +23,7 @@ HOUR = timedelta(hours=1)
 def shop(home: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None) -> Path:
     """The home of a warehouse with 200 labelled reviews, and a base model that is trained in seconds."""
     monkeypatch.setenv("SENTI_BASE_MODEL", "scratch:tiny")
-    monkeypatch.setitem(base_models.SCRATCH, "scratch:tiny", SHAPE)
+    monkeypatch.setitem(base_names.SCRATCH, "scratch:tiny", SHAPE)
     lines = [f"{review.text},{'好评' if review.label else '差评'}" for review in made_up_reviews(200)]
     (home / "reviews.csv").write_text("\n".join(["review,label", *lines, ""]), "utf-8")
     imports.import_reviews(home / "reviews.csv", {})

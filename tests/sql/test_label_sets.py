@@ -14,7 +14,7 @@ from senti_tasks.errors import RegistryError
 from senti_tasks.jobs import corpora, imports, judging, models, scoring, training, variants
 from senti_tasks.jobs.operations import upkeep
 from senti_tasks.labels import LabelSet
-from senti_tasks.training import base_models
+from senti_tasks.training import base_names
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.models import registry
 from senti_tasks.warehouse.schema import model_labels, model_metrics
@@ -50,7 +50,7 @@ def three(empty_url: str, bare_home: Path, monkeypatch: pytest.MonkeyPatch, one_
     monkeypatch.setenv("SENTI_LABELS", str(THREE))
     monkeypatch.setenv("SENTI_VARIANT", "fp32")
     monkeypatch.setenv("SENTI_BASE_MODEL", "scratch:tiny")
-    monkeypatch.setitem(base_models.SCRATCH, "scratch:tiny", SHAPE)
+    monkeypatch.setitem(base_names.SCRATCH, "scratch:tiny", SHAPE)
     upkeep.migrate()
     (bare_home / "reviews.csv").write_text(reviews_of_three_kinds(80), "utf-8")
     found = imports.import_reviews(bare_home / "reviews.csv", {})

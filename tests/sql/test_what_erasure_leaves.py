@@ -23,7 +23,7 @@ from senti_tasks.jobs import judging, pretraining, training
 from senti_tasks.jobs.context import load_context
 from senti_tasks.jobs.operations import erasure as job
 from senti_tasks.text import content_hash
-from senti_tasks.training import base_models
+from senti_tasks.training import base_names
 from senti_tasks.warehouse import database, sessions
 from senti_tasks.warehouse.models import corpora
 from senti_tasks.warehouse.schema import metadata, text_split_reviews, text_splits
@@ -83,7 +83,7 @@ def used_shop(
 ) -> Engine:
     """The shop after all that reads reviews: corpora, training, evaluation, pretraining, and two runs. What the tasks
     returned and logged is in files, as Airflow keeps it."""
-    monkeypatch.setitem(base_models.SCRATCH, "scratch:tiny", SHAPE)
+    monkeypatch.setitem(base_names.SCRATCH, "scratch:tiny", SHAPE)
     caplog.set_level("DEBUG", "senti_tasks")
     quick = {"epochs": 1, "batch_size": 8, "max_length": 64}
     made = snapshot(1)

@@ -48,6 +48,7 @@ def test_an_unknown_field_is_refused_with_the_known_ones() -> None:
         (TrainConfig, "patience", 0, "greater than or equal to 1"),
         (TrainConfig, "layer_decay", 0.0, "greater than 0"),
         (TrainConfig, "layer_decay", 1.1, "less than or equal to 1"),
+        (TrainConfig, "budget_minutes", -0.5, "greater than or equal to 0"),
         (TrainConfig, "search_minutes", -1, "greater than or equal to 0"),
         (TrainConfig, "search_minutes", 0.5, "valid integer"),
         (TrainConfig, "epochs", "3", "valid integer"),
@@ -129,3 +130,24 @@ def test_a_number_of_shards_that_airflow_could_not_map_is_refused(wanted: int) -
 @pytest.mark.parametrize("wanted", [None, 1, 500])
 def test_a_wanted_number_of_shards_is_taken(wanted: int | None) -> None:
     PlanConfig().check_shards(wanted)
+
+
+@pytest.mark.parametrize(
+    ("base_model", "rows", "epochs", "batch_size"),
+    [
+        ("scratch:tiny", None, 10, 16),
+        ("scratch:tiny", 2_600, 10, 16),
+        ("scratch:tiny", 20_000, 8, 64),
+        ("scratch:tiny", 48_000, 3, 64),
+        ("scratch:tiny", 1_000_000, 2, 64),
+        ("scratch:small", 48_000, 3, 128),
+        ("pretrained:scratch:small", 48_000, 3, 128),
+        ("google-bert/bert-base-chinese", 48_000, 3, 16),
+    ],
+)
+def test_a_recipe_for_random_weights_follows_the_number_of_rows(
+    base_model: str, rows: int | None, epochs: int, batch_size: int
+) -> None:
+    config = TrainConfig.for_base_model(base_model, None, rows)
+    assert (config.epochs, config.batch_size) == (epochs, batch_size)
+    assert TrainConfig.for_base_model(base_model, {"epochs": 7, "batch_size": 8}, rows).epochs == 7

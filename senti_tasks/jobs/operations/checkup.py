@@ -96,11 +96,11 @@ def _store() -> tuple[bool, str]:
 
 
 def _base_model() -> tuple[bool, str]:
-    from senti_tasks.training import base_models
+    from senti_tasks.training import base_names
 
     start = starting_point(load_context(migrated=False), None)
-    revision = base_models.revision_of(start.base_model, start.folder)
-    return True, base_models.describe(start.base_model) + (f" at revision {revision[:12]}" if revision else "")
+    revision = base_names.revision_of(start.base_model, start.folder)
+    return True, base_names.describe(start.base_model) + (f" at revision {revision[:12]}" if revision else "")
 
 
 def _device() -> tuple[bool, str]:

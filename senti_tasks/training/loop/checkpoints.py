@@ -77,6 +77,16 @@ def epochs_if_stopped_early(checkpoint: Path) -> int | None:
     return round(state.epoch) if waited >= early_stopping["args"]["early_stopping_patience"] else None
 
 
+def epochs_if_budget_ended(checkpoint: Path) -> int | None:
+    """The whole epochs that were trained, if ``checkpoint`` was evaluated; ``None`` if it was saved in between.
+
+    A training whose budget is used up takes no further step from a checkpoint that was evaluated.
+    """
+    state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    evaluated = any("eval_loss" in entry and entry["step"] == state.global_step for entry in state.log_history)
+    return int(state.epoch) if evaluated else None
+
+
 class StopAtCheckpoint(TrainerCallback):
     """Saves a checkpoint within an epoch when one is due. After SIGTERM or SIGALRM (Airflow's timeout of a task), or
     when the pause has begun: saves one at the end of the current step, then raises ``TrainingStoppedError``.

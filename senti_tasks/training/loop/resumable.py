@@ -3,8 +3,6 @@
 import logging
 import math
 import os
-import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -24,7 +22,6 @@ log = logging.getLogger(__name__)
 
 Rows = list[dict[str, Any]]
 """One row per text: ``input_ids``, not padded, and further fields."""
-Report = Callable[[dict[str, Any]], None]
 
 
 class ResumableTrainer(Trainer):
@@ -150,7 +147,7 @@ def arguments_for(
         "use_cpu": not cuda,
         "bf16": half,
         "dataloader_pin_memory": cuda,
-        "disable_tqdm": not sys.stderr.isatty(),
+        "disable_tqdm": True,  # its bars collide with those of the caller, and it prints raw dicts of figures
         "report_to": "none",
     }
     arguments = TrainingArguments(**common | more)

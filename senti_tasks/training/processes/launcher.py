@@ -25,21 +25,26 @@ from senti_tasks.training.processes.worker import CALL, EVENTS, OUTCOMES, READY,
 log = logging.getLogger(__name__)
 
 _POLL_S = 0.1
+_ROWS_EACH = 16  # fewer, and a process spends its time on the overhead of a step
 _END_S = 30.0
 _OUTPUT = "output.txt"
 _SHOWN_LINES = 30
 _PREFIX = "processes-"
 
 
-def number_of_processes(wanted: str, device: str, batch_size: int) -> int:
+def number_of_processes(wanted: str, device: str, batch_size: int, *, is_small: bool = False) -> int:
     """How many processes train on ``device`` for a value of SENTI_TRAINING_PROCESSES.
 
-    ``auto`` is one for each GPU, or the next lower number that divides ``batch_size``; one on a CPU. Raises
+    ``auto`` is one for each GPU, or the next lower number that divides ``batch_size``. On a CPU it is one; for a small
+    model (``is_small``) one for each thread of torch, as long as each has ``_ROWS_EACH`` rows of a batch. Raises
     ``ConfigError`` if there are fewer GPUs than wanted, or if ``batch_size`` cannot be divided.
     """
     gpus = torch.cuda.device_count() if device_named(device).type == "cuda" else None
     if wanted == "auto":
-        return next(number for number in range(max(1, gpus or 1), 0, -1) if batch_size % number == 0)
+        most = gpus or 1
+        if gpus is None and is_small:
+            most = min(torch.get_num_threads(), batch_size // _ROWS_EACH)
+        return next(number for number in range(max(1, most), 0, -1) if batch_size % number == 0)
     processes = int(wanted)
     if gpus is not None and processes > gpus:
         raise ConfigError(

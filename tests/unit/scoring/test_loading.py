@@ -4,6 +4,8 @@ import json
 import logging
 import shutil
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,8 @@ from transformers import (
 from senti_tasks.errors import ArtifactError, ConfigError
 from senti_tasks.scoring import devices, loading, token_budget
 from senti_tasks.scoring.config import ScoreConfig
+from senti_tasks.scoring.engines import bert_weights
+from senti_tasks.scoring.engines.bert import Bert
 from senti_tasks.scoring.engines.on_openvino import convert
 from tests.situations import MODEL_LENGTH, PHRASES
 
@@ -234,6 +238,40 @@ def test_weights_of_another_size_than_the_configuration_are_refused(copied: Path
     (copied / "config.json").write_text(json.dumps({**config, "hidden_size": 64}), encoding="utf-8")
     with pytest.raises(ArtifactError, match=r"holds no classifier that can be loaded"):
         loading.load(copied, "fp32", "cpu")
+
+
+def test_a_bert_is_read_without_transformers_to_the_same_bits(model_folder: Path) -> None:
+    found = bert_weights.read(model_folder)
+    assert found is not None
+    n_labels, light = found
+    full = Bert(loading.load_classifier(model_folder))
+    assert n_labels == 2
+    assert light.state_dict().keys() == full.state_dict().keys()
+    for name, weight in full.state_dict().items():
+        assert torch.equal(light.state_dict()[name], weight), name
+    assert [layer.norm.eps for layer in (light, full)] == [light.norm.eps] * 2
+
+
+def test_predicting_with_a_bert_imports_no_model_of_transformers(model_folder: Path) -> None:
+    program = f"""
+import sys
+from pathlib import Path
+from senti_tasks.scoring import loading
+print(loading.load(Path({str(model_folder)!r}), "fp32", "cpu").predict(["很好"]).labels.tolist())
+sys.exit("transformers" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "field", ["vocab_size", "num_hidden_layers", "max_position_embeddings", "hidden_act", "id2label"]
+)
+def test_what_does_not_fit_is_left_to_transformers(field: str, copied: Path) -> None:
+    config = json.loads((copied / "config.json").read_text("utf-8"))
+    other = {"hidden_act": "relu", "id2label": {"0": "a", "1": "b", "2": "c"}}.get(field, 9)
+    (copied / "config.json").write_text(json.dumps({**config, field: other}), encoding="utf-8")
+    assert bert_weights.read(copied) is None
 
 
 def test_an_encoder_without_a_classifier_is_refused(model_folder: Path, copied: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from senti_tasks.config import TrainConfig
 from senti_tasks.corpus import snapshot
-from senti_tasks.training import base_models
+from senti_tasks.training import base_names
 from tests import small_training
 from tests.made_up_reviews import made_up_reviews, splits_in_turn, write_corpus
 
@@ -16,7 +16,7 @@ def tiny_config() -> TrainConfig:
 
 @pytest.fixture
 def small_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(base_models.SCRATCH, "scratch:tiny", small_training.SHAPE)
+    monkeypatch.setitem(base_names.SCRATCH, "scratch:tiny", small_training.SHAPE)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,8 @@ from typing import Any
 
 from senti_tasks.config import TrainConfig
 from senti_tasks.errors import BaseModelError
-from senti_tasks.training.base_models import load_classifier, load_tokenizer, revision_of
+from senti_tasks.training.base_models import load_classifier, load_tokenizer
+from senti_tasks.training.base_names import revision_of
 
 answers: list[dict[str, Any]] = []
 for name in sys.argv[1:]:

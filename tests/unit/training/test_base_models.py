@@ -22,7 +22,8 @@ from transformers import (
 
 from senti_tasks.config import TrainConfig
 from senti_tasks.errors import BaseModelError
-from senti_tasks.training.base_models import SCRATCH, describe, load_classifier, load_tokenizer, revision_of
+from senti_tasks.training.base_models import load_classifier, load_tokenizer
+from senti_tasks.training.base_names import SCRATCH, describe, revision_of
 from senti_tasks.training.tokenizer.vocabulary import build_tokenizer
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

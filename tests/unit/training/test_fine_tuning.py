@@ -16,7 +16,9 @@ from senti_tasks.config import TrainConfig
 from senti_tasks.corpus import snapshot
 from senti_tasks.errors import ConfigError, TrainingStoppedError
 from senti_tasks.hours import Pause
+from senti_tasks.progress import Progress
 from senti_tasks.scoring.tokens import TextTokenizer
+from senti_tasks.training import trials
 from senti_tasks.training.fine_tuning import train
 from senti_tasks.training.loop import resumable
 from senti_tasks.training.loop.interruptions import Interruptions
@@ -240,3 +242,61 @@ def test_a_frozen_encoder_keeps_its_weights(corpus_folder: Path, tiny_config: Tr
 def test_a_device_that_is_not_there_is_an_error(corpus_folder: Path, tiny_config: TrainConfig, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"SENTI_DEVICE must be auto, cpu or cuda .*'cuda:7'"):
         train(corpus_folder, "scratch:tiny", tiny_config, tmp_path, tmp_path, device="cuda:7")
+
+
+def test_a_budget_that_is_over_ends_a_training_and_keeps_the_best_epoch(
+    corpus_folder: Path, tiny_config: TrainConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its first step uses it up: 8 of 60 reviews, of the first of three epochs."""
+    seen: list[Progress] = []
+    config = replace(tiny_config, budget_minutes=1e-6)
+    summary = run(corpus_folder, config, tmp_path, watch=seen.append)
+    assert (summary["ended_by_budget"], summary["epochs_planned"]) == (True, 3)
+    assert (summary["steps"], summary["epochs_run"], summary["best_epoch"]) == (1, 1, 1)
+    assert summary["validation"]["rows"] == 20
+    assert "the budget of 0:00 min ends the training after 0.1 of 3 epochs; the best epoch so far" in caplog.text
+    assert AutoModelForSequenceClassification.from_pretrained(tmp_path / "output").num_labels == 2
+    first = seen[0]
+    assert (first.what, first.total, first.unit, first.left_s) == ("training, epoch 1 of 3", 180, "reviews", 0.0)
+
+
+def test_a_budget_that_ended_a_training_takes_no_further_step_after_a_kill(
+    corpus_folder: Path, tiny_config: TrainConfig, tmp_path: Path
+) -> None:
+    """Killed after the evaluation, when the checkpoint is there and the outcome is not."""
+    config = replace(tiny_config, budget_minutes=1e-6)
+    seen: list[Path] = []
+
+    def crash(trial: trials.Trial, *arguments: Any) -> None:
+        seen.extend(trial.folder.glob("checkpoint-*"))
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(trials.Trial, "finish", crash)
+        run(corpus_folder, config, tmp_path)
+    assert [path.name for path in seen] == ["checkpoint-1"]
+    again = run(corpus_folder, config, tmp_path)
+    assert (again["steps"], again["epochs_run"], again["ended_by_budget"]) == (1, 1, True)
+
+
+def test_a_budget_that_suffices_changes_no_byte_of_the_weights(
+    corpus_folder: Path, tiny_config: TrainConfig, tmp_path: Path
+) -> None:
+    config = replace(tiny_config, epochs=1)
+    run(corpus_folder, config, tmp_path / "without")
+    with_budget = run(corpus_folder, replace(config, budget_minutes=60.0), tmp_path / "with")
+    assert not with_budget["ended_by_budget"]
+    files = [files_of(tmp_path / name / "output")["model.safetensors"] for name in ("without", "with")]
+    assert files[0] == files[1]
+
+
+def test_a_training_says_how_far_it_is(
+    corpus_folder: Path, tiny_config: TrainConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="senti_tasks")
+    seen: list[Progress] = []
+    run(corpus_folder, tiny_config, tmp_path, watch=seen.append)
+    assert seen[0].done in range(1, 181)
+    assert [one.done for one in seen] == sorted(one.done for one in seen)
+    logged = [found for record in caplog.records if (found := Progress.parse(record.getMessage())) is not None]
+    assert logged[0].what == "training, epoch 1 of 3"

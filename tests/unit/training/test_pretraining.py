@@ -26,7 +26,8 @@ from senti_tasks.corpus import unlabelled
 from senti_tasks.corpus.near_duplicates import NearDuplicates
 from senti_tasks.errors import BaseModelError, TrainingStoppedError
 from senti_tasks.hours import Pause
-from senti_tasks.training.base_models import load_classifier, load_tokenizer, revision_of
+from senti_tasks.training.base_models import load_classifier, load_tokenizer
+from senti_tasks.training.base_names import revision_of
 from senti_tasks.training.loop import resumable
 from senti_tasks.training.loop.interruptions import Interruptions
 from senti_tasks.training.pretraining import _predict, pretrain

@@ -161,7 +161,8 @@ def test_a_collapsed_training_is_repeated_once_with_the_next_seed(
     assert summary["retried_after_collapse"] is True
     assert summary["config"]["seed"] == tiny_config.seed + 1
     assert "| seed | 2027 |" in (tmp_path / "output" / "README.md").read_text(encoding="utf-8")
-    warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    own = [record for record in caplog.records if record.name.startswith("senti_tasks")]  # transformers warns, too
+    warnings = [record.message for record in own if record.levelname == "WARNING"]
     assert [warning.split(":")[0] for warning in warnings] == [
         "the training at learning rate 0.9 collapsed",
         "the training with seed 2027 collapsed too",
@@ -191,3 +192,14 @@ def test_a_healthy_training_is_not_repeated(corpus_folder: Path, tiny_config: Tr
     (row,) = summary["rates"]
     assert (row["learning_rate"], row["tried"]) == (0.02, True)
     json.dumps(summary, allow_nan=False)
+
+
+@pytest.mark.usefixtures("small_encoder")
+def test_a_training_that_its_budget_ended_is_not_repeated(
+    corpus_folder: Path, tiny_config: TrainConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After one step with almost no learning rate, every row has the same label."""
+    config = replace(tiny_config, budget_minutes=1e-6, learning_rate=1e-9)
+    summary = run(corpus_folder, config, tmp_path)
+    assert (summary["ended_by_budget"], summary["retried_after_collapse"], summary["steps"]) == (True, False, 1)
+    assert "the training has learnt nothing yet: " in caplog.text

@@ -13,6 +13,7 @@ from senti_tasks.config import TrainConfig
 from senti_tasks.corpus import snapshot
 from senti_tasks.errors import ConfigError, TrainingStoppedError
 from senti_tasks.hours import Pause
+from senti_tasks.progress import Progress
 from senti_tasks.training.fine_tuning import train
 from senti_tasks.training.loop.checkpoints import folder_for, newest
 from senti_tasks.training.loop.interruptions import Interruptions
@@ -61,6 +62,7 @@ def test_two_processes_take_the_steps_of_one_also_when_stopped_in_between(
     caplog.clear()  # a test before this one may have set another level
     two = run("two", "2")
     lines = [record.getMessage() for record in caplog.records if record.name.startswith("senti_tasks")]
+    lines = [line for line in lines if Progress.parse(line) is None]
     assert [line.partition(":")[0] for line in lines] == [f"resuming from {folder / 'checkpoint-1'}", *EPOCHS]
     assert (one["processes"], two["processes"]) == (1, 2)
     assert (one["steps"], one["validation"]["rows"]) == (two["steps"], two["validation"]["rows"]) == (16, 20)
@@ -116,8 +118,12 @@ def test_a_batch_that_cannot_be_divided_is_refused_before_any_process_starts(
     assert not list(tmp_path.iterdir())
 
 
-def test_auto_is_one_process_on_a_cpu() -> None:
+def test_auto_is_one_process_on_a_cpu_and_for_a_small_model_one_for_each_core(monkeypatch: pytest.MonkeyPatch) -> None:
     assert launcher.number_of_processes("auto", "cpu", 8) == 1
+    for threads, batch_size, processes in ((2, 16, 1), (2, 32, 2), (8, 64, 4), (3, 64, 2), (1, 64, 1), (4, 7, 1)):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        assert launcher.number_of_processes("auto", "cpu", batch_size, is_small=True) == processes
+        assert launcher.number_of_processes("auto", "cpu", batch_size) == 1
     assert launcher.number_of_processes("4", "cpu", 8) == 4
 
 
