@@ -1,12 +1,15 @@
 """
 Starts Airflow's four components as forks of one process. That process imports Airflow once for all of them; `airflow
 standalone` would import it once per component, which is most of the time that a start takes. `local/airflow.py` runs
-this file as a child process, with the folder of the logs as its argument.
+this file as a child process, with the folder of the logs as its argument, and after it the modules that the scheduler
+imports for the tasks, which are its forks.
 """
 
+import importlib
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from airflow import settings
@@ -40,7 +43,7 @@ def initialise() -> None:
     settings.get_engine().dispose()  # type: ignore[no-untyped-call]
 
 
-def start(name: str, log: Path) -> int:
+def start(name: str, log: Path, modules: Sequence[str]) -> int:
     """Forks the component into a new session, with its output in the file ``log``, and returns its pid."""
     if pid := os.fork():
         return pid
@@ -49,16 +52,19 @@ def start(name: str, log: Path) -> int:
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(file, 1)
     os.dup2(file, 2)
+    if name == "scheduler":
+        for module in modules:
+            importlib.import_module(module)
     sys.argv = ["airflow", *COMMANDS[name]]
     main()  # type: ignore[no-untyped-call]
     sys.exit(0)
 
 
-def supervise(logs: Path) -> None:
+def supervise(logs: Path, modules: Sequence[str]) -> None:
     """Runs the components until SIGTERM. If one ends before, exits with its name, exit code and the end of its log."""
     stopping: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, frame: stopping.append(number))
-    names = {start(name, logs / f"{name}.log"): name for name in COMMANDS}
+    names = {start(name, logs / f"{name}.log", modules): name for name in COMMANDS}
     while names:
         pid, status = os.wait()
         name = names.pop(pid, "")
@@ -70,4 +76,4 @@ def supervise(logs: Path) -> None:
 
 if __name__ == "__main__":
     initialise()
-    supervise(Path(sys.argv[1]))
+    supervise(Path(sys.argv[1]), sys.argv[2:])

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import RenderableType
 
 from local import sample, watching
-from local.airflow import LocalAirflow
+from local.airflow import WORKER_MODULES, LocalAirflow
 from senti_tasks import console
 from senti_tasks.cli import tables
 from senti_tasks.config import PRETRAINED, GateConfig
@@ -78,7 +78,9 @@ def _run_demo(options: argparse.Namespace, home: Path) -> None:
         environment["SENTI_VARIANT"] = "fp32"  # of so small a model, int8 is not faster, and takes a minute to build
     with ExitStack() as stack:
         with watching.new_stages().stage("Airflow starts"):
-            airflow = stack.enter_context(LocalAirflow(home / "var" / "airflow", ROOT / "dags", environment))
+            airflow = stack.enter_context(
+                LocalAirflow(home / "var" / "airflow", ROOT / "dags", environment, modules=WORKER_MODULES)
+            )
         _heading(f"retrain_sentiment, from {base}")
         _run(airflow, "retrain_sentiment", {"base_model": base, "gate": _gate(options), "config": _config(options)})
         _verdict(models.scorecards()[0])

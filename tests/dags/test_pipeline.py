@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from local import sample
-from local.airflow import LocalAirflow
+from local.airflow import WORKER_MODULES, LocalAirflow
 from local.client import TaskState
 from senti_tasks.jobs import imports, models
 from senti_tasks.jobs.operations import upkeep
@@ -47,7 +47,7 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
         upkeep.migrate()
         (home / ".env").write_text(f"HF_TOKEN={TOKEN}\n")
         imports.import_reviews(sample.write(home / "sample.csv", SAMPLE_ROWS), COLUMNS)
-        with LocalAirflow(home / "airflow", ROOT / "dags", environment) as running:
+        with LocalAirflow(home / "airflow", ROOT / "dags", environment, modules=WORKER_MODULES) as running:
             yield running
 
 
