@@ -13,6 +13,8 @@ from pydantic.dataclasses import dataclass
 
 from senti_tasks.errors import ConfigError
 
+TFIDF = "tfidf"
+"""The base model that is no BERT: TF-IDF of character n-grams with logistic regression."""
 PRETRAINED = "pretrained:"
 """Prefix of the name of an encoder in the warehouse. Its version follows, or ``newest``."""
 RATE_FACTORS = (1.0, 0.5, 2.0)
@@ -136,6 +138,28 @@ class TrainConfig(_TrainingConfig):
         rates."""
         factors = RATE_FACTORS if self.search_minutes else (1.0,)
         return [replace(self, learning_rate=self.learning_rate * factor) for factor in factors]
+
+
+@dataclass(frozen=True, config=STRICT)
+class TfidfConfig(_Config):
+    """How TF-IDF with logistic regression is fitted: as a model of its own, as the gate's baseline, and as the first
+    stage of a cascade."""
+
+    min_texts: Count = 2
+    """Texts that an n-gram must be in; 1 if no n-gram is in so many."""
+    max_ngrams: Count = 1_000_000
+    """n-grams of the vocabulary, at most, the most frequent ones: they take 60 MB of memory when the model scores."""
+    inverse_regularisation: Annotated[float, Field(gt=0)] = 10.0
+    """C of scikit-learn's LogisticRegression: a smaller one keeps the weights smaller."""
+    max_iterations: Count = 1_000
+    """Iterations of its optimiser, at most."""
+
+
+def training_config(base_model: str, overrides: dict[str, Any] | None = None) -> "TrainConfig | TfidfConfig":
+    """The configuration of a training from ``base_model`` with ``overrides``; those of ``None`` are ignored."""
+    if base_model != TFIDF:
+        return TrainConfig.for_base_model(base_model, overrides)
+    return TfidfConfig.from_json({name: value for name, value in (overrides or {}).items() if value is not None})
 
 
 # In so few passes a model cannot memorise a text, so dropout would only slow it down (Geiping and Goldstein 2023,

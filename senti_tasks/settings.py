@@ -95,8 +95,8 @@ class Settings(BaseSettings):
     """IANA name of the time zone in which a review's day is computed. The first ``senti migrate`` records it;
     ``senti migrate --recount-days`` changes it."""
     base_model: str = "google-bert/bert-base-chinese"
-    """What a training starts from: a hub name, a folder, ``scratch:tiny|small|medium``, or an encoder that
-    ``senti pretrain`` made (``pretrained:newest`` or ``pretrained:VERSION``)."""
+    """What a training starts from: a hub name, a folder, ``scratch:tiny|small|medium``, an encoder that
+    ``senti pretrain`` made (``pretrained:newest`` or ``pretrained:VERSION``), or ``tfidf``, which is no BERT."""
     device: str = "auto"
     """``auto`` (CUDA if there is a GPU), ``cpu`` or ``cuda``. CUDA_VISIBLE_DEVICES selects one of several GPUs."""
     cpu_after_tries: int | None = Field(None, ge=1, le=3)

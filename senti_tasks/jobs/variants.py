@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from senti_tasks.config import VariantConfig
+from senti_tasks.config import TFIDF, VariantConfig
 from senti_tasks.jobs.context import JobContext, load_context
 from senti_tasks.jobs.corpora import corpus_folder
 from senti_tasks.jobs.scoring.loading import device_for, load_variant
@@ -46,6 +46,8 @@ def build_variants(model: str, config: dict[str, Any] | None = None) -> dict[str
     with context.reading() as connection:
         registered = registry.model(connection, model)
     wanted = devices.wanted_variants(context.settings.variant, context.settings.device)
+    if registered["base_model"] == TFIDF:  # it has no matrix products that could be computed otherwise
+        wanted = ["fp32"]
     if registered["verdict"] is None:
         data = snapshot.load(corpus_folder(context, registered["corpus"]))
         rows = _build(context, model, wanted[: wanted.index("fp32")], data, limits)

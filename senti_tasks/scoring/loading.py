@@ -17,6 +17,8 @@ from senti_tasks.scoring.engines.bert import Bert, is_bert
 from senti_tasks.scoring.engines.engine import Engine
 from senti_tasks.scoring.engines.on_torch import PackedTorch, PaddedTorch
 from senti_tasks.scoring.scorer import Scorer
+from senti_tasks.scoring.tfidf import model as tfidf
+from senti_tasks.scoring.tfidf.ngrams import NgramTokenizer
 from senti_tasks.scoring.token_budget import TokenBudget
 from senti_tasks.scoring.tokens import TextTokenizer
 
@@ -43,6 +45,8 @@ def load(
     """
     config = config or ScoreConfig()
     _refuse_code(folder)
+    if _model_type(folder) == tfidf.MODEL_TYPE:
+        return _tfidf(folder, config, temperature)
     tokenizer = TextTokenizer.load(folder)
     where = _device_for(variant, device)
     shape = json.loads((folder / "config.json").read_text("utf-8"))
@@ -61,6 +65,22 @@ def load(
         chunk_rows=config.chunk_rows * (_GPU_CHUNKS if where.type == "cuda" else 1),
         token_budget=TokenBudget(engine, config.token_budget or None, (probe_file, key) if probe_file else None),
     )
+
+
+def _model_type(folder: Path) -> str | None:
+    try:
+        found = json.loads((folder / "config.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return None  # what reads the file next says what is wrong with it
+    return found.get("model_type") if isinstance(found, dict) else None
+
+
+def _tfidf(folder: Path, config: ScoreConfig, temperature: float) -> Scorer:
+    """It runs on the CPU everywhere, and has one variant."""
+    model = tfidf.TfidfModel.load(folder)
+    n_labels = len(json.loads((folder / "config.json").read_text("utf-8"))["id2label"])
+    engine = tfidf.TfidfEngine(model, n_labels)
+    return Scorer(NgramTokenizer(model.ngrams), engine, n_labels, config, temperature=temperature)
 
 
 def _device_for(variant: str, device: str) -> torch.device:
