@@ -50,7 +50,7 @@ def pretraining_base_model(context: JobContext, base_model: str | None) -> str:
     name = _checked(context, base_model)
     if name == TFIDF:
         raise BaseModelError(
-            f"{TFIDF} has no encoder that could be pretrained: `senti retrain --base-model {TFIDF}` trains it on labels; "
+            f"{TFIDF} has no encoder that could be pretrained: `senti retrain --base-model {TFIDF}` trains it; "
             "to pretrain, give --base-model scratch:small or another one"
         )
     return str(_encoder(context, name)["base_model"]) if name.startswith(PRETRAINED) else name
