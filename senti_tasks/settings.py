@@ -105,9 +105,10 @@ class Settings(BaseSettings):
     training_processes: Annotated[str, AfterValidator(_processes)] = "1"
     """How many processes of this machine train one model together, 1 to 64, each on a GPU of its own (or all on the
     CPU). ``auto``: one for each GPU."""
-    variant: Literal["auto", "fp32", "bf16", "int8"] = "auto"
+    variant: Literal["auto", "fp32", "bf16", "int8", "cascade"] = "auto"
     """The variant in which a newly trained model serves if that variant gives the same labels as fp32. ``auto``: the
-    fastest such variant on ``device``."""
+    fastest such variant on ``device``, as measured. ``cascade``: a cheap model answers what it is sure of, and the
+    fastest other variant the rest."""
     checkpoint_minutes: int = Field(10, ge=1, le=1440)
     """Minutes between two checkpoints within an epoch of a training, 1 to 1440: what a kill loses at most."""
     no_training: Annotated[str, AfterValidator(_hours)] | None = None

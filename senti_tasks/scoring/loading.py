@@ -12,6 +12,8 @@ from transformers.utils import logging as transformers_logging
 
 from senti_tasks.errors import ArtifactError, ConfigError
 from senti_tasks.scoring import devices, foreign_code
+from senti_tasks.scoring.cascades.layout import Cascade
+from senti_tasks.scoring.cascades.scorer import CascadeScorer
 from senti_tasks.scoring.config import ScoreConfig
 from senti_tasks.scoring.engines.bert import Bert, is_bert
 from senti_tasks.scoring.engines.engine import Engine
@@ -39,11 +41,14 @@ def load(
 ) -> Scorer:
     """The scorer of the model in ``folder``, which holds ``variant`` and whose files the caller has verified.
 
-    On CUDA fp32 and bf16 run in torch. On a CPU fp32 runs in torch, bf16 and int8 in OpenVINO. ``temperature`` divides
-    the logits. ``probe_file`` stores the best batch size, once a probe has found it. Raises ``ArtifactError`` if the
-    folder cannot be loaded, and ``ConfigError`` if this machine cannot run the variant.
+    A cascade is loaded as one scorer; each stage runs where its variant runs. On CUDA fp32 and bf16 run in torch. On a
+    CPU fp32 runs in torch, bf16 and int8 in OpenVINO. ``temperature`` divides the logits. ``probe_file`` stores the
+    best batch size, once a probe has found it. Raises ``ArtifactError`` if the folder cannot be loaded, and
+    ``ConfigError`` if this machine cannot run the variant.
     """
     config = config or ScoreConfig()
+    if variant == devices.CASCADE:
+        return _cascade(folder, device, config, temperature, probe_file)
     _refuse_code(folder)
     if _model_type(folder) == tfidf.MODEL_TYPE:
         return _tfidf(folder, config, temperature)
@@ -65,6 +70,36 @@ def load(
         chunk_rows=config.chunk_rows * (_GPU_CHUNKS if where.type == "cuda" else 1),
         token_budget=TokenBudget(engine, config.token_budget or None, (probe_file, key) if probe_file else None),
     )
+
+
+def _cascade(
+    folder: Path, device: str, config: ScoreConfig, temperature: float, probe_file: Path | None
+) -> CascadeScorer:
+    found = Cascade.load(folder)
+    scorers = [
+        load(
+            folder / stage.folder,
+            stage.variant,
+            "cpu" if stage.variant == "int8" else device,
+            config,
+            temperature=stage.temperature,
+            probe_file=probe_file,
+        )
+        for stage in found.stages
+    ]
+    numbers = [scorer.n_labels for scorer in scorers]
+    numbers += [len(stage.thresholds) for stage in found.stages if stage.thresholds is not None]
+    if len(set(numbers)) != 1:
+        raise ArtifactError(f"{folder} holds no cascade that can be loaded: its parts have {numbers} labels")
+    rest = scorers.pop()
+    share = found.escalated_share
+    for number in range(len(scorers) - 1, -1, -1):
+        scale = temperature if number == 0 else 1.0
+        thresholds = found.stages[number].thresholds or ()
+        rest = CascadeScorer(scorers[number], thresholds, rest, temperature=scale, escalated_share=share)
+        share = 1.0  # chunks are made larger once, by the first stage
+    assert isinstance(rest, CascadeScorer)  # noqa: S101 - a cascade has two stages or more
+    return rest
 
 
 def _model_type(folder: Path) -> str | None:

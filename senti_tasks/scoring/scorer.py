@@ -66,16 +66,7 @@ class Scorer:
         rows = self.chunk_rows
         chunks = ((None, texts[start : start + rows]) for start in range(0, len(texts), rows))
         found = [predictions for _, predictions in self.stream(chunks, expected=len(texts))]
-        starts = np.cumsum([0, *(len(part.truncated) for part in found)]).tolist()
-        return Predictions(
-            np.concatenate([np.zeros((0, self.n_labels), np.float32), *(part.probabilities for part in found)]),
-            np.concatenate([np.zeros(0, bool), *(part.truncated for part in found)]),
-            {
-                start + position: reason
-                for start, part in zip(starts, found, strict=False)
-                for position, reason in part.reasons.items()
-            },
-        )
+        return Predictions.joined(found, self.n_labels)
 
     def stream(
         self, chunks: Iterable[tuple[T, Sequence[str | None]]], expected: int | None = None
