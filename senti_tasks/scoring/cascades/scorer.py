@@ -28,6 +28,8 @@ class _Part(NamedTuple):
     """(n,): the rows that the first stage answers."""
     rows: npt.NDArray[np.int64]
     """The rows that the next stage gets: those to answer, and those to check."""
+    asked: Mask
+    """(len(rows),): which of these rows are to be checked."""
 
 
 class CascadeScorer(Scorer):
@@ -75,7 +77,7 @@ class CascadeScorer(Scorer):
         with closing(self._first.stream(given, expected)) as first:
             parts = self._parts(first, check)
             if isinstance(self._rest, CascadeScorer):
-                of_part: Check[_Part] | None = None if check is None else lambda part: part.sure[part.rows]
+                of_part: Check[_Part] | None = None if check is None else lambda part: part.asked
                 rest = self._rest.stream(parts, escalated, of_part)
             else:
                 rest = self._rest.stream(parts, escalated)
@@ -88,10 +90,11 @@ class CascadeScorer(Scorer):
     ) -> Iterator[tuple[_Part, list[str | None]]]:
         for (tag, texts), found in first:
             sure = is_sure(found, self._thresholds)
-            goes_on = ~sure if check is None else ~sure | check(tag)
+            asked = np.zeros(len(sure), dtype=bool) if check is None else check(tag)
+            goes_on = ~sure | asked
             goes_on[list(found.reasons)] = False
             rows = np.flatnonzero(goes_on)
-            yield _Part(tag, found, sure, rows), [texts[row] for row in rows.tolist()]
+            yield _Part(tag, found, sure, rows, asked[rows]), [texts[row] for row in rows.tolist()]
 
     def _merged(self, part: _Part, found: Predictions) -> Predictions:
         n = len(part.sure)
