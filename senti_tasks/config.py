@@ -246,6 +246,12 @@ class VariantConfig(_Config):
     agreement_rows: Count = 5_000
     """Unlabelled reviews on which the two are compared, fewer if there are fewer. A variant is refused if there are so
     few that even equal labels for all of them could not show that the limit is kept: fewer than 598 by default."""
+    threshold_rows: Count = 5_000
+    """Other unlabelled reviews, on which the thresholds of a cascade are chosen, fewer if there are fewer."""
+    student_texts: Annotated[int, Field(ge=0)] = 50_000
+    """Further ones that the first stage of a cascade learns from, at most, besides the training split."""
+    student_minutes: Annotated[float, Field(gt=0)] = 60.0
+    """Minutes for the model to label what the first stage learns from: with less time it learns from fewer reviews."""
     calibration_rows: Count = 300
     """Reviews of the training split from which int8 takes the ranges of its activations."""
 
