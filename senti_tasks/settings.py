@@ -109,6 +109,9 @@ class Settings(BaseSettings):
     """The variant in which a newly trained model serves if that variant gives the same labels as fp32. ``auto``: the
     fastest such variant on ``device``, as measured. ``cascade``: a cheap model answers what it is sure of, and the
     fastest other variant the rest."""
+    cascade_checks: int = Field(200, ge=0, le=100_000)
+    """Reviews of a run, drawn at random from those that an earlier stage of a cascade answered, that the last stage
+    labels too, as a check; 0 to 100,000."""
     checkpoint_minutes: int = Field(10, ge=1, le=1440)
     """Minutes between two checkpoints within an epoch of a training, 1 to 1440: what a kill loses at most."""
     no_training: Annotated[str, AfterValidator(_hours)] | None = None

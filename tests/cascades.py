@@ -1,9 +1,12 @@
 """A model that a cheap one can stand in for, and reviews enough to show it."""
 
 import random
+import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
 import torch
 from sqlalchemy import Engine
 from transformers import BertConfig, BertForSequenceClassification
@@ -13,12 +16,15 @@ from senti_tasks.artifacts import ArtifactStore
 from senti_tasks.corpus import snapshot
 from senti_tasks.corpus.near_duplicates import shingles
 from senti_tasks.scoring import loading
+from senti_tasks.scoring.cascades.layout import Stage
 from senti_tasks.scoring.tokens import TextTokenizer
+from senti_tasks.training import cascades
 from senti_tasks.training.tokenizer.vocabulary import build_tokenizer
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.models import corpora
+from senti_tasks.warehouse.schema import model_variants
 from tests.made_up_reviews import made_up_reviews, splits_in_turn
-from tests.situations import MONDAY, add_model, add_reviews
+from tests.situations import MONDAY, add_model, add_reviews, promote
 
 VERSION = "2026-11-02-tiny"
 GENERATED = 2_600
@@ -70,7 +76,7 @@ def build_teacher(folder: Path) -> Path:
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-    model.eval().save_pretrained(folder)
+    model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     found = loading.load(folder, device="cpu").predict(texts).labels
     assert (found == truth).mean() > 0.9, "the model learnt nothing"
@@ -89,11 +95,38 @@ def candidate_with_reviews(engine: Engine, home: Path, teacher: Path, number: in
     artifact, digest = store.put(teacher, "models", VERSION)
     with database.writing(engine) as connection:
         row = {"corpus": "2026-11-01-demo", "idempotency_key": "demo", "due": MONDAY, "artifact": written}
-        summary = {"rows": {}}
+        summary: dict[str, Any] = {"rows": {}}
         corpora.record_corpus(connection, {**row, "digest": corpus_digest, "summary": summary, "created_at": MONDAY})
         held_out = {one.content_hash: splits[one.content_hash] for one in examples}
         known = {one.content_hash: shingles(one.text).tobytes() for one in examples}
         corpora.record_splits(connection, held_out, shingles=known, now=MONDAY)
         add_model(connection, VERSION, artifact=artifact, checksum=digest, verdict=None)
         add_reviews(connection, dict(enumerate(reviews(number), start=1)))
+    return VERSION
+
+
+def deploy_cascade(
+    engine: Engine, home: Path, teacher: Path, thresholds: tuple[float | None, float | None], share: float = 0.9
+) -> str:
+    """Registers ``teacher`` with a cascade that serves, and promotes it. Its student learnt from 300 reviews, and
+    answers what ``thresholds`` say. ``share`` is the escalated share that is expected; with 0.9, chunks are not
+    larger. Returns the version."""
+    store = ArtifactStore(str(home / "var/artifacts"), home / "var/work")
+    artifact, digest = store.put(teacher, "models", VERSION)
+    folder = home / "cascade"
+    shutil.rmtree(folder, ignore_errors=True)
+    learnt = reviews(300, seed=3)
+    taught = loading.load(teacher, device="cpu").predict(learnt)
+    assert cascades.fit_student(learnt, taught, labels.DEFAULT, (learnt, taught.labels), folder) is not None
+    last = Stage(cascades.TEACHER, "scratch:tiny", "fp32", 1.0)
+    made = cascades.assemble(folder, cascades.student_stage(1.0, thresholds), last, teacher, share)
+    built, its_digest = store.put(folder, "variants", f"{VERSION}-cascade")
+    row = {"variant": "cascade", "verdict": "proven", "reason": "演示", "library": "scikit-learn", "temperature": 1.0}
+    row |= {"artifact": built, "digest": its_digest, "serves": True, "disagreement_limit": 0.005, "agreement": 1.0}
+    row |= {"stages": asdict(made)["stages"], "escalated_share": share}
+    with database.writing(engine) as connection:
+        add_model(connection, VERSION, artifact=artifact, checksum=digest)
+        connection.execute(sa.update(model_variants).values(serves=False))
+        connection.execute(sa.insert(model_variants), {"model_version": VERSION, **row})
+        promote(connection, VERSION)
     return VERSION

@@ -52,7 +52,18 @@ def datasets(
 def status(as_json: Json = False) -> None:
     """Show numbers of reviews, labelled and pending; the models in use; and the last runs."""
     found = upkeep.status()
-    shown = ("run_id", "scope", "model_version", "state", "planned", "labelled", "failed", "superseded", "published_at")
+    shown = (
+        "run_id",
+        "scope",
+        "model_version",
+        "variant",
+        "state",
+        "planned",
+        "labelled",
+        "failed",
+        "superseded",
+        "published_at",
+    )
     console.show(
         found,
         as_json,
@@ -60,6 +71,7 @@ def status(as_json: Json = False) -> None:
         + (f", {sum(run['reviews'] for run in found['held']):,} in held runs" if found["held"] else ""),
         f"in service: {found['in_service'] or 'no model yet'}; champion: {found['champion'] or 'none yet'}",
         *_service_lines(found),
+        *_withdrawn_line(found["withdrawn"]),
         *_frozen_line(found["frozen"]),
         *(_held_line(run) for run in found["held"]),
         console.table(found["runs"], {name: name.replace("_", " ") for name in shown}),
@@ -110,6 +122,14 @@ def _frozen_line(frozen: dict[str, Any] | None) -> list[str]:
         return []
     since = f"{frozen['frozen_at']:%Y-%m-%d %H:%M} UTC"
     return [f"publishing is frozen since {since} by {frozen['frozen_by']}: {frozen['frozen_reason']}"]
+
+
+def _withdrawn_line(withdrawn: dict[str, Any] | None) -> list[str]:
+    if withdrawn is None:
+        return []
+    since, variant, instead = withdrawn["withdrawn_at"], withdrawn["variant"], withdrawn["instead"]
+    line = f"its variant {variant} was withdrawn on {since:%Y-%m-%d}, and runs score with {instead}: "
+    return [f"{line}{withdrawn['withdrawn_because']}; `senti retrain` builds a new one"]
 
 
 def _held_line(held: dict[str, Any]) -> str:

@@ -56,7 +56,9 @@ class CascadeScorer(Scorer):
         self._thresholds = thresholds
         self._rest = rest
         self._temperature = temperature
-        self._escalated_share = escalated_share
+        self.escalated_share = escalated_share
+        self.last_stage: int = 1 + (rest.last_stage if isinstance(rest, CascadeScorer) else 0)
+        """The number of the last stage in ``Predictions.stages``."""
         self.token_budget = rest.token_budget
         self.answers = rest.answers
 
@@ -72,7 +74,7 @@ class CascadeScorer(Scorer):
         is in ``Predictions.checked``; the answer stays that of the cascade.
         """
         given = (((tag, texts), texts) for tag, texts in chunks)
-        escalated = None if expected is None else round(expected * self._escalated_share)
+        escalated = None if expected is None else round(expected * self.escalated_share)
         # Closed from the last stage to the first: the thread of a later stage reads from the one before it.
         with closing(self._first.stream(given, expected)) as first:
             parts = self._parts(first, check)
