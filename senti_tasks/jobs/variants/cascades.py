@@ -56,8 +56,7 @@ def build(
     thresholds are chosen on other reviews, and certified on those of ``compared``. The cascade is stored if the share
     of its labels that differ from those of ``fp32`` is certainly small enough.
     """
-    from senti_tasks.judging import intervals, thresholds
-    from senti_tasks.scoring import loading
+    from senti_tasks.judging import intervals
     from senti_tasks.scoring.cascades.layout import Stage
     from senti_tasks.training import cascades, tfidf
 
@@ -74,40 +73,29 @@ def build(
     texts = [*data["train"]["text"], *_learnable(context, learnable[: limits.student_texts])]
     texts = texts[: max(1, int(60 * limits.student_minutes * (teacher["reviews_per_second"] or 1)))]
     log.info("labelling %d reviews, which the first stage of a cascade learns from", len(texts))
-    validation = list(data["validation"]["text"]), np.asarray(data["validation"]["label"])
+    stage = Stage(cascades.TEACHER, base_model, teacher["variant"], teacher["temperature"])
+    reference = last if teacher["variant"] == "fp32" else load_variant(context, fp32)
     with context.scratch() as folder:
-        temperature = cascades.fit_student(texts, last.predict(texts), label_set, validation, folder)
-        if temperature is None:
+        made = cascades.make(
+            folder,
+            cascades.Teacher(stage, context.fetch(teacher), last, reference),
+            texts,
+            chosen_on,
+            (compared.texts, compared.labels[teacher["variant"]], compared.labels["fp32"]),
+            (list(data["validation"]["text"]), np.asarray(data["validation"]["label"])),
+            label_set,
+            limits,
+        )
+        if not made.has_student:
             return {**row, "reason": "the model gives all reviews the same label, so there is nothing to learn"}
-        student = loading.load(folder / cascades.STUDENT, temperature=temperature)
-
-        def staged(texts: list[str], rest: Predictions, reference: Predictions) -> thresholds.Staged:
-            found = student.predict(texts)
-            confidences = found.confidences.astype(np.float64)
-            return thresholds.Staged(found.labels, confidences, rest.labels, reference.labels)
-
-        rest = last.predict(chosen_on)
-        reference = rest if teacher["variant"] == "fp32" else load_variant(context, fp32).predict(chosen_on)
-        rules = (limits.max_disagreement, limits.confidence)
-        n_labels = len(label_set.names)
-        tested = thresholds.candidates(staged(chosen_on, rest, reference), n_labels, len(compared.texts), *rules)
-        checked = staged(compared.texts, compared.labels[teacher["variant"]], compared.labels["fp32"])
-        passed, failed = thresholds.certify(tested, checked, *rules)
-        row |= {"reviews_compared": len(compared.texts), "disagreement_limit": limits.max_disagreement}
-        if passed is None:
+        if made.cascade is None:
             row["reason"] = "no thresholds let the first stage answer anything and keep the limit"
-            if failed is not None:
+            if (failed := made.failed) is not None:
                 row |= _figures(failed.differing, failed.rows, failed.bound, failed.escalated_share)
                 row["reason"] = _reason(row, limits) + ", also with the most careful of the thresholds"
             return row
-        made = cascades.assemble(
-            folder,
-            cascades.student_stage(temperature, passed.thresholds),
-            Stage(cascades.TEACHER, base_model, teacher["variant"], teacher["temperature"]),
-            context.fetch(teacher),
-            passed.escalated_share,
-        )
-        return row | _measured(context, version, folder, compared, limits) | {"stages": asdict(made)["stages"]}
+        stages = asdict(made.cascade)["stages"]
+        return row | _measured(context, version, folder, compared, limits) | {"stages": stages}
 
 
 def _measured(
