@@ -14,7 +14,7 @@ from local import sample, watching
 from local.airflow import WORKER_MODULES, LocalAirflow
 from senti_tasks import console
 from senti_tasks.cli import tables
-from senti_tasks.config import PRETRAINED, GateConfig
+from senti_tasks.config import PRETRAINED, TFIDF, GateConfig
 from senti_tasks.errors import SentiError
 from senti_tasks.jobs import imports, models, reports, scoring
 from senti_tasks.jobs.context import load_context
@@ -170,6 +170,8 @@ def _gate(options: argparse.Namespace) -> dict[str, float]:
 
 def _config(options: argparse.Namespace) -> dict[str, float]:
     """What differs from the recipe: for the sample its own; for a file the budget of time."""
+    if options.base == TFIDF:
+        return {}
     if options.reviews is not None:
         return {"budget_minutes": options.minutes}
     return SAMPLE_CONFIG if options.base == "scratch:tiny" else {}

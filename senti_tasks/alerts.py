@@ -21,6 +21,7 @@ class Kind(Enum):
     ROLLED_BACK = "model rolled back"
     CHAMPION = "champion alarm"
     DRIFT = "drift"
+    CASCADE = "cascade withdrawn"
     LATE = "labels late"
     PENDING = "reviews waiting"
     QUEUE = "queue without worker"

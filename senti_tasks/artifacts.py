@@ -9,7 +9,7 @@ row for it.
 import hashlib
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,18 +27,19 @@ def folder_digest(folder: Path) -> str:
     return files_digest(folder, (path for path in folder.rglob("*") if path.is_file()))
 
 
-def weights_digest(folder: Path) -> str:
-    """The same over only the files that determine a model's predictions: weights, configuration and tokenizer.
+def weights_digest(folder: Path, names: Sequence[str] = _MODEL_FILES) -> str:
+    """The same over only the files ``names``, which determine a model's predictions: by default those of a BERT, its
+    weights, configuration and tokenizer.
 
     So two trainings with the same weights have the same digest, whatever is in their model cards.
 
     Raises ``ArtifactError`` if one of these files is missing.
     """
-    if missing := [name for name in _MODEL_FILES if not (folder / name).is_file()]:
+    if missing := [name for name in names if not (folder / name).is_file()]:
         raise ArtifactError(
             f"{folder} has no {', '.join(missing)}: expected a model as save_pretrained writes it, with its tokenizer"
         )
-    return files_digest(folder, (folder / name for name in _MODEL_FILES))
+    return files_digest(folder, (folder / name for name in names))
 
 
 def files_digest(folder: Path, paths: Iterable[Path]) -> str:

@@ -13,6 +13,8 @@ from pydantic.dataclasses import dataclass
 
 from senti_tasks.errors import ConfigError
 
+TFIDF = "tfidf"
+"""The base model that is no BERT: TF-IDF of character n-grams with logistic regression."""
 PRETRAINED = "pretrained:"
 """Prefix of the name of an encoder in the warehouse. Its version follows, or ``newest``."""
 RATE_FACTORS = (1.0, 0.5, 2.0)
@@ -168,6 +170,31 @@ class TrainConfig(_TrainingConfig):
         return [replace(self, learning_rate=self.learning_rate * factor) for factor in factors]
 
 
+@dataclass(frozen=True, config=STRICT)
+class TfidfConfig(_Config):
+    """How TF-IDF with logistic regression is fitted: as a model of its own, as the gate's baseline, and as the first
+    stage of a cascade."""
+
+    min_texts: Count = 2
+    """Texts that an n-gram must be in; 1 if no n-gram is in so many."""
+    max_ngrams: Count = 1_000_000
+    """n-grams of the vocabulary, at most, the most frequent ones: they take 60 MB of memory when the model scores."""
+    inverse_regularisation: Annotated[float, Field(gt=0)] = 10.0
+    """C of scikit-learn's LogisticRegression: a smaller one keeps the weights smaller."""
+    max_iterations: Count = 1_000
+    """Iterations of its optimiser, at most."""
+
+
+def training_config(
+    base_model: str, overrides: dict[str, Any] | None = None, rows: int | None = None
+) -> "TrainConfig | TfidfConfig":
+    """The configuration of a training from ``base_model`` on ``rows`` training rows, with ``overrides``; those of
+    ``None`` are ignored."""
+    if base_model != TFIDF:
+        return TrainConfig.for_base_model(base_model, overrides, rows)
+    return TfidfConfig.from_json({name: value for name, value in (overrides or {}).items() if value is not None})
+
+
 # In so few passes a model cannot memorise a text, so dropout would only slow it down (Geiping and Goldstein 2023,
 # Cramming, 4.3).
 PRETRAINING_RECIPES: dict[str, dict[str, Any]] = {
@@ -252,6 +279,12 @@ class VariantConfig(_Config):
     agreement_rows: Count = 5_000
     """Unlabelled reviews on which the two are compared, fewer if there are fewer. A variant is refused if there are so
     few that even equal labels for all of them could not show that the limit is kept: fewer than 598 by default."""
+    threshold_rows: Count = 5_000
+    """Other unlabelled reviews, on which the thresholds of a cascade are chosen, fewer if there are fewer."""
+    student_texts: Annotated[int, Field(ge=0)] = 50_000
+    """Further ones that the first stage of a cascade learns from, at most, besides the training split."""
+    student_minutes: Annotated[float, Field(gt=0)] = 60.0
+    """Minutes for the model to label what the first stage learns from: with less time it learns from fewer reviews."""
     calibration_rows: Count = 300
     """Reviews of the training split from which int8 takes the ranges of its activations."""
 

@@ -95,8 +95,8 @@ class Settings(BaseSettings):
     """IANA name of the time zone in which a review's day is computed. The first ``senti migrate`` records it;
     ``senti migrate --recount-days`` changes it."""
     base_model: str = "google-bert/bert-base-chinese"
-    """What a training starts from: a hub name, a folder, ``scratch:tiny|small|medium``, or an encoder that
-    ``senti pretrain`` made (``pretrained:newest`` or ``pretrained:VERSION``)."""
+    """What a training starts from: a hub name, a folder, ``scratch:tiny|small|medium``, an encoder that
+    ``senti pretrain`` made (``pretrained:newest`` or ``pretrained:VERSION``), or ``tfidf``, which is no BERT."""
     device: str = "auto"
     """``auto`` (CUDA if there is a GPU), ``cpu`` or ``cuda``. CUDA_VISIBLE_DEVICES selects one of several GPUs."""
     cpu_after_tries: int | None = Field(None, ge=1, le=3)
@@ -105,9 +105,13 @@ class Settings(BaseSettings):
     training_processes: Annotated[str, AfterValidator(_processes)] = "1"
     """How many processes of this machine train one model together, 1 to 64, each on a GPU of its own (or all on the
     CPU). ``auto``: one for each GPU; on a CPU one, or for a small model one for each core."""
-    variant: Literal["auto", "fp32", "bf16", "int8"] = "auto"
+    variant: Literal["auto", "fp32", "bf16", "int8", "cascade"] = "auto"
     """The variant in which a newly trained model serves if that variant gives the same labels as fp32. ``auto``: the
-    fastest such variant on ``device``."""
+    fastest such variant on ``device``, as measured. ``cascade``: a cheap model answers what it is sure of, and the
+    fastest other variant the rest."""
+    cascade_checks: int = Field(200, ge=0, le=100_000)
+    """Reviews of a run, drawn at random from those that an earlier stage of a cascade answered, that the last stage
+    labels too, as a check; 0 to 100,000."""
     checkpoint_minutes: int = Field(10, ge=1, le=1440)
     """Minutes between two checkpoints within an epoch of a training, 1 to 1440: what a kill loses at most."""
     no_training: Annotated[str, AfterValidator(_hours)] | None = None

@@ -25,7 +25,7 @@ SLICES_SHOWN = 5
 
 _VARIANT_COLUMNS = (
     *("variant", "serves", "verdict", "labels_differing", "reviews_compared"),
-    *("disagreement_bound", "disagreement_limit", "temperature", "reason"),
+    *("disagreement_bound", "disagreement_limit", "escalated_share", "reviews_per_second", "temperature", "reason"),
 )
 
 Reason = Annotated[str, typer.Option(help="The reason, for the record.")]

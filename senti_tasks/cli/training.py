@@ -13,7 +13,7 @@ from senti_tasks.jobs import champion, corpora, judging, models, pretraining, su
 
 
 def retrain(
-    base_model: Annotated[str | None, typer.Option(help="Hub name, folder, scratch:* or pretrained:*.")] = None,
+    base_model: Annotated[str | None, typer.Option(help="Hub name, folder, scratch:*, pretrained:* or tfidf.")] = None,
     corpus: Annotated[str | None, typer.Option(help="Train on this corpus; continues a killed training on it.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training split, at most.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,

@@ -54,11 +54,27 @@ def datasets(
 def status(as_json: Json = False) -> None:
     """Show reviews, models in use, what waits, and the last runs."""
     found = upkeep.status()
-    waiting = [*_service_lines(found), *_frozen_line(found["frozen"]), *map(_held_line, found["held"])]
+    waiting = [
+        *_service_lines(found),
+        *_withdrawn_line(found["withdrawn"]),
+        *_frozen_line(found["frozen"]),
+        *map(_held_line, found["held"]),
+    ]
     if console.open_console().is_terminal:
         console.show(found, as_json, dashboard(found, waiting))
         return
-    shown = ("run_id", "scope", "model_version", "state", "planned", "labelled", "failed", "superseded", "published_at")
+    shown = (
+        "run_id",
+        "scope",
+        "model_version",
+        "variant",
+        "state",
+        "planned",
+        "labelled",
+        "failed",
+        "superseded",
+        "published_at",
+    )
     console.show(
         found,
         as_json,
@@ -114,6 +130,14 @@ def _frozen_line(frozen: dict[str, Any] | None) -> list[str]:
         return []
     since = f"{frozen['frozen_at']:%Y-%m-%d %H:%M} UTC"
     return [f"publishing is frozen since {since} by {frozen['frozen_by']}: {frozen['frozen_reason']}"]
+
+
+def _withdrawn_line(withdrawn: dict[str, Any] | None) -> list[str]:
+    if withdrawn is None:
+        return []
+    since, variant, instead = withdrawn["withdrawn_at"], withdrawn["variant"], withdrawn["instead"]
+    line = f"its variant {variant} was withdrawn on {since:%Y-%m-%d}, and runs score with {instead}: "
+    return [f"{line}{withdrawn['withdrawn_because']}; `senti retrain` builds a new one"]
 
 
 def _held_line(held: dict[str, Any]) -> str:

@@ -134,15 +134,15 @@ def write(
     base_model: str,
     tokenizers: tuple[PreTrainedTokenizerFast, PreTrainedTokenizerFast],
     folder: Path,
-    max_length: int = 512,
+    max_length: int | None = 512,
     label_set: LabelSet = labels.DEFAULT,
 ) -> dict[str, Any]:
     """Writes ``train``, ``validation`` and ``test.parquet`` and ``summary.json`` into ``folder``; returns the summary.
 
     ``splits`` maps content hash to split. ``tokenizers`` are the published and the fitted tokenizer of ``base_model``.
     The lengths in the summary are those of the fitted one, [CLS] and [SEP] included. ``max_length`` is the number of
-    tokens that the training reads. The same input gives the same bytes. Raises ``CorpusError`` as ``check`` does,
-    before anything is written.
+    tokens that the training reads, if it does not read all. The same input gives the same bytes. Raises ``CorpusError``
+    as ``check`` does, before anything is written.
     """
     check(examples, splits, label_set)
     parts = {split: [example for example in examples if splits[example.content_hash] == split] for split in SPLITS}

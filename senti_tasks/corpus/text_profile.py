@@ -1,7 +1,7 @@
 """What the texts of a training look like, so that scoring can find texts that are unlike them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -72,14 +72,13 @@ class TextProfile:
     """Deviation above which a text is unlike the training texts."""
 
     @classmethod
-    def of(cls, train: Sequence[str], validation: Sequence[str], tokenizer: Tokenizer, unknown_token: str) -> Self:
-        """The profile of ``train``; ``validation`` determines how many unseen pairs are usual. ``unknown_token`` is
-        what ``tokenizer`` gives for a character that it does not know."""
+    def of(cls, train: Sequence[str], validation: Sequence[str], known: npt.NDArray[np.bool_]) -> Self:
+        """The profile of ``train``; ``validation`` determines how many unseen pairs are usual. ``known`` are the
+        characters that the model knows, by code point, (0x110000,)."""
         pairs = np.zeros(_PAIRS, dtype=bool)
         for start in range(0, len(train), _KNOWN_BLOCK):
             codes, _ = _codes(train[start : start + _KNOWN_BLOCK])
             pairs[_hashes(codes)] = True
-        known = _known_characters(tokenizer, unknown_token)
         bare = cls(known, pairs, 0.5, 0.0, 0.0, 1.0, math.inf)
         unseen, n = bare._unseen(*_codes(validation))
         share = float((unseen.sum() + 1) / (n.sum() + 2))
@@ -170,9 +169,20 @@ def _correlation(unseen: npt.NDArray[np.int64], n: npt.NDArray[np.int64], share:
     return float(np.clip((((unseen - share * n) ** 2) - expected).sum() / among_pairs, 0.0, 1.0))
 
 
-def _known_characters(tokenizer: Tokenizer, unknown_token: str) -> npt.NDArray[np.bool_]:
+def known_letters(ngrams: Iterable[str]) -> npt.NDArray[np.bool_]:
+    """(0x110000,): whether the character, or its small form, is one of ``ngrams``, the vocabulary of a TF-IDF model."""
+    known = np.zeros(_CODE_POINTS, dtype=bool)
+    for letter in ngrams:
+        if len(letter) == 1:
+            forms = (letter, letter.upper())
+            known[[ord(form) for form in forms if len(form) == 1]] = True
+    known[ord("0")] = known[ord("0") : ord("9") + 1].any()  # a profile reads each digit as this one
+    return known
+
+
+def known_characters(tokenizer: Tokenizer, unknown_token: str) -> npt.NDArray[np.bool_]:
     """(0x110000,): whether ``tokenizer`` has tokens for the character. Everything is known to a tokenizer without an
-    unknown token."""
+    unknown token. ``unknown_token`` is what it gives for a character that it does not know."""
     known = np.ones(_CODE_POINTS, dtype=bool)
     unknown_id = tokenizer.token_to_id(unknown_token)
     if unknown_id is None:

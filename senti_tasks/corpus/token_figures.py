@@ -10,18 +10,22 @@ _UNKNOWN_SHOWN = 20
 _TEXTS_AT_ONCE = 5_000  # an encoding takes 14 KB
 
 
-def length_figures(texts: list[str], tokenizer: PreTrainedTokenizerFast, max_length: int) -> dict[str, Any]:
+def length_figures(texts: list[str], tokenizer: PreTrainedTokenizerFast, max_length: int | None) -> dict[str, Any]:
     """Quantiles of the lengths of ``texts`` (tokens, [CLS] and [SEP] included), the share of [UNK] in all tokens, and
-    the share of texts longer than ``max_length``."""
+    the share of texts longer than ``max_length``, if there is such a limit."""
     lengths, unknown = np.zeros(len(texts), dtype=np.int64), 0
     for start in range(0, len(texts), _TEXTS_AT_ONCE):
         encodings = tokenizer.backend_tokenizer.encode_batch_fast(texts[start : start + _TEXTS_AT_ONCE])
         lengths[start : start + len(encodings)] = [len(encoding.ids) for encoding in encodings]
         unknown += sum(encoding.ids.count(tokenizer.unk_token_id) for encoding in encodings)
     quantiles = {f"p{q}": int(np.percentile(lengths, q, method="higher")) for q in (50, 90, 95, 99)}
-    return {
+    figures = {
         "lengths": {**quantiles, "max": int(lengths.max())},
         "unknown_share": round(unknown / int(lengths.sum()), 6),
+    }
+    if max_length is None:
+        return figures
+    return figures | {
         "max_length": max_length,
         "over_max_length_share": round(float((lengths > max_length).mean()), 6),
     }

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from senti_tasks.config import PRETRAINED
+from senti_tasks.config import PRETRAINED, TFIDF
+from senti_tasks.errors import BaseModelError
 from senti_tasks.jobs.context import JobContext
 from senti_tasks.training import model_folders
 from senti_tasks.warehouse.models import encoders
@@ -47,6 +48,11 @@ def pretraining_base_model(context: JobContext, base_model: str | None) -> str:
     afresh, and from no text that was erased since.
     """
     name = _checked(context, base_model)
+    if name == TFIDF:
+        raise BaseModelError(
+            f"{TFIDF} has no encoder that could be pretrained: `senti retrain --base-model {TFIDF}` trains it; "
+            "to pretrain, give --base-model scratch:small or another one"
+        )
     return str(_encoder(context, name)["base_model"]) if name.startswith(PRETRAINED) else name
 
 

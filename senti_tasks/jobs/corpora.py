@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sqlalchemy import Connection
 
-from senti_tasks.config import GateConfig, TrainConfig
+from senti_tasks.config import GateConfig, TrainConfig, training_config
 from senti_tasks.jobs.base_models import starting_point
 from senti_tasks.jobs.context import JobContext, load_context, now, parse_timestamp
 from senti_tasks.jobs.operations import lineage
@@ -37,8 +37,9 @@ def snapshot_corpus(
     """Makes a snapshot of the labelled reviews as of ``due``. A repeated call with the same ``idempotency_key`` returns
     the same snapshot.
 
-    ``base_model``, ``config`` (fields of ``TrainConfig``) and ``gate`` (fields of ``GateConfig``) are those of the
-    training and the judgement that follow. They are validated here, so that a wrong one fails before hours of training.
+    ``base_model``, ``config`` (fields of ``TrainConfig``, or of ``TfidfConfig``) and ``gate`` (fields of
+    ``GateConfig``) are those of the training and the judgement that follow. They are validated here, so that a wrong
+    one fails before hours of training.
 
     Returns corpus (its name), due and rows (per split). Raises ``CorpusError`` if a model cannot be trained and judged
     on the labelled reviews.
@@ -49,7 +50,8 @@ def snapshot_corpus(
     from senti_tasks.training import base_models
 
     label_set, due_at = context.settings.label_set, parse_timestamp(due)
-    max_length = TrainConfig.for_base_model(start.recipe, config).max_length
+    train_config = training_config(start.recipe, config)
+    max_length = train_config.max_length if isinstance(train_config, TrainConfig) else None
     GateConfig.from_json(gate or {})
     with context.reading() as connection:
         if (known := corpora.corpus_by_key(connection, idempotency_key)) is not None:

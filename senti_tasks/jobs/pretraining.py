@@ -24,6 +24,7 @@ from senti_tasks.warehouse.models import corpora, encoders, texts
 from senti_tasks.warehouse.scoring import publication_lock
 
 if TYPE_CHECKING:
+    from senti_tasks.corpus.near_duplicates import NearDuplicates
     from senti_tasks.corpus.unlabelled import Selection
 
 log = logging.getLogger(__name__)
@@ -76,18 +77,25 @@ def snapshot_texts(
 
 def _select(connection: Connection, limit: int) -> Selection:
     """Up to ``limit`` texts, without those of the validation and test splits and their near-duplicates."""
-    from senti_tasks.corpus import near_duplicates, unlabelled
+    from senti_tasks.corpus import unlabelled
 
-    held_out = near_duplicates.NearDuplicates()
-    for number, (split, shingles) in enumerate(ledger(connection)):
-        if split != "train":
-            held_out.add(str(number), shingles)
-    selection = unlabelled.Selection(held_out, limit)
+    selection = unlabelled.Selection(held_out_texts(connection), limit)
     for chunk in texts.read_chunks(connection):
         selection.offer(chunk, partial(corpora.splits_of, connection))
         if selection.is_full:
             break
     return selection
+
+
+def held_out_texts(connection: Connection) -> NearDuplicates:
+    """The texts of the ledger that no model may learn from: those of the validation and test splits."""
+    from senti_tasks.corpus import near_duplicates
+
+    held_out = near_duplicates.NearDuplicates()
+    for number, (split, shingles) in enumerate(ledger(connection)):
+        if split != "train":
+            held_out.add(str(number), shingles)
+    return held_out
 
 
 def pretrain(

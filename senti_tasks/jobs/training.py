@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from senti_tasks import __version__
-from senti_tasks.config import TrainConfig
+from senti_tasks.config import TfidfConfig, training_config
 from senti_tasks.jobs.base_models import starting_point
 from senti_tasks.jobs.context import load_context, now, version_of
 from senti_tasks.jobs.operations import lineage
@@ -27,20 +27,21 @@ def train(
 ) -> dict[str, Any]:
     """Fine-tunes ``base_model`` on a corpus and registers the model; returns model (its version).
 
-    ``config`` overrides fields of ``TrainConfig``. ``pretrained:newest`` is the encoder that the corpus snapshot was
-    made for, also when there is a newer one. After a kill, the next call on the same machine continues from the last
-    checkpoint. Of two calls at once, the second waits and returns the model of the first. ``report`` is called with the
-    metrics of each epoch, ``watch`` twice a second with the progress. Raises ``TrainingStoppedError`` after SIGTERM and
-    in the hours of SENTI_NO_TRAINING. SENTI_TRAINING_PROCESSES processes train together.
+    ``config`` overrides fields of ``TrainConfig``, or with ``tfidf`` of ``TfidfConfig``. ``pretrained:newest`` is the
+    encoder that the corpus snapshot was made for, also when there is a newer one. After a kill, the next call on the
+    same machine continues from the last checkpoint. Of two calls at once, the second waits and returns the model of the
+    first. ``report`` is called with the metrics of each epoch, ``watch`` twice a second with the progress. Raises
+    ``TrainingStoppedError`` after SIGTERM and in the hours of SENTI_NO_TRAINING. SENTI_TRAINING_PROCESSES processes
+    train together.
     """
     context = load_context()  # first, because the hub's client reads HF_ENDPOINT when it is imported
     from senti_tasks.corpus.snapshot import label_set
-    from senti_tasks.training import fine_tuning, variants
+    from senti_tasks.training import fine_tuning, tfidf, variants
 
     with context.reading() as connection:
         recorded = corpora.corpus(connection, corpus)
     start = starting_point(context, base_model, recorded["summary"].get("base_model", ""))
-    train_config = TrainConfig.for_base_model(start.recipe, config, recorded["summary"]["rows"]["train"])
+    train_config = training_config(start.recipe, config, recorded["summary"]["rows"]["train"])
     with context.resumable_folder("training", corpus, start.base_model, train_config.to_json()) as folder:
         with context.reading() as connection:
             if (known := registry.model_by_key(connection, idempotency_key)) is not None:
@@ -52,7 +53,11 @@ def train(
         checkpoints, output = folder / "checkpoints", folder / "model"
         device, report_to = context.settings.device, context.settings.report_to
         outside = (report, device, report_to, start.folder, interruptions, context.settings.training_processes)
-        result = fine_tuning.train(data, start.base_model, train_config, checkpoints, output, *outside, watch)
+        if isinstance(train_config, TfidfConfig):
+            result = tfidf.train(data, train_config, output)
+        else:
+            result = fine_tuning.train(data, start.base_model, train_config, checkpoints, output, *outside, watch)
+        library = result.pop("library", None) or variants.library("fp32")
         version = version_of(recorded["due"], idempotency_key, context.settings.zone)
         artifact, digest = context.store.put(output, "models", version)
         model = {
@@ -75,7 +80,7 @@ def train(
             "reason": "the model as it was trained",
             "artifact": artifact,
             "digest": digest,
-            "library": variants.library("fp32"),
+            "library": library,
             "agreement": 1.0,
             "temperature": 1.0,
             "serves": True,

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from senti_tasks.config import TFIDF
 from senti_tasks.reports import forests, page, plots
 
 _SUBJECTS = ("candidate", "champion", "anchor", "baseline")
@@ -232,7 +233,8 @@ def _lineage(model: Row) -> list[dict[str, Any]]:
 def _commands(model: Row) -> str:
     """Commands to look at the model and to train it again; options are those of ``senti retrain``."""
     options = [f"--corpus {model['corpus']}", f"--base-model {model['base_model']}"]
-    for name, value in model["config"].items():
+    # Those of TF-IDF are no options of the command.
+    for name, value in model["config"].items() if model["base_model"] != TFIDF else ():
         option = name.replace("_", "-")
         if isinstance(value, bool):
             options.append(f"--{option}" if value else f"--no-{option}")

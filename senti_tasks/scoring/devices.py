@@ -6,6 +6,8 @@ from senti_tasks.errors import ConfigError, DeviceGoneError
 
 VARIANTS = ("fp32", "bf16", "int8")
 """The variants of a model, the most exact first. fp32 is the model as it was trained; the others are built from it."""
+CASCADE = "cascade"
+"""The variant that is made of several models: see ``cascades``."""
 
 
 def device_named(name: str) -> torch.device:
@@ -44,9 +46,11 @@ def cuda_has_bf16() -> bool:
 def wanted_variants(setting: str, device: str = "auto") -> list[str]:
     """The variants to try for a value of SENTI_VARIANT, in order: the named one, then each that is more exact.
 
-    ``auto`` stands for the fastest ones on ``device``.
+    ``auto`` stands for the fastest ones on ``device``, and for a cascade of them; and so does ``cascade``.
     """
-    return fastest_variants(device) if setting == "auto" else list(reversed(VARIANTS[: VARIANTS.index(setting) + 1]))
+    if setting in ("auto", CASCADE):
+        return [CASCADE, *fastest_variants(device)]
+    return list(reversed(VARIANTS[: VARIANTS.index(setting) + 1]))
 
 
 def cpu_capabilities() -> frozenset[str]:

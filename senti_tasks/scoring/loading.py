@@ -10,12 +10,16 @@ from safetensors import SafetensorError
 
 from senti_tasks.errors import ArtifactError, ConfigError
 from senti_tasks.scoring import devices, foreign_code
+from senti_tasks.scoring.cascades.layout import Cascade
+from senti_tasks.scoring.cascades.scorer import CascadeScorer
 from senti_tasks.scoring.config import ScoreConfig
 from senti_tasks.scoring.engines import bert_weights
 from senti_tasks.scoring.engines.bert import Bert, is_bert
 from senti_tasks.scoring.engines.engine import Engine
 from senti_tasks.scoring.engines.on_torch import PackedTorch, PaddedTorch
 from senti_tasks.scoring.scorer import Scorer
+from senti_tasks.scoring.tfidf import model as tfidf
+from senti_tasks.scoring.tfidf.ngrams import NgramTokenizer
 from senti_tasks.scoring.token_budget import TokenBudget
 from senti_tasks.scoring.tokens import TextTokenizer
 
@@ -36,12 +40,17 @@ def load(
 ) -> Scorer:
     """The scorer of the model in ``folder``, which holds ``variant`` and whose files the caller has verified.
 
-    On CUDA fp32 and bf16 run in torch. On a CPU fp32 runs in torch, bf16 and int8 in OpenVINO. ``temperature`` divides
-    the logits. ``probe_file`` stores the best batch size, once a probe has found it. Raises ``ArtifactError`` if the
-    folder cannot be loaded, and ``ConfigError`` if this machine cannot run the variant.
+    A cascade is loaded as one scorer; each stage runs where its variant runs. On CUDA fp32 and bf16 run in torch. On a
+    CPU fp32 runs in torch, bf16 and int8 in OpenVINO. ``temperature`` divides the logits. ``probe_file`` stores the
+    best batch size, once a probe has found it. Raises ``ArtifactError`` if the folder cannot be loaded, and
+    ``ConfigError`` if this machine cannot run the variant.
     """
     config = config or ScoreConfig()
+    if variant == devices.CASCADE:
+        return _cascade(folder, device, config, temperature, probe_file)
     _refuse_code(folder)
+    if _model_type(folder) == tfidf.MODEL_TYPE:
+        return _tfidf(folder, config, temperature)
     tokenizer = TextTokenizer.load(folder)
     where = _device_for(variant, device)
     shape = json.loads((folder / "config.json").read_text("utf-8"))
@@ -66,6 +75,52 @@ def label_names(folder: Path) -> tuple[str, ...]:
     """The names of the labels of the model in ``folder``, in order of their numbers (``id2label`` in config.json)."""
     names = json.loads((folder / "config.json").read_text("utf-8")).get("id2label", {})
     return tuple(name for _, name in sorted(names.items(), key=lambda item: int(item[0]))) or ("LABEL_0", "LABEL_1")
+
+
+def _cascade(
+    folder: Path, device: str, config: ScoreConfig, temperature: float, probe_file: Path | None
+) -> CascadeScorer:
+    found = Cascade.load(folder)
+    scorers = [
+        load(
+            folder / stage.folder,
+            stage.variant,
+            "cpu" if stage.variant == "int8" else device,
+            config,
+            temperature=stage.temperature,
+            probe_file=probe_file,
+        )
+        for stage in found.stages
+    ]
+    numbers = [scorer.n_labels for scorer in scorers]
+    numbers += [len(stage.thresholds) for stage in found.stages if stage.thresholds is not None]
+    if len(set(numbers)) != 1:
+        raise ArtifactError(f"{folder} holds no cascade that can be loaded: its parts have {numbers} labels")
+    rest = scorers.pop()
+    share = found.escalated_share
+    for number in range(len(scorers) - 1, -1, -1):
+        scale = temperature if number == 0 else 1.0
+        thresholds = found.stages[number].thresholds or ()
+        rest = CascadeScorer(scorers[number], thresholds, rest, temperature=scale, escalated_share=share)
+        share = 1.0  # chunks are made larger once, by the first stage
+    assert isinstance(rest, CascadeScorer)  # noqa: S101 - a cascade has two stages or more
+    return rest
+
+
+def _model_type(folder: Path) -> str | None:
+    try:
+        found = json.loads((folder / "config.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return None  # what reads the file next says what is wrong with it
+    return found.get("model_type") if isinstance(found, dict) else None
+
+
+def _tfidf(folder: Path, config: ScoreConfig, temperature: float) -> Scorer:
+    """It runs on the CPU everywhere, and has one variant."""
+    model = tfidf.TfidfModel.load(folder)
+    n_labels = len(json.loads((folder / "config.json").read_text("utf-8"))["id2label"])
+    engine = tfidf.TfidfEngine(model, n_labels)
+    return Scorer(NgramTokenizer(model.ngrams), engine, n_labels, config, temperature=temperature)
 
 
 def _device_for(variant: str, device: str) -> torch.device:

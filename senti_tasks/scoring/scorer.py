@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from senti_tasks.scoring.pipeline import ahead
 from senti_tasks.scoring.predictions import Predictions
 from senti_tasks.scoring.stream import Stream
 from senti_tasks.scoring.token_budget import TokenBudget
-from senti_tasks.scoring.tokens import TextTokenizer
+from senti_tasks.scoring.tokens import Tokens
 from senti_tasks.text import defect
 
 T = TypeVar("T")
@@ -26,12 +26,23 @@ _BROKEN_FROM = 10
 """If at least this many texts, and most texts of a chunk, get no number, the model is broken, and not the texts."""
 
 
+class Encoding(Protocol):
+    """What converts texts to rows of numbers: a ``TextTokenizer``, or an ``NgramTokenizer``."""
+
+    max_length: int
+    """The length of the longest row."""
+
+    def encode(self, texts: Sequence[str]) -> Tokens:
+        """A row for each of ``texts``, in the order given."""
+        ...
+
+
 class Scorer:
     """Texts in, predictions out, in order. Each text is computed once. A text that cannot be scored stops no other."""
 
     def __init__(
         self,
-        tokenizer: TextTokenizer,
+        tokenizer: Encoding,
         engine: Engine,
         n_labels: int,
         config: ScoreConfig,
@@ -55,16 +66,7 @@ class Scorer:
         rows = self.chunk_rows
         chunks = ((None, texts[start : start + rows]) for start in range(0, len(texts), rows))
         found = [predictions for _, predictions in self.stream(chunks, expected=len(texts))]
-        starts = np.cumsum([0, *(len(part.truncated) for part in found)]).tolist()
-        return Predictions(
-            np.concatenate([np.zeros((0, self.n_labels), np.float32), *(part.probabilities for part in found)]),
-            np.concatenate([np.zeros(0, bool), *(part.truncated for part in found)]),
-            {
-                start + position: reason
-                for start, part in zip(starts, found, strict=False)
-                for position, reason in part.reasons.items()
-            },
-        )
+        return Predictions.joined(found, self.n_labels)
 
     def stream(
         self, chunks: Iterable[tuple[T, Sequence[str | None]]], expected: int | None = None

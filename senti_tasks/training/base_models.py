@@ -1,9 +1,9 @@
 """Loads the base model that a training starts from, and its tokenizer.
 
-A base model is one of four kinds: a model on the Hugging Face Hub, a model in a local folder, an encoder that
-``senti pretrain`` trained (``pretrained:*``), or random weights (``scratch:*``). The caller passes the folder of a
-``pretrained:*`` encoder separately from its name. The path differs from machine to machine, so it must not get into
-model cards or into the key of the checkpoint folder.
+A base model is one of four kinds (``tfidf`` is none of them: see ``tfidf``): a model on the Hugging Face Hub, a model
+in a local folder, an encoder that ``senti pretrain`` trained (``pretrained:*``), or random weights (``scratch:*``). The
+caller passes the folder of a ``pretrained:*`` encoder separately from its name. The path differs from machine to
+machine, so it must not get into model cards or into the key of the checkpoint folder.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ from transformers import (
 )
 
 from senti_tasks import labels
-from senti_tasks.config import PRETRAINED, TrainConfig
+from senti_tasks.config import PRETRAINED, TFIDF, TrainConfig
 from senti_tasks.errors import BaseModelError
 from senti_tasks.labels import LabelSet
 from senti_tasks.scoring.tokens import readable_tokens
@@ -46,14 +46,15 @@ def load_tokenizer(
 ) -> PreTrainedTokenizerFast:
     """The tokenizer of ``base_model``. Its ``model_max_length`` is what the model can read, 512 at most.
 
-    ``texts`` are the texts of the training split. ``scratch:*`` builds its vocabulary from them. For every base model
-    they are used to check that the vocabulary covers their language. ``revision`` is the result of ``revision_of``;
-    without it the newest commit of a hub model is used. ``folder`` is the folder of a ``pretrained:*`` encoder.
-    ``fitted=False`` returns the tokenizer as it was published: not fitted to its vocabulary, and not checked. Raises
-    ``BaseModelError``.
+    ``texts`` are the texts of the training split. ``scratch:*`` builds its vocabulary from them, and so does ``tfidf``,
+    whose tokenizer only counts characters for the summary of a corpus. For every base model they are used to check that
+    the vocabulary covers their language. ``revision`` is the result of ``revision_of``; without it the newest commit of
+    a hub model is used. ``folder`` is the folder of a ``pretrained:*`` encoder. ``fitted=False`` returns the tokenizer
+    as it was published: not fitted to its vocabulary, and not checked. Raises ``BaseModelError``.
     """
-    if base_model.startswith("scratch:"):
-        scratch_shape(base_model)
+    if base_model == TFIDF or base_model.startswith("scratch:"):
+        if base_model != TFIDF:
+            scratch_shape(base_model)
         if not texts:
             raise BaseModelError(f"{base_model} builds its vocabulary from the training texts, and there are none")
         tokenizer = build_tokenizer(texts, _MAX_LENGTH)

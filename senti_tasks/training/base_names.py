@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from senti_tasks.artifacts import files_digest, folder_digest
-from senti_tasks.config import PRETRAINED
+from senti_tasks.config import PRETRAINED, TFIDF
 from senti_tasks.errors import BaseModelError
 from senti_tasks.training import hub, model_folders
 
@@ -29,6 +29,8 @@ _SMALL_WIDTH = 256
 
 def describe(base_model: str) -> str:
     """One sentence about ``base_model``, for model cards and command output."""
+    if base_model == TFIDF:
+        return "tfidf is no BERT and not pretrained: it is TF-IDF of character n-grams with logistic regression."
     if shape := SCRATCH.get(base_model):
         return (
             f"{base_model} is not a pretrained model: it is a BERT of {shape['num_hidden_layers']} layers, "
@@ -60,9 +62,11 @@ def revision_of(base_model: str, folder: Path | None = None) -> str | None:
     """The revision to record for ``base_model``.
 
     A hub model: its commit. A local folder: ``sha256:…`` over its files, without sub-folders. ``pretrained:*``: the
-    digest of ``folder``. ``scratch:*``: ``None``. Raises ``BaseModelError`` if the model does not exist or cannot be
-    reached.
+    digest of ``folder``. ``scratch:*`` and ``tfidf``: ``None``. Raises ``BaseModelError`` if the model does not exist
+    or cannot be reached.
     """
+    if base_model == TFIDF:
+        return None
     if base_model.startswith("scratch:"):
         scratch_shape(base_model)
         return None

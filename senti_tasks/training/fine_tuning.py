@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from senti_tasks.artifacts import weights_digest
 from senti_tasks.config import TrainConfig
 from senti_tasks.corpus import snapshot
-from senti_tasks.corpus.text_profile import TextProfile
+from senti_tasks.corpus.text_profile import TextProfile, known_characters
 from senti_tasks.errors import ConfigError
 from senti_tasks.progress import Watcher
 from senti_tasks.scoring.tokens import HEAD_TOKENS, TextTokenizer
@@ -28,7 +28,7 @@ from senti_tasks.training.loop.watching import Report, parted
 from senti_tasks.training.model_card import model_card
 from senti_tasks.training.processes import launcher
 from senti_tasks.training.processes.group import Group
-from senti_tasks.training.trainer import fine_tune
+from senti_tasks.training.loop.trainer import fine_tune
 from senti_tasks.training.trials import Trial
 
 
@@ -116,9 +116,8 @@ def train(
         )
     shutil.copytree(chosen.model, output, dirs_exist_ok=True)
     tokenizer.save_pretrained(output)
-    TextProfile.of(texts["train"], texts["validation"], tokenizer.backend_tokenizer, str(tokenizer.unk_token)).save(
-        output
-    )
+    known = known_characters(tokenizer.backend_tokenizer, str(tokenizer.unk_token))
+    TextProfile.of(texts["train"], texts["validation"], known).save(output)
     card = model_card(
         base_model, revision, chosen.config, corpus.name, summary, label_set, outcome.validation, outcome.history
     )

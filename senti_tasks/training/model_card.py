@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from senti_tasks.config import PretrainConfig, TrainConfig
+from senti_tasks.config import TFIDF, PretrainConfig, TfidfConfig, TrainConfig
 from senti_tasks.labels import LabelSet
 from senti_tasks.markdown import table
 from senti_tasks.training.base_names import SCRATCH, describe
@@ -17,6 +17,13 @@ languages.
 - Models of this kind err most on irony and comparisons ("as good as nothing").
 - Of reviews longer than {max_length} tokens, {cut}.
 - The best epoch was chosen by the figures above, so they are optimistic. `model_metrics` has those of the test split.
+"""
+
+_TFIDF = """\
+`vocabulary.json` has the n-grams (1 to 3 characters, in small letters) and their inverse document frequencies.
+`model.safetensors` has the weights and intercepts of the logistic regression. The frequency of an n-gram in a review
+counts as 1 + its natural logarithm, is multiplied by its inverse document frequency, and each review is scaled to
+norm 1. `TfidfVectorizer` and `LogisticRegression` of scikit-learn give the same probabilities.
 """
 
 _TEXTS = """\
@@ -57,6 +64,36 @@ def model_card(
             "## History\n\n" + table(history),
             "## Limits\n\n" + _LIMITS.format(max_length=config.max_length, cut=cut),
         ]
+    )
+
+
+def tfidf_card(
+    config: TfidfConfig,
+    corpus_name: str,
+    corpus_summary: Mapping[str, Any],
+    label_set: LabelSet,
+    validation: Mapping[str, float],
+) -> str:
+    """The card of a TF-IDF classifier, in the form of ``model_card``."""
+    rows = corpus_summary.get("rows", {})
+    front = {"language": "zh", "library_name": "senti", "pipeline_tag": "text-classification", "license": "apache-2.0"}
+    return (
+        "\n\n".join(
+            [
+                "---\n" + yaml.safe_dump(front, allow_unicode=True, sort_keys=False) + "---",
+                "# Sentiment of reviews, by TF-IDF",
+                describe(TFIDF),
+                _TFIDF,
+                "Labels: " + ", ".join(f"{number} {name}" for number, name in label_set.names.items()) + ".",
+                f"## Corpus\n\n`{corpus_name}`: "
+                + ", ".join(f"{n} {split}" for split, n in rows.items())
+                + " reviews.",
+                "## Validation\n\n" + _pairs("figure", "value", validation),
+                "## Training\n\n" + _pairs("setting", "value", config.to_json()),
+                "## Limits\n\n" + "\n".join(_LIMITS.splitlines()[:3]),
+            ]
+        )
+        + "\n"
     )
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from senti_tasks.errors import ConfigError
 from senti_tasks.warehouse.database import count_rows, fetch_all
 from senti_tasks.warehouse.migrations import SQL, recorded_setting
-from senti_tasks.warehouse.models import promotions
+from senti_tasks.warehouse.models import promotions, registry
 from senti_tasks.warehouse.schema import review_annotations, reviews, scoring_runs
 from senti_tasks.warehouse.scoring import held_runs, pending, publication_lock, watermarks
 from senti_tasks.warehouse.types import is_key, readable
@@ -27,7 +27,8 @@ def status(connection: Connection, *, overlap: timedelta = pending.DAY) -> dict[
     ``annotated`` counts the reviews that people labelled. ``pending`` counts the reviews that the next run would plan:
     without a label of the model in service, not in a held run, and changed since ``overlap`` before its watermark.
     ``carried_over``, ``incoming`` and ``missing`` are those of the view ``service_health``. ``held`` are the held runs,
-    as ``held_runs.waiting`` returns them; their reviews are not in ``pending``.
+    as ``held_runs.waiting`` returns them; their reviews are not in ``pending``. ``withdrawn`` says which variant of the
+    model in service was withdrawn, why, and which one serves instead; ``None`` if none was.
     """
     champion = promotions.champion(connection)
     serving = None if champion is None else promotions.in_service(connection)
@@ -46,9 +47,20 @@ def status(connection: Connection, *, overlap: timedelta = pending.DAY) -> dict[
         "champion": champion,
         "in_service": serving,
         **_service(connection),
+        "withdrawn": None if serving is None else _withdrawn(connection, serving),
         "frozen": publication_lock.current_freeze(connection),
         "runs": fetch_all(connection, newest),
     }
+
+
+def _withdrawn(connection: Connection, serving: str) -> dict[str, Any] | None:
+    """variant, withdrawn_at and withdrawn_because of the variant of the model in service that was withdrawn, and the
+    variant that serves ``instead``; ``None`` if none was."""
+    found = registry.withdrawn(connection, serving)
+    if found is None:
+        return None
+    shown = {name: found[name] for name in ("variant", "withdrawn_at", "withdrawn_because")}
+    return shown | {"instead": registry.serving_variant(connection, serving)["variant"]}
 
 
 def _service(connection: Connection) -> dict[str, Any]:

@@ -220,6 +220,7 @@ OF_PIPELINE = (
         "review_label_history",
         "review_labels",
         "run_items",
+        "run_checks",
         "run_drift",
         "run_shards",
         "run_summaries",

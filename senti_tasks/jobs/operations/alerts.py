@@ -117,6 +117,19 @@ def tell_drift(run: int, parts: int, first: Mapping[str, Any]) -> bool:
     )
 
 
+def tell_cascade(run: int, happened: str, instead: str) -> bool:
+    """Tells that a cascade was withdrawn because of what the checks in a run found; ``instead`` serves now."""
+    return tell(
+        Alert(
+            Kind.CASCADE,
+            f"cascade/{run}",
+            f"run {run}: {happened}.",
+            f"its labels are published. The next run scores with {instead}, which takes longer.",
+            "look at the view cascade_checks: did other reviews come in? `senti retrain` builds a new cascade.",
+        )
+    )
+
+
 def late(found: Settings, moment: datetime) -> Alert:
     """Of the night's labels, which are not published at ``moment``. There is one a day, whoever notices."""
     day = moment.astimezone(found.zone).date()

@@ -29,18 +29,22 @@ def scorer_of(context: JobContext, version: str, attempt: int = 1) -> Scorer:
     return load_variant(context, _serving(context, version), attempt)
 
 
-def scorer_and_profile(context: JobContext, version: str, attempt: int = 1) -> tuple[Scorer, TextProfile | None]:
-    """``scorer_of``, and the profile of the training texts (``None`` if ``version`` was trained before there were any).
-    The files are checked once for both: that reads all of them."""
-    variant = _serving(context, version)
+def scorer_and_profile(
+    context: JobContext, version: str, variant_name: str, attempt: int = 1
+) -> tuple[Scorer, TextProfile | None]:
+    """The scorer of this variant, and the profile of the training texts (``None`` if ``version`` was trained before
+    there were any). The files are checked once for both: that reads all of them. Raises as ``scorer_of`` does."""
+    variant = _serving(context, version, variant_name)
     folder = context.fetch(variant)
     return _scorer(context, folder, variant, attempt), _load_profile(folder)
 
 
-def _serving(context: JobContext, version: str) -> dict[str, Any]:
-    """The variant of ``version`` that serves, if this code may score with it."""
+def _serving(context: JobContext, version: str, name: str | None = None) -> dict[str, Any]:
+    """The variant ``name`` of ``version`` (default: the one that serves), if this code may score with it."""
     with context.reading() as connection:
-        variant, trained = registry.serving_variant(connection, version), registry.model(connection, version)
+        variant = registry.variant_of(connection, version, name) if name is not None else None
+        variant = variant or registry.serving_variant(connection, version)
+        trained = registry.model(connection, version)
     if trained["normaliser_version"] != NORMALISER_VERSION:
         raise RegistryError(
             f"{version} was trained on texts of normaliser version {trained['normaliser_version']}, and this code has "

@@ -12,6 +12,7 @@ from senti_tasks.errors import AuditError, ConfigError, FrozenError, HeldRunErro
 from senti_tasks.jobs.context import JobContext, load_context, now, parse_timestamp
 from senti_tasks.jobs.operations import alerts, lineage
 from senti_tasks.judging import drift as judging
+from senti_tasks.judging.shares import exact_bounds
 from senti_tasks.warehouse.models import promotions, registry, service
 from senti_tasks.warehouse.scoring import (
     decisions,
@@ -19,6 +20,7 @@ from senti_tasks.warehouse.scoring import (
     held_runs,
     publication,
     publication_lock,
+    run_checks,
     runs,
     series,
 )
@@ -146,15 +148,38 @@ def audit(run: int, anyway: str | None = None, actor: str | None = None) -> dict
     with context.writing() as connection:
         audited = publication.audit(connection, run, anyway=anyway, actor=actor)
         drifted = drift.record(connection, run, partial(judging.judge, config=context.drift_config))
+        alarm = _check_cascade(connection, run)
         if (unusual := audited.pop("unusual")) is not None:
             held_runs.hold(connection, run, because=unusual, now=now())
             message = held_runs.message(connection, runs.run(connection, run))
         parts = drift.of_run(connection, run, limit=1) if drifted else []
+    if alarm is not None:
+        log.warning("run %d: %s", run, alarm["happened"])
+        alerts.tell_cascade(run, **alarm)
     if drifted:
         alerts.tell_drift(run, drifted, parts[0])
     if message is not None:
         raise HeldRunError(message)  # after the transaction, so that the hold stays
     return audited
+
+
+def _check_cascade(connection: Connection, run: int) -> dict[str, str] | None:
+    """Records what the checks of a cascade in this run found. If they show that too many of its labels differ from
+    those of its last stage, the model serves without it from the next run on.
+
+    Returns happened, and the variant that serves instead, if the cascade was withdrawn now.
+    """
+    alarm = run_checks.record(connection, run, partial(exact_bounds, confidence=run_checks.CONFIDENCE))
+    if alarm is None:
+        return None
+    found = runs.run(connection, run)
+    version, variant = found["model_version"], found["variant"]
+    row = registry.variant_of(connection, version, variant)
+    instead = row["stages"][-1]["variant"] if row else "fp32"
+    because = f"run {run}: {alarm}"
+    if not registry.withdraw(connection, version, variant, instead=instead, because=because, now=now()):
+        return None
+    return {"happened": alarm, "instead": instead}
 
 
 def publish(run: int) -> dict[str, Any]:

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import numpy.typing as npt
 
 from senti_tasks import text
 from senti_tasks.config import PlanConfig
 from senti_tasks.errors import TurnOverError
 from senti_tasks.jobs.context import JobContext, load_context, now
+from senti_tasks.jobs.scoring import sampling
 from senti_tasks.jobs.scoring.loading import scorer_and_profile
 from senti_tasks.jobs.scoring.runs import finish, plan_next
 from senti_tasks.scoring.pipeline import ahead, behind
@@ -65,12 +67,14 @@ def _score(
     context: JobContext, opened: dict[str, Any], claim: Claim, progress: Callable[[int], None] | None, attempt: int
 ) -> int:
     """Labels the claimed shard of the run ``opened``; returns how many reviews this attempt answered."""
-    answered, held = 0, claim
+    answered, held, last_stage = 0, claim, 0
 
     def stage(scored: tuple[_Chunk, Predictions]) -> None:
         nonlocal answered, held
         chunk, predictions = scored
         answers = _answers(chunk, predictions, context.settings.zone)
+        if predictions.stages is not None:
+            answers = sampling.with_stages(answers, chunk.is_known, predictions, last_stage)
         with context.writing() as connection:
             held = shards.stage(connection, held, answers, cursor=chunk.cursor)
         answered += chunk.reviews
@@ -78,12 +82,14 @@ def _score(
             progress(chunk.reviews)
 
     if claim.planned:
-        scorer, profile = scorer_and_profile(context, opened["model_version"], attempt)
+        scorer, profile = scorer_and_profile(context, opened["model_version"], opened["variant"], attempt)
+        sampled = sampling.sampled_by(opened, scorer, context.settings.cascade_checks)
+        last_stage = getattr(scorer, "last_stage", 0)
         # Close the generators here. If garbage collection closed one, that could happen in the thread that it joins,
         # and deadlock.
         with closing(ahead(_chunks(context, opened, claim, scorer.chunk_rows, profile))) as chunks:
             texts = ((chunk, chunk.unknown) for chunk in chunks)
-            with closing(scorer.stream(texts, claim.planned)) as answers, behind(stage) as put:
+            with closing(sampling.stream(scorer, texts, claim.planned, sampled)) as answers, behind(stage) as put:
                 for scored in answers:
                     put(scored)
     with context.writing() as connection:
@@ -221,6 +227,17 @@ class _Chunk:
     """Of the texts of ``present``; ``None`` if the model has no profile."""
 
     @property
+    def is_known(self) -> npt.NDArray[np.bool_]:
+        """(len(present),): which of ``present`` have a known label."""
+        return np.array([key in self.known for key in self.hashes], dtype=bool)
+
+    @property
+    def unknown_ids(self) -> list[Any]:
+        """The review_ids of ``unknown``, in order."""
+        pairs = zip(self.present, self.hashes, strict=True)
+        return [item.review_id for item, key in pairs if key not in self.known]
+
+    @property
     def unknown(self) -> list[str | None]:
         """The texts of ``present`` without a known label, in order."""
         pairs = zip(self.present, self.hashes, strict=True)
@@ -264,7 +281,8 @@ def _answers(chunk: _Chunk, predictions: Predictions, zone: ZoneInfo) -> Answers
         columns[name] = np.empty(n, values.dtype)
         columns[name][new] = values
         columns[name][~new] = [answer[name] for answer in before if answer is not None]
-    positions = np.flatnonzero(new)
+    positions, found = np.flatnonzero(new), chunk.figures
+    measured = () if found is None else (found.characters, found.unknown, found.unlike, found.unlikeness)
     return Answers(
         [item.review_id for item in chunk.present],
         chunk.hashes,
@@ -276,9 +294,5 @@ def _answers(chunk: _Chunk, predictions: Predictions, zone: ZoneInfo) -> Answers
         [item.product for item in chunk.present],
         scored_at,
         {int(positions[position]): reason for position, reason in predictions.reasons.items()},
-        *(
-            (figures.characters, figures.unknown, figures.unlike, figures.unlikeness)
-            if (figures := chunk.figures)
-            else ()
-        ),
+        *measured,
     )

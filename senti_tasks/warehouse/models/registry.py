@@ -1,6 +1,7 @@
 """The registry of models: their training, their variants and their evaluations."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -87,6 +88,33 @@ def serving_variant(connection: Connection, version: str) -> dict[str, Any]:
     """The row of the variant of ``version`` that serves; each registered model has one."""
     (found,) = fetch_all(connection, sa.select(model_variants).filter_by(model_version=version, serves=True))
     return found
+
+
+def variant_of(connection: Connection, version: str, variant: str) -> dict[str, Any] | None:
+    """The row of ``variant`` of ``version``; ``None`` if there is none that could be loaded."""
+    found = sa.select(model_variants).filter_by(model_version=version, variant=variant, verdict="proven")
+    return fetch_one(connection, found)
+
+
+def withdraw(connection: Connection, version: str, variant: str, *, instead: str, because: str, now: datetime) -> bool:
+    """Takes ``variant`` of ``version`` out of service for good, and puts ``instead`` in its place; whether it served.
+
+    Runs that are planned keep their variant. Raises ``RegistryError`` if there is no such variant ``instead``.
+    """
+    row, of_model = model_variants.c, model_variants.c.model_version == version
+    withdrawn = sa.update(model_variants).where(of_model, row.variant == variant, row.serves)
+    if connection.execute(withdrawn.values(serves=False, withdrawn_at=now, withdrawn_because=because)).rowcount == 0:
+        return False
+    put_in = sa.update(model_variants).where(of_model, row.variant == instead, row.verdict == "proven")
+    if connection.execute(put_in.values(serves=True)).rowcount != 1:
+        raise RegistryError(f"{version} has no variant {instead} that may serve: `senti models show {version}`")
+    return True
+
+
+def withdrawn(connection: Connection, version: str) -> dict[str, Any] | None:
+    """The row of the variant of ``version`` that was withdrawn; ``None`` if none was."""
+    found = sa.select(model_variants).where(model_variants.c.withdrawn_at.is_not(None))
+    return fetch_one(connection, found.filter_by(model_version=version))
 
 
 def score_bins(connection: Connection, version: str, variant: str) -> dict[str, Any] | None:

@@ -26,6 +26,7 @@ from senti_tasks.warehouse.schema.models import text_split_reviews as text_split
 from senti_tasks.warehouse.schema.models import text_splits as text_splits
 from senti_tasks.warehouse.schema.runs import decisions as decisions
 from senti_tasks.warehouse.schema.runs import publication_lock as publication_lock
+from senti_tasks.warehouse.schema.runs import run_checks as run_checks
 from senti_tasks.warehouse.schema.runs import run_drift as run_drift
 from senti_tasks.warehouse.schema.runs import run_items as run_items
 from senti_tasks.warehouse.schema.runs import run_shards as run_shards

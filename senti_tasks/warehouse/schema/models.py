@@ -106,7 +106,7 @@ model_labels = Table(
     Column("label_name", sa.Text, nullable=False),
 )
 
-model_variants = Table(  # fp32, bf16 and int8, each in a folder: those that can serve, and those refused
+model_variants = Table(  # fp32, bf16, int8 and cascade, each in a folder: those that can serve, and those refused
     "model_variants",
     metadata,
     Column("model_version", sa.Text, ForeignKey("models.version"), primary_key=True),
@@ -122,14 +122,20 @@ model_variants = Table(  # fp32, bf16 and int8, each in a folder: those that can
     Column("disagreement_limit", sa.Double),  # what the bound must not exceed
     Column("reviews_compared", Counter),
     Column("reviews_per_second", sa.Double),  # measured in that comparison, on the machine that built it
+    Column("escalated_share", sa.Double),  # cascade: of the compared reviews, those that its last stage answered
+    Column("stages", sa.JSON(none_as_null=True)),  # cascade: what is in its cascade.json
     Column("temperature", sa.Double, nullable=False),
     Column(
         "score_bins", sa.JSON(none_as_null=True)
     ),  # edges and shares of ten bins of the validation scores, for label_drift
     Column("serves", sa.Boolean, nullable=False),
+    Column("withdrawn_at", UTCDateTime),  # since then it serves no more: checks in service found too many other labels
+    Column("withdrawn_because", sa.Text),
     Column("retired_at", UTCDateTime),  # fp32: the model's own artifact is the same folder
     CheckConstraint("(verdict = 'proven') = (digest IS NOT NULL)", name="kept"),
     CheckConstraint("verdict = 'proven' OR NOT serves", name="serves"),
+    CheckConstraint("(withdrawn_at IS NULL) = (withdrawn_because IS NULL)", name="withdrawn_because"),
+    CheckConstraint("withdrawn_at IS NULL OR NOT serves", name="withdrawn"),
 )
 
 model_metrics = Table(

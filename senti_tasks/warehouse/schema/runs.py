@@ -35,6 +35,7 @@ scoring_runs = Table(
     Column("held_at", UTCDateTime),  # since then its reviews are kept from other runs, until it is finished
     Column("held_because", sa.Text),  # the checks that hold it, and what they found
     Column("planned_from", UTCDateTime),  # the model's watermark when the run was planned
+    Column("fell_back", sa.Text),  # why it scores without the cascade that the model was judged with
     CheckConstraint("scope IN ('new', 'all', 'rescore', 'reconcile')", name="scope"),
     CheckConstraint("state IN ('open', 'planned', 'audited', 'held', 'published', 'abandoned')", name="state"),
     CheckConstraint("(state = 'published') = (publish_seq IS NOT NULL)", name="published"),
@@ -84,6 +85,21 @@ run_drift = Table(  # what a run's reviews looked like, in all and by product: l
     CheckConstraint("part IN ('run', 'product')", name="part"),
 )
 
+run_checks = Table(  # of a run of a cascade: what the last stage says to a random sample of the other stages' answers
+    "run_checks",
+    metadata,
+    Column("run_id", Counter, ForeignKey("scoring_runs.run_id"), primary_key=True),
+    Column("answered", Counter, nullable=False),  # reviews that the run scored
+    Column("escalated", Counter, nullable=False),  # those that the last stage answered
+    Column("checked", Counter, nullable=False),  # of the others, those in the sample
+    Column("differing", Counter, nullable=False),  # of these, those to which the last stage gives another label
+    *(Column(f"{name}disagreement{bound}", sa.Double) for name in ("", "recent_") for bound in ("", "_least", "_most")),
+    Column("recent_runs", sa.Integer, nullable=False),  # this run and those before it that the recent figures are of
+    Column("disagreement_limit", sa.Double, nullable=False),
+    Column("alarm", sa.Text),  # which figures break the limit; NULL: none
+    CheckConstraint("escalated + checked <= answered AND differing <= checked", name="counts"),
+)
+
 run_items = Table(  # the plan: which version of which review is in which shard, a contiguous range of keys
     "run_items",
     metadata,
@@ -129,6 +145,8 @@ staged_labels = Table(  # append-only, and without an index, so that inserts are
     Column("unknown_characters", sa.Integer),  # characters for which the model has no token
     Column("unlike", sa.Boolean),  # the text is unlike those of the training
     Column("unlikeness", sa.REAL),  # how unlike: mean 0 and standard deviation 1 on the validation split
+    Column("escalated", sa.Boolean),  # the last stage of a cascade answered; NULL: no cascade, or a known answer
+    Column("checked_label", sa.SmallInteger),  # the label of its last stage, for an answer in the sample
     CheckConstraint("(label IS NULL) = (reason IS NOT NULL)", name="answer"),
     postgresql_partition_by="LIST (run_id)",
 )

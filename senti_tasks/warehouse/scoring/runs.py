@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from senti_tasks.errors import RunStateError
 from senti_tasks.warehouse import partitions
 from senti_tasks.warehouse.database import count_rows, fetch_all, fetch_one
+from senti_tasks.warehouse.models import registry
 from senti_tasks.warehouse.schema import (
     review_labels,
     reviews,
@@ -157,6 +158,7 @@ def plan(
         raise RunStateError(f"run {run_id} was abandoned: open another one")
     opened = sa.and_(scoring_runs.c.run_id == run_id, scoring_runs.c.state == "open")
     if connection.execute(sa.update(scoring_runs).where(opened).values(state="planned")).rowcount == 1:
+        _leave_withdrawn_variant(connection, found)
         for table in (
             staged_labels,
             run_items,
@@ -185,6 +187,18 @@ def plan(
         connection.execute(mine.values(**planned, planned_from=planned_from))
     numbers = sa.select(run_shards.c.shard).where(run_shards.c.run_id == run_id).order_by(run_shards.c.shard)
     return list(connection.execute(numbers).scalars())
+
+
+def _leave_withdrawn_variant(connection: Connection, found: dict[str, Any]) -> None:
+    """If the variant of the run was withdrawn since it was opened, it scores with the one that serves instead. If an
+    earlier run withdrew a variant of the model, the run says why it scores without it."""
+    withdrawn = registry.withdrawn(connection, found["model_version"])
+    if withdrawn is None:
+        return
+    serving = registry.serving_variant(connection, found["model_version"])["variant"]
+    variant = serving if found["variant"] == withdrawn["variant"] else found["variant"]
+    values = {"variant": variant, "fell_back": withdrawn["withdrawn_because"]}
+    connection.execute(sa.update(scoring_runs).where(scoring_runs.c.run_id == found["run_id"]).values(values))
 
 
 def _late(connection: Connection, found: dict[str, Any], start: datetime | None) -> int | None:

@@ -43,6 +43,11 @@ class Answers:
     """(n,): whether the text is unlike those of the training."""
     unlikeness: npt.NDArray[np.float32] | None = None
     """(n,): how unlike those of the training the text is; mean 0 and standard deviation 1 on the validation split."""
+    escalated: Sequence[bool | None] | None = None
+    """(n,): whether the last stage of a cascade answered; ``None`` for answers that were known before, and without a
+    cascade."""
+    checked_labels: Sequence[int | None] | None = None
+    """(n,): the label of the last stage for an answer in the sample that is checked."""
 
     def __len__(self) -> int:
         return len(self.review_ids)
@@ -75,6 +80,8 @@ def append(connection: Connection, run_id: int, shard: int, attempt: int, answer
         "unknown_characters": _optional(answers.unknown_characters),
         "unlike": _optional(answers.unlike),
         "unlikeness": _optional(answers.unlikeness),
+        "escalated": answers.escalated or repeat(None),
+        "checked_label": answers.checked_labels or repeat(None),
     }
     if connection.dialect.name == "postgresql":
         _copy(connection, run_id, columns, KEY_TYPES[type(answers.review_ids[0])])

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from senti_tasks.corpus.text_profile import FILE, TextProfile
+from senti_tasks.corpus.text_profile import FILE, TextProfile, known_characters
 from senti_tasks.errors import ArtifactError
 from senti_tasks.training.tokenizer.vocabulary import build_tokenizer
 from tests.made_up_reviews import made_up_reviews
@@ -22,7 +22,8 @@ OTHERS = (
 def profile() -> TextProfile:
     texts = [one.text for one in made_up_reviews(1_200)]
     tokenizer = build_tokenizer(texts[:1_000], 64)
-    return TextProfile.of(texts[:1_000], texts[1_000:], tokenizer.backend_tokenizer, str(tokenizer.unk_token))
+    known = known_characters(tokenizer.backend_tokenizer, str(tokenizer.unk_token))
+    return TextProfile.of(texts[:1_000], texts[1_000:], known)
 
 
 def test_texts_of_another_domain_are_unlike_and_those_of_the_training_are_not(profile: TextProfile) -> None:

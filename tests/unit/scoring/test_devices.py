@@ -45,7 +45,8 @@ def test_a_variant_that_is_asked_for_is_tried_before_the_more_exact_ones(setting
 
 
 def test_without_a_wish_the_fastest_variants_are_tried() -> None:
-    assert devices.wanted_variants("auto", "cpu") == devices.fastest_variants("cpu")
+    assert devices.wanted_variants("auto", "cpu") == ["cascade", *devices.fastest_variants("cpu")]
+    assert devices.wanted_variants("cascade", "cpu") == devices.wanted_variants("auto", "cpu")
 
 
 def test_a_device_is_described_by_what_decides_its_speed() -> None:

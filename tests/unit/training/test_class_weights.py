@@ -4,7 +4,7 @@ import torch
 from sklearn.utils import compute_class_weight
 from torch.nn import functional
 
-from senti_tasks.training.trainer import balanced_weights, weighted_loss
+from senti_tasks.training.loop.trainer import balanced_weights, weighted_loss
 
 LABELS = [0] * 2 + [1] * 12 + [2] * 6
 

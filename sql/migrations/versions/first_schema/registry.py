@@ -124,13 +124,19 @@ def _create_models() -> None:
         sa.Column("disagreement_limit", sa.Double()),
         sa.Column("reviews_compared", Counter),
         sa.Column("reviews_per_second", sa.Double()),
+        sa.Column("escalated_share", sa.Double()),
+        sa.Column("stages", sa.JSON()),
         sa.Column("temperature", sa.Double(), nullable=False),
         sa.Column("score_bins", sa.JSON()),
         sa.Column("serves", sa.Boolean(), nullable=False),
+        sa.Column("withdrawn_at", UTCDateTime()),
+        sa.Column("withdrawn_because", sa.Text()),
         sa.Column("retired_at", UTCDateTime()),
         sa.CheckConstraint("verdict IN ('proven', 'refused')", name="verdict"),
         sa.CheckConstraint("(verdict = 'proven') = (digest IS NOT NULL)", name="kept"),
         sa.CheckConstraint("verdict = 'proven' OR NOT serves", name="serves"),
+        sa.CheckConstraint("(withdrawn_at IS NULL) = (withdrawn_because IS NULL)", name="withdrawn_because"),
+        sa.CheckConstraint("withdrawn_at IS NULL OR NOT serves", name="withdrawn"),
     )
 
 

@@ -60,6 +60,7 @@ def _create_runs(review_id: Any) -> None:
         sa.Column("held_at", UTCDateTime()),
         sa.Column("held_because", sa.Text()),
         sa.Column("planned_from", UTCDateTime()),
+        sa.Column("fell_back", sa.Text()),
         sa.CheckConstraint("scope IN ('new', 'all', 'rescore', 'reconcile')", name="scope"),
         sa.CheckConstraint("state IN ('open', 'planned', 'audited', 'held', 'published', 'abandoned')", name="state"),
         sa.CheckConstraint("(state = 'published') = (publish_seq IS NOT NULL)", name="published"),
@@ -93,6 +94,17 @@ def _create_runs(review_id: Any) -> None:
         *(sa.Column(name, sa.Double()) for name in ("psi", "psi_training")),
         sa.Column("drift", sa.Text()),
         sa.CheckConstraint("part IN ('run', 'product')", name="part"),
+    )
+    op.create_table(
+        "run_checks",
+        sa.Column("run_id", Counter, sa.ForeignKey("scoring_runs.run_id"), primary_key=True),
+        *(sa.Column(name, Counter, nullable=False) for name in ("answered", "escalated", "checked", "differing")),
+        *(sa.Column(name, sa.Double()) for name in ("disagreement", "disagreement_least", "disagreement_most")),
+        *(sa.Column(f"recent_disagreement{bound}", sa.Double()) for bound in ("", "_least", "_most")),
+        sa.Column("recent_runs", sa.Integer(), nullable=False),
+        sa.Column("disagreement_limit", sa.Double(), nullable=False),
+        sa.Column("alarm", sa.Text()),
+        sa.CheckConstraint("escalated + checked <= answered AND differing <= checked", name="counts"),
     )
     op.create_table(
         "run_items",
@@ -134,6 +146,8 @@ def _create_runs(review_id: Any) -> None:
         sa.Column("unknown_characters", sa.Integer()),
         sa.Column("unlike", sa.Boolean()),
         sa.Column("unlikeness", sa.REAL()),
+        sa.Column("escalated", sa.Boolean()),
+        sa.Column("checked_label", sa.SmallInteger()),
         sa.CheckConstraint("(label IS NULL) = (reason IS NOT NULL)", name="answer"),
         postgresql_partition_by="LIST (run_id)",
     )
