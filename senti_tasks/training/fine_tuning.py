@@ -24,11 +24,11 @@ from senti_tasks.training.base_models import load_classifier, load_tokenizer
 from senti_tasks.training.base_names import is_small, revision_of
 from senti_tasks.training.loop.checkpoints import StopAtCheckpoint, folder_for, newest
 from senti_tasks.training.loop.interruptions import NO_PAUSE, Interruptions
+from senti_tasks.training.loop.trainer import fine_tune
 from senti_tasks.training.loop.watching import Report, parted
 from senti_tasks.training.model_card import model_card
 from senti_tasks.training.processes import launcher
 from senti_tasks.training.processes.group import Group
-from senti_tasks.training.loop.trainer import fine_tune
 from senti_tasks.training.trials import Trial
 
 
