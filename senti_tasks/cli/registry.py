@@ -1,6 +1,6 @@
 """``senti models``: list, show, promote and roll back models; and the tables in which all commands show models."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,6 +27,10 @@ _VARIANT_COLUMNS = (
     *("variant", "serves", "verdict", "labels_differing", "reviews_compared"),
     *("disagreement_bound", "disagreement_limit", "escalated_share", "reviews_per_second", "temperature", "reason"),
 )
+
+_FIXED = dict.fromkeys(("disagreement_bound", "disagreement_limit", "escalated_share"), "{:.2%}") | {
+    "reviews_per_second": "{:,.0f}"
+}
 
 Reason = Annotated[str, typer.Option(help="The reason, for the record.")]
 
@@ -68,10 +72,11 @@ def _section(title: str, rows: list[dict[str, Any]], *columns: str) -> list[str 
     return [Text(f"\n{title}", style="bold"), tables.table(rows, headings, formats=_formats(rows, names))]
 
 
-def _formats(rows: list[dict[str, Any]], names: Iterable[str]) -> dict[str, str]:
-    """Fixed digits for columns of fractions, so that their points stand below each other."""
-    found = {}
-    for name in names:
+def _formats(rows: list[dict[str, Any]], names: Collection[str]) -> dict[str, str]:
+    """Shares in percent, speeds in whole numbers, and fixed digits for other columns of fractions, so that their
+    points stand below each other."""
+    found = {name: form for name, form in _FIXED.items() if name in names}
+    for name in set(names) - set(found):
         values = [row[name] for row in rows if isinstance(row.get(name), float)]
         if values and all(1e-3 <= abs(value) <= 10 or value == 0 for value in values):
             found[name] = "{:.4f}"

@@ -35,6 +35,8 @@ def answers(review_ids: list[Any], labels: list[int]) -> staging.Answers:
         unknown_characters=np.array([0, 0, 2]),
         unlike=np.array([False, False, True]),
         unlikeness=np.array([-0.5, 0, 2.25], dtype=np.float32),
+        escalated=[False, True, None],
+        checked_labels=[1, None, None],
     )
 
 
@@ -74,6 +76,8 @@ def test_what_is_staged_comes_back(empty_url: str, id_type: str, labels: list[in
             "unknown_characters": (0, 0, 2)[place],
             "unlike": place == 2,
             "unlikeness": (-0.5, 0, 2.25)[place],
+            "escalated": (False, True, None)[place],
+            "checked_label": (1, None, None)[place],
         }
     engine.dispose()
 
