@@ -32,9 +32,7 @@ from senti_tasks.jobs import champion, corpora, judging, suspects, training, var
 
 BASE_MODEL, CONFIG, GATE = "{{ params.base_model }}", "{{ params.config }}", "{{ params.gate }}"
 PARAMS = {
-    "base_model": Param(
-        None, type=["null", "string"], description="Hub name, folder, scratch:*, pretrained:* or tfidf"
-    ),
+    "base_model": Param(None, type=["null", "string"], description="Hub name, folder, scratch:*, pretrained:*, tfidf"),
     "config": Param({}, type="object", description="Fields of TrainConfig (or TfidfConfig) to change"),
     "gate": Param({}, type="object", description="Fields of GateConfig that differ from its defaults"),
 }

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,14 @@ def test_a_signal_ends_everything(module: str, sent: signal.Signals, status: int
     subprocess.run([sys.executable, "-m", "senti_tasks", "migrate"], check=True, capture_output=True)
     output = bare_home / "output"
     with output.open("wb") as file:
+        # a shell without job control has its background jobs, perhaps these tests, ignore SIGINT
         process = subprocess.Popen(
-            [sys.executable, "-m", module], cwd=ROOT, env=os.environ, stdout=file, stderr=subprocess.STDOUT
+            [sys.executable, "-m", module],
+            cwd=ROOT,
+            env=os.environ,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )
     home = str(bare_home / "var" / "airflow")
     sleep_until(lambda: processes.marked(HOME_VARIABLE, home), 240)
