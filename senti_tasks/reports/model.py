@@ -70,6 +70,7 @@ def html(
         mistakes=mistakes if shows_texts else [],
         suspects=suspects if shows_texts else [],
         shows_texts=shows_texts,
+        ended_by_budget=_ended_by_budget(training),
         curves=_training_curves(training.get("history", [])),
         rates=training.get("rates", []),
         rate_columns=list(dict.fromkeys(name for row in training.get("rates", []) for name in row)),
@@ -170,6 +171,16 @@ def _plots(evaluation: Row) -> list[Any]:
     accuracy = plots.Axis("", confidence.low)
     drawn.append(plots.curves(title, evaluation["reliability"], confidence, accuracy, diagonal=True))
     return drawn
+
+
+def _ended_by_budget(training: Row) -> str:
+    """One sentence if a budget of time ended the training early; else nothing."""
+    if not training.get("ended_by_budget"):
+        return ""
+    return (
+        f"Its budget of time ended the training in epoch {training['epochs_run']} of {training['epochs_planned']}. The "
+        f"model has the weights of epoch {training['best_epoch']}, the best until then."
+    )
 
 
 def _training_curves(history: Sequence[Row]) -> list[Any]:

@@ -45,6 +45,7 @@ def test_the_page_on_a_model_shows_every_figure_that_it_was_given() -> None:
         assert name in shown, name
     for rule in sample_reports.rules():
         assert rule["slice"] or rule["reason"] in shown
+    assert "Its budget of time ended the training in epoch 3 of 10. The model has the weights of epoch 2" in shown
     assert "--corpus 2026-11-23-12345678 --base-model google-bert/bert-base-chinese --epochs 3" in shown
 
 
