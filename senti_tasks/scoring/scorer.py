@@ -1,6 +1,6 @@
 """The scorer: texts in, predictions out, for every engine and every caller."""
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from typing import Protocol, TypeVar
 
@@ -20,6 +20,8 @@ from senti_tasks.scoring.tokens import Tokens
 from senti_tasks.text import defect
 
 T = TypeVar("T")
+Check = Callable[[T], npt.NDArray[np.bool_]]
+"""For the tag of a chunk with n texts: which of them the last stage labels in any case, (n,)."""
 Probabilities = npt.NDArray[np.float32]
 
 _BROKEN_FROM = 10
@@ -39,6 +41,11 @@ class Encoding(Protocol):
 
 class Scorer:
     """Texts in, predictions out, in order. Each text is computed once. A text that cannot be scored stops no other."""
+
+    last_stage: int = 0
+    """The number of the last stage in ``Predictions.stages``: 0 unless this is a cascade."""
+    escalated_share: float = 1.0
+    """The expected share of texts that the last stage answers."""
 
     def __init__(
         self,
@@ -69,14 +76,18 @@ class Scorer:
         return Predictions.joined(found, self.n_labels)
 
     def stream(
-        self, chunks: Iterable[tuple[T, Sequence[str | None]]], expected: int | None = None
+        self,
+        chunks: Iterable[tuple[T, Sequence[str | None]]],
+        expected: int | None = None,
+        check: Check[T] | None = None,
     ) -> Generator[tuple[T, Predictions], None, None]:
         """The same for a stream of chunks. Each chunk has a tag, which is returned with its predictions.
 
         The texts of a chunk are sorted by length. The first batches of a chunk start while the last ones of the chunk
         before are computed, and the next chunk is read and tokenised meanwhile. So up to two chunks are read in
         advance. A text gets the same label in any chunk; scores differ in the last bits. ``expected`` is the number of
-        texts in all chunks; it decides whether a probe pays.
+        texts in all chunks; it decides whether a probe pays. ``check`` is for a cascade; here the last stage labels
+        every text.
 
         An exception of ``chunks`` is raised here, after the predictions of the chunks before it.
         """

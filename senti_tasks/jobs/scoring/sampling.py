@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -24,18 +24,13 @@ class _Chunk(Protocol):
     def unknown_ids(self) -> list[Any]: ...
 
 
-C = TypeVar("C", bound=_Chunk)
-
-
 def sampled_by(opened: dict[str, Any], scorer: Scorer, checks: int) -> Callable[[_Chunk], Mask] | None:
     """A function that says which of the unknown texts of a chunk are in the sample; ``None`` without a cascade.
 
     A review is in it by a hash of the run and the review, so a shard that is scored again has the same sample. About
     ``checks`` of the reviews that the run ``opened`` has answered by an earlier stage are in it.
     """
-    from senti_tasks.scoring.cascades.scorer import CascadeScorer
-
-    if not isinstance(scorer, CascadeScorer):
+    if scorer.last_stage == 0:
         return None
     expected = (opened["planned"] or 0) * (1 - scorer.escalated_share)
     limit = int(2**64 * min(1.0, checks / max(1.0, expected)))
@@ -49,20 +44,6 @@ def sampled_by(opened: dict[str, Any], scorer: Scorer, checks: int) -> Callable[
 def _position(run_id: int, review_id: Any) -> int:
     """A number from 0 to 2**64 - 1, always the same for these two."""
     return int.from_bytes(blake2b(f"{run_id}/{review_id}".encode(), digest_size=8).digest())
-
-
-def stream(
-    scorer: Scorer,
-    chunks: Iterable[tuple[C, Sequence[str | None]]],
-    expected: int,
-    sampled: Callable[[_Chunk], Mask] | None,
-) -> Generator[tuple[C, Predictions], None, None]:
-    """``scorer.stream``; a cascade checks the sample too."""
-    from senti_tasks.scoring.cascades.scorer import CascadeScorer
-
-    if isinstance(scorer, CascadeScorer):
-        return scorer.stream(chunks, expected, sampled)
-    return scorer.stream(chunks, expected)
 
 
 def with_stages(answers: Answers, is_known: Mask, predictions: Predictions, last_stage: int) -> Answers:

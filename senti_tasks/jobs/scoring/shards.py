@@ -84,12 +84,12 @@ def _score(
     if claim.planned:
         scorer, profile = scorer_and_profile(context, opened["model_version"], opened["variant"], attempt)
         sampled = sampling.sampled_by(opened, scorer, context.settings.cascade_checks)
-        last_stage = getattr(scorer, "last_stage", 0)
+        last_stage = scorer.last_stage
         # Close the generators here. If garbage collection closed one, that could happen in the thread that it joins,
         # and deadlock.
         with closing(ahead(_chunks(context, opened, claim, scorer.chunk_rows, profile))) as chunks:
             texts = ((chunk, chunk.unknown) for chunk in chunks)
-            with closing(sampling.stream(scorer, texts, claim.planned, sampled)) as answers, behind(stage) as put:
+            with closing(scorer.stream(texts, claim.planned, sampled)) as answers, behind(stage) as put:
                 for scored in answers:
                     put(scored)
     with context.writing() as connection:

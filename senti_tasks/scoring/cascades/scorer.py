@@ -1,6 +1,6 @@
 """The scorer of a cascade: a ``Scorer`` for each stage, one behind the other."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import Any, NamedTuple, TypeVar
 
@@ -9,11 +9,10 @@ import numpy.typing as npt
 
 from senti_tasks.scoring.cascades.layout import Thresholds, is_sure
 from senti_tasks.scoring.predictions import Predictions
-from senti_tasks.scoring.scorer import Scorer
+from senti_tasks.scoring.scorer import Check, Scorer
 
 T = TypeVar("T")
 Mask = npt.NDArray[np.bool_]
-Check = Callable[[T], Mask]
 
 _MOST_CHUNKS = 4
 """A chunk of a cascade is at most so many times as large as one of its last stage."""
@@ -57,8 +56,7 @@ class CascadeScorer(Scorer):
         self._rest = rest
         self._temperature = temperature
         self.escalated_share = escalated_share
-        self.last_stage: int = 1 + (rest.last_stage if isinstance(rest, CascadeScorer) else 0)
-        """The number of the last stage in ``Predictions.stages``."""
+        self.last_stage = 1 + rest.last_stage
         self.token_budget = rest.token_budget
         self.answers = rest.answers
 
@@ -78,12 +76,8 @@ class CascadeScorer(Scorer):
         # Closed from the last stage to the first: the thread of a later stage reads from the one before it.
         with closing(self._first.stream(given, expected)) as first:
             parts = self._parts(first, check)
-            if isinstance(self._rest, CascadeScorer):
-                of_part: Check[_Part] | None = None if check is None else lambda part: part.asked
-                rest = self._rest.stream(parts, escalated, of_part)
-            else:
-                rest = self._rest.stream(parts, escalated)
-            with closing(rest) as answered:
+            of_part: Check[_Part] | None = None if check is None else lambda part: part.asked
+            with closing(self._rest.stream(parts, escalated, of_part)) as answered:
                 for part, found in answered:
                     yield part.tag, self._merged(part, found)
 
