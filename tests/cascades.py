@@ -13,7 +13,6 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from senti_tasks import labels
 from senti_tasks.artifacts import ArtifactStore
-from senti_tasks.corpus import snapshot
 from senti_tasks.corpus.near_duplicates import shingles
 from senti_tasks.scoring import loading
 from senti_tasks.scoring.cascades.layout import Stage
@@ -23,10 +22,11 @@ from senti_tasks.training.tokenizer.vocabulary import build_tokenizer
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.models import corpora
 from senti_tasks.warehouse.schema import model_variants
-from tests.made_up_reviews import made_up_reviews, splits_in_turn
+from tests import candidates
+from tests.candidates import VERSION as VERSION
+from tests.made_up_reviews import made_up_reviews
 from tests.situations import MONDAY, add_model, add_reviews, promote
 
-VERSION = "2026-11-02-tiny"
 GENERATED = 2_600
 """Reviews that nobody labelled."""
 FEW: dict[str, Any] = {
@@ -86,21 +86,11 @@ def build_teacher(folder: Path) -> Path:
 
 def candidate_with_reviews(engine: Engine, home: Path, teacher: Path, number: int = GENERATED) -> str:
     """Registers ``teacher`` as a trained model that was not judged yet, with its corpus; and adds the reviews."""
-    examples, dropped = snapshot.clean(made_up_reviews(100))
-    splits = splits_in_turn(examples)
-    tokenizer = build_tokenizer([example.text for example in examples], 64)
-    snapshot.write(examples, splits, dropped, MONDAY, "scratch:tiny", (tokenizer, tokenizer), home / "frozen")
-    store = ArtifactStore(str(home / "var/artifacts"), home / "var/work")
-    written, corpus_digest = store.put(home / "frozen", "corpora", "demo")
-    artifact, digest = store.put(teacher, "models", VERSION)
+    examples, splits = candidates.register(engine, home, teacher)
     with database.writing(engine) as connection:
-        row = {"corpus": "2026-11-01-demo", "idempotency_key": "demo", "due": MONDAY, "artifact": written}
-        summary: dict[str, Any] = {"rows": {}}
-        corpora.record_corpus(connection, {**row, "digest": corpus_digest, "summary": summary, "created_at": MONDAY})
         held_out = {one.content_hash: splits[one.content_hash] for one in examples}
         known = {one.content_hash: shingles(one.text).tobytes() for one in examples}
         corpora.record_splits(connection, held_out, shingles=known, now=MONDAY)
-        add_model(connection, VERSION, artifact=artifact, checksum=digest, verdict=None)
         add_reviews(connection, dict(enumerate(reviews(number), start=1)))
     return VERSION
 

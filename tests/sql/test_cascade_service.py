@@ -26,7 +26,8 @@ from senti_tasks.warehouse.schema import (
     staged_labels,
 )
 from tests.cascades import VERSION, build_teacher, deploy_cascade, reviews
-from tests.situations import TUESDAY, add_reviews, on_sqlite, rows
+from tests.faults.scored_runs import score_run
+from tests.situations import TUESDAY, WEDNESDAY, add_reviews, on_sqlite, rows
 
 REVIEWS = 900
 CAREFUL = (0.9, 0.9)
@@ -49,10 +50,7 @@ def texts(home: Path, engine: Engine, one_thread: None) -> list[str]:
 
 
 def score(key: str, shards: int = 2) -> int:
-    (run,) = scoring.open_series(key, "2026-11-04T02:00:00+08:00")
-    for shard in scoring.plan(run, shards):
-        scoring.score_shard(run, shard)
-    scoring.audit(run)
+    run = score_run(key, WEDNESDAY, shards)
     scoring.publish(run)
     return run
 

@@ -21,7 +21,8 @@ from senti_tasks.training import tfidf
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.schema import model_variants, review_labels, scoring_runs
 from tests.cascades import FEW, GENERATED, build_teacher, candidate_with_reviews
-from tests.situations import LENIENT, add_reviews, on_sqlite, promote, rows
+from tests.faults.scored_runs import score_run
+from tests.situations import LENIENT, WEDNESDAY, add_reviews, on_sqlite, promote, rows
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +63,7 @@ def test_a_cascade_is_certified_and_scores(candidate: str, engine: Engine, monke
     }
     with database.writing(engine) as connection:
         promote(connection, candidate)
-    (run,) = scoring.open_series("run", "2026-11-04T02:00:00+08:00")
-    for shard in scoring.plan(run):
-        scoring.score_shard(run, shard)
-    scoring.audit(run)
+    run = score_run("run", WEDNESDAY)
     assert scoring.publish(run)["labelled"] == GENERATED
     assert {row["variant"] for row in rows(engine, review_labels)} == {"cascade"}
     assert rows(engine, scoring_runs)[0]["variant"] == "cascade"

@@ -11,10 +11,11 @@ from senti_tasks.errors import BaseModelError, ConfigError
 from senti_tasks.jobs import corpora, judging, models, pretraining, reports, scoring, training, variants
 from senti_tasks.jobs.operations import erasure
 from senti_tasks.warehouse import database
-from senti_tasks.warehouse.models import promotions, registry
+from senti_tasks.warehouse.models import registry
 from senti_tasks.warehouse.schema import review_labels
+from tests.faults.scored_runs import score_run
 from tests.made_up_reviews import made_up_reviews
-from tests.situations import LENIENT, MONDAY, add_reviews, annotate, on_sqlite, rows
+from tests.situations import LENIENT, MONDAY, add_reviews, annotate, on_sqlite, promote, rows
 
 
 @pytest.fixture
@@ -48,20 +49,8 @@ def test_it_is_trained_judged_promoted_and_scores(
     assert fp32["library"].startswith("scikit-learn ")
     assert fp32["temperature"] != 1.0
     with database.writing(engine) as connection:
-        promotions.promote(
-            connection,
-            version,
-            kind="person",
-            compared_with=None,
-            actor="小李",
-            reason="演示",
-            now=MONDAY,
-            anchors=False,
-        )
-    (run,) = scoring.open_series("run", MONDAY.isoformat())
-    for shard in scoring.plan(run):
-        scoring.score_shard(run, shard)
-    scoring.audit(run)
+        promote(connection, version, kind="person")
+    run = score_run("run", MONDAY)
     assert scoring.publish(run)["labelled"] == 320
     labels = {row["review_id"]: row["label"] for row in rows(engine, review_labels)}
     truth = {key: one.label for key, one in enumerate(made_up_reviews(320), start=1)}

@@ -10,39 +10,26 @@ from sqlalchemy import Engine
 from typer.testing import CliRunner
 
 from senti_tasks import cli
-from senti_tasks.artifacts import ArtifactStore
-from senti_tasks.corpus import snapshot
 from senti_tasks.jobs import scoring
 from senti_tasks.jobs import variants as job
 from senti_tasks.training import variants as making
-from senti_tasks.training.tokenizer.vocabulary import build_tokenizer
 from senti_tasks.warehouse import database
 from senti_tasks.warehouse.models import corpora, promotions, registry
 from senti_tasks.warehouse.schema import model_variants, review_labels, scoring_runs
-from tests.made_up_reviews import made_up_reviews, splits_in_turn
-from tests.situations import MONDAY, PHRASES, add_model, add_reviews, annotate, on_sqlite, promote, rows
+from tests import candidates
+from tests.candidates import VERSION
+from tests.faults.scored_runs import score_run
+from tests.situations import PHRASES, WEDNESDAY, add_reviews, annotate, on_sqlite, promote, rows
 
 FEW = {"agreement_rows": 60, "calibration_rows": 20, "max_disagreement": 0.1}
-VERSION = "2026-11-02-tiny"
 
 
 @pytest.fixture
 def candidate(home: Path, engine: Engine, model_folder: Path, one_thread: None) -> str:
     """A trained model, not judged yet, with its corpus; and 70 reviews that nobody annotated, 10 that somebody did."""
-    examples, dropped = snapshot.clean(made_up_reviews(100))
-    splits = splits_in_turn(examples)
-    tokenizer = build_tokenizer([example.text for example in examples], 64)
-    snapshot.write(examples, splits, dropped, MONDAY, "scratch:tiny", (tokenizer, tokenizer), home / "frozen")
-    store = ArtifactStore(str(home / "var/artifacts"), home / "var/work")
-    written, frozen_digest = store.put(home / "frozen", "corpora", "demo")
-    artifact, digest = store.put(model_folder, "models", VERSION)
+    candidates.register(engine, home, model_folder)
     texts = {key: "".join(PHRASES[key * step % 12] for step in range(1, 4)) + str(key) for key in range(1, 81)}
     with database.writing(engine) as connection:
-        row = {"corpus": "2026-11-01-demo", "idempotency_key": "demo", "due": MONDAY, "artifact": written}
-        corpora.record_corpus(
-            connection, {**row, "digest": frozen_digest, "summary": {"rows": {}}, "created_at": MONDAY}
-        )
-        add_model(connection, VERSION, artifact=artifact, checksum=digest, verdict=None)
         add_reviews(connection, texts)
         for key in range(71, 81):
             annotate(connection, key, 1, texts[key])
@@ -90,10 +77,7 @@ def test_int8_serves_once_it_agrees_on_enough_unlabelled_reviews(
 
     with database.writing(engine) as connection:
         promote(connection, candidate)
-    (run,) = scoring.open_series("run", "2026-11-04T02:00:00+08:00")
-    for shard in scoring.plan(run):
-        scoring.score_shard(run, shard)
-    scoring.audit(run)
+    run = score_run("run", WEDNESDAY)
     assert scoring.publish(run)["labelled"] == 80
     assert {row["variant"] for row in rows(engine, review_labels)} == {"int8"}
     assert rows(engine, scoring_runs)[0]["variant"] == "int8"
