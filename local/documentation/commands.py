@@ -16,11 +16,7 @@ _HEAD = """\
 `senti` is the same as `python -m senti_tasks`. Run it in the project's folder, or set `SENTI_HOME` to that folder.
 Results go to standard output, progress goes to standard error. `--json` prints one JSON document instead of tables.
 
-| exit code | meaning |
-|---:|---|
-| 0 | done |
-| 1 | it failed; one line on standard error says why, and what to do next ([errors](errors.md)) |
-| 2 | the call itself is wrong: an unknown command or option |
+Exit codes, completion and what is printed where: [the command line](../commands.md).
 
 """
 _KINDS: dict[Any, str] = {int: "INTEGER", float: "NUMBER", Path: "PATH"}

@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 
 import sqlalchemy as sa
 
-from local.documentation.sources import ROOT, cell, sql_head
+from local.documentation.sources import ROOT, cell
 from senti_tasks.warehouse import column_comments, database, migrations
 from senti_tasks.warehouse.schema import metadata
 
@@ -31,11 +31,11 @@ def views_page() -> str:
     columns = _columns_of_views()
     parts = [_VIEWS]
     views = sorted((ROOT / "sql" / "views").glob("*.sql"))
-    parts.extend(_section(path.stem, sql_head(path), known, columns[path.stem]) for path in views)
+    parts.extend(_section(path.stem, _head(path), known, columns[path.stem]) for path in views)
     parts.append("## Queries\n\nEach file in sql/queries answers one question: `senti_tasks.read_query(NAME)`.\n\n")
     parts.append("| query | question |\n|---|---|\n")
     queries = sorted((ROOT / "sql" / "queries").glob("*.sql"))
-    parts.extend(f"| `{path.stem}` | {cell(sql_head(path))} |\n" for path in queries)
+    parts.extend(f"| `{path.stem}` | {cell(_head(path))} |\n" for path in queries)
     return "".join(parts)
 
 
@@ -45,6 +45,10 @@ def tables_page() -> str:
     for name, table in sorted(metadata.tables.items()):
         parts.append(_section(name, known["tables"].get(name, ""), known, [column.name for column in table.columns]))
     return "".join(parts)
+
+
+def _head(path: Path) -> str:
+    return column_comments.of_view(path.read_text("utf-8"))
 
 
 def _section(name: str, whole: str, known: column_comments.Descriptions, columns: Iterable[str]) -> str:

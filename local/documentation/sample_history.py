@@ -1,4 +1,7 @@
-"""A warehouse for pictures: two trainings and two weeks of nights on the project's own sample; the last is a recall."""
+"""A warehouse for pictures: two trainings and a run on each day of two weeks, on the project's own sample.
+
+The last run is unusual: the reviews after a recall.
+"""
 
 import csv
 from collections.abc import Sequence
@@ -17,7 +20,7 @@ from senti_tasks.jobs.operations import upkeep
 
 BASE = "scratch:tiny"
 RECALLED, RECALL_SEED = 60, 7
-"""Reviews of the last night, which are all negative; the seed of the sample that they are taken from."""
+"""Reviews of the last run, which are all negative; the seed of the sample that they are taken from."""
 
 
 def play(folder: Path) -> None:
@@ -30,17 +33,17 @@ def play(folder: Path) -> None:
     config: dict[str, Any] = dict(SAMPLE_CONFIG)
     trained = train(corpus, BASE, gate=SAMPLE_GATE, **config)
     models.promote(trained.version, "first model", actor="小李")
-    _night(sample.LABELLED_DAYS - 1)
+    _run(sample.LABELLED_DAYS - 1)
     for day in range(sample.LABELLED_DAYS, sample.DAYS):
         new = [one for one in reviews if _day(one) == day]
         imports.import_reviews(_write(folder / f"day-{day}.csv", new), {})
-        _night(day)
+        _run(day)
     train(corpus, BASE, gate=SAMPLE_GATE, **{**config, "epochs": 1})  # which learns too little
     known = {one.review for one in reviews}
     complaints = [one for one in sample.reviews(seed=RECALL_SEED) if one.label == "0" and one.review not in known]
     imports.import_reviews(_write(folder / "recall.csv", complaints[-RECALLED:]), {})
     with suppress(HeldRunError):
-        _night(sample.DAYS)
+        _run(sample.DAYS)
 
 
 def _day(review: sample.Review) -> int:
@@ -56,8 +59,8 @@ def _write(file: Path, reviews: Sequence[sample.Review], *, labelled: bool = Fal
     return file
 
 
-def _night(day: int) -> None:
-    """The run of the night after ``day``."""
+def _run(day: int) -> None:
+    """The scheduled run after ``day``."""
     due = (sample.FIRST_DAY + timedelta(days=day + 1, hours=2)).isoformat()
     runs = scoring.open_series(f"score_reviews/scheduled__{due}", due)
     scoring.complete_series(runs)

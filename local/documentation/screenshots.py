@@ -1,7 +1,7 @@
 """Writes the pictures of docs/images: ``python -m local.documentation.screenshots``.
 
-They show the page in Airflow's UI and the report on the model in service, after two weeks of nights on the project's
-own sample, which are played in a warehouse of their own and take some minutes. It needs Chromium and a font with
+They show the page in Airflow's UI and the report on the model in service, after two weeks of runs on the project's
+own sample, which are done in a warehouse of their own and take some minutes. It needs Chromium and a font with
 Chinese glyphs. docs/images/dashboard.png is a picture of `make bi`, made by hand.
 """
 
@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from local.documentation import some_nights
+from local.documentation import sample_history
 from local.documentation.sources import ROOT
 from senti_tasks.jobs import page
 from senti_tasks.jobs.operations import upkeep
@@ -33,7 +33,7 @@ def main() -> None:
         for name in [name for name in os.environ if name.startswith("SENTI_")]:
             del os.environ[name]
         os.environ.update(SENTI_HOME=folder, SENTI_VARIANT="fp32")
-        some_nights.play(Path(folder))
+        sample_history.play(Path(folder))
         version = upkeep.status()["in_service"]
         pages = {
             "page": (page.show(list(DECISIONS), "/", "/sentiment"), 1000, 1060),

@@ -1,4 +1,4 @@
-"""Reads what the code says about itself: docstrings of fields, heads of SQL files, and comments of ``.env.example``."""
+"""Reads what the code says about itself: docstrings of fields, and comments of ``.env.example``."""
 
 import ast
 import inspect
@@ -34,13 +34,6 @@ def markdown(docstring: str | None) -> str:
     """A docstring as Markdown: ``code`` has one backtick, and a paragraph is one line."""
     paragraphs = inspect.cleandoc(docstring or "").split("\n\n")
     return "\n\n".join(" ".join(part.split()) for part in paragraphs).replace("``", "`")
-
-
-def sql_head(path: Path) -> str:
-    """The comment at the head of a SQL file, as one line."""
-    lines = path.read_text("utf-8").splitlines()
-    head = lines[: next((number for number, line in enumerate(lines) if not line.startswith("--")), len(lines))]
-    return " ".join(line.removeprefix("--").strip() for line in head)
 
 
 @dataclass(frozen=True)
